@@ -1,0 +1,76 @@
+//! The settings of the daemon itself, checked.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::target::Zone;
+
+/// Everything in the config that is not a target.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// The zone of schedules, of the log and of `next_run`.
+    pub zone: Zone,
+    /// Where the daemon keeps what must survive it.
+    pub state_dir: PathBuf,
+    /// `[admin]`.
+    pub admin: AdminSettings,
+    /// `[log]`.
+    pub log: LogSettings,
+}
+
+/// `[admin]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminSettings {
+    /// The address of the admin port; `None` for `"off"`.
+    pub listen: Option<SocketAddr>,
+    /// A file that holds the bearer token.
+    pub token_file: Option<PathBuf>,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// The log file, absolute.
+    pub file: PathBuf,
+    /// When a new file is begun.
+    pub rotation: Rotation,
+    /// How many rotated files are kept.
+    pub keep: usize,
+    /// How a record is written.
+    pub format: LogFormat,
+    /// The least level that is written.
+    pub level: LogLevel,
+}
+
+/// When a new log file is begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rotation {
+    /// With each hour.
+    Hourly,
+    /// With each day.
+    Daily,
+    /// Never.
+    Never,
+}
+
+/// How a log record is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `2024-09-25 02:00:00 - marked_images - INFO - …`
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The least level that is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Everything.
+    Debug,
+    /// What is done.
+    Info,
+    /// What needs a look.
+    Warning,
+    /// What went wrong.
+    Error,
+}

@@ -1,0 +1,141 @@
+//! The handle by which the rest of the process talks to the supervisor.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::status::{Rejection, Status};
+use crate::names::{RunId, TargetName};
+use crate::report::Report;
+
+/// Talks to the supervisor. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    pub(super) commands: mpsc::Sender<Command>,
+    pub(super) status: watch::Receiver<Arc<Status>>,
+}
+
+/// What the supervisor can be told.
+#[derive(Debug)]
+pub(super) enum Command {
+    Manual { target: Option<String>, dry_run: bool, answer: oneshot::Sender<Result<ManualRuns, Refusal>> },
+    Start { target: Option<String>, answer: oneshot::Sender<Result<Switched, Refusal>> },
+    Stop { target: Option<String>, answer: oneshot::Sender<Result<Switched, Refusal>> },
+    Reload { answer: oneshot::Sender<Result<Reloaded, Refusal>> },
+}
+
+/// Why the supervisor did not do what it was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No target has this name.
+    UnknownTarget(String),
+    /// The target is not enabled.
+    Disabled(TargetName),
+    /// A sweep of it is at work, or waits for a thread: every target that was asked for.
+    Running(Vec<Busy>),
+    /// The config on disk is not one that can be put in force.
+    Rejected(Rejection),
+    /// The daemon is shutting down.
+    ShuttingDown,
+}
+
+/// A target that is being swept already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Busy {
+    /// The target.
+    pub target: TargetName,
+    /// The run that is at work.
+    pub run: RunId,
+}
+
+/// The runs that a manual request set off.
+#[derive(Debug)]
+pub struct ManualRuns {
+    /// Those that began, in the order of the config.
+    pub started: Vec<StartedRun>,
+    /// Targets that were asked for together with others and are being swept already.
+    pub busy: Vec<Busy>,
+}
+
+/// A run that began.
+#[derive(Debug)]
+pub struct StartedRun {
+    /// Its id.
+    pub run: RunId,
+    /// Its target.
+    pub target: TargetName,
+    /// Its report, once it has ended.
+    pub done: oneshot::Receiver<Arc<Report>>,
+}
+
+/// What a start or a stop changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switched {
+    /// It is now as asked.
+    Changed,
+    /// It was like that already.
+    Already,
+}
+
+/// What a reload changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reloaded {
+    /// The generation in force now.
+    pub generation: u64,
+    /// Targets that are new.
+    pub added: usize,
+    /// Targets whose policy or schedule changed.
+    pub changed: usize,
+    /// Targets that are gone.
+    pub removed: usize,
+    /// Whether anything differed at all.
+    pub any_change: bool,
+}
+
+impl Handle {
+    /// The newest snapshot.
+    #[must_use]
+    pub fn status(&self) -> Arc<Status> {
+        self.status.borrow().clone()
+    }
+
+    /// Sets off a sweep of one target, or of every enabled one.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownTarget`], [`Refusal::Disabled`], [`Refusal::Running`] when every target asked for is being
+    /// swept already, [`Refusal::ShuttingDown`].
+    pub async fn manual(&self, target: Option<String>, dry_run: bool) -> Result<ManualRuns, Refusal> {
+        self.ask(|answer| Command::Manual { target, dry_run, answer }).await
+    }
+
+    /// Starts the schedule, of one target or of all.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownTarget`], [`Refusal::Disabled`], [`Refusal::ShuttingDown`].
+    pub async fn start(&self, target: Option<String>) -> Result<Switched, Refusal> {
+        self.ask(|answer| Command::Start { target, answer }).await
+    }
+
+    /// Stops the schedule, of one target or of all. What is being swept is finished.
+    ///
+    /// # Errors
+    /// As [`Handle::start`].
+    pub async fn stop(&self, target: Option<String>) -> Result<Switched, Refusal> {
+        self.ask(|answer| Command::Stop { target, answer }).await
+    }
+
+    /// Reads the config again, now.
+    ///
+    /// # Errors
+    /// [`Refusal::Rejected`] when it cannot be put in force, [`Refusal::ShuttingDown`].
+    pub async fn reload(&self) -> Result<Reloaded, Refusal> {
+        self.ask(|answer| Command::Reload { answer }).await
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> Command) -> Result<T, Refusal> {
+        let (answer, answered) = oneshot::channel();
+        // A supervisor that is gone, or that goes before it answers, is one that shuts down.
+        self.commands.send(command(answer)).await.map_err(|_| Refusal::ShuttingDown)?;
+        answered.await.map_err(|_| Refusal::ShuttingDown)?
+    }
+}

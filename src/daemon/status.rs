@@ -1,0 +1,132 @@
+//! What the daemon says of itself: an immutable snapshot, published whole after each change.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::clock::Mark;
+use crate::names::{RunId, TargetName};
+use crate::report::Report;
+use crate::sweep::Progress;
+
+/// The published snapshot.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// When the daemon started.
+    pub started: Timestamp,
+    /// The same on the clock that is never set.
+    pub started_mark: Mark,
+    /// The zone in which times are shown.
+    pub zone: TimeZone,
+    /// Whether the schedule runs: it was not stopped.
+    pub is_running: bool,
+    /// Whether the daemon is shutting down.
+    pub shutting_down: bool,
+    /// Every target of the config in force, in its order.
+    pub targets: Vec<TargetStatus>,
+    /// About the config.
+    pub config: ConfigStatus,
+}
+
+impl Status {
+    /// The earliest next run of any target; `None` while nothing is scheduled.
+    #[must_use]
+    pub fn next_run(&self) -> Option<Timestamp> {
+        self.targets.iter().filter_map(|target| target.next_run).min()
+    }
+
+    /// The number of enabled targets.
+    #[must_use]
+    pub fn total_jobs(&self) -> usize {
+        self.targets.iter().filter(|target| target.state != TargetState::Disabled).count()
+    }
+}
+
+/// One target in the snapshot.
+#[derive(Clone, Debug)]
+pub struct TargetStatus {
+    /// Its name.
+    pub name: TargetName,
+    /// Its directory, as the config writes it.
+    pub written_path: String,
+    /// Its schedule, as the config writes it.
+    pub schedule: String,
+    /// The name of the zone the schedule is meant in.
+    pub zone_name: String,
+    /// When it is swept next; `None` while it is paused or disabled.
+    pub next_run: Option<Timestamp>,
+    /// What it is doing.
+    pub state: TargetState,
+    /// The sweep that is at work.
+    pub running: Option<RunningStatus>,
+    /// The last sweep that ended.
+    pub last_run: Option<Arc<Report>>,
+    /// How many times it was due while a sweep of it was still at work.
+    pub skipped_ticks: u64,
+}
+
+/// What a target is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetState {
+    /// Waiting for its next run.
+    Scheduled,
+    /// Waiting for a free thread.
+    Queued,
+    /// Being swept.
+    Running,
+    /// Its schedule is stopped; a manual run still works.
+    Paused,
+    /// `enabled = false`.
+    Disabled,
+}
+
+impl TargetState {
+    /// The word for it in JSON and on the command line.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+/// A sweep at work.
+#[derive(Clone, Debug)]
+pub struct RunningStatus {
+    /// Its id.
+    pub run: RunId,
+    /// When it began.
+    pub started: Timestamp,
+    /// What it has counted so far.
+    pub progress: Arc<Progress>,
+}
+
+/// About the config.
+#[derive(Clone, Debug)]
+pub struct ConfigStatus {
+    /// The file; `None` when there is none and the built-in target stands in.
+    pub path: Option<PathBuf>,
+    /// Counts the configs that were put in force, from 1.
+    pub generation: u64,
+    /// Since when the config in force is in force.
+    pub in_force_since: Timestamp,
+    /// The newest text, if it was refused; `None` when what is on disk is in force.
+    pub rejection: Option<Rejection>,
+    /// Settings that differ from those in force and wait for a restart, such as `admin.listen`.
+    pub needs_restart: Vec<String>,
+}
+
+/// Why a config was not put in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// When it was refused.
+    pub at: Timestamp,
+    /// One line per problem: `config/janitor.toml:7:1: unknown key …`.
+    pub problems: Vec<String>,
+}

@@ -1,0 +1,185 @@
+//! Names: of targets, of runs, and of files as they are shown.
+//!
+//! File names are bytes and may be hostile. Nothing here interprets them; [`Escaped`] only makes them fit to print.
+
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+/// Bytes of a file name or path, printed so that one record stays one line and no two names look alike.
+///
+/// Printable characters stand for themselves. Control characters, line separators, bidirectional overrides and a lone
+/// backslash are escaped as Rust escapes them (`\n`, `\u{202e}`, `\\`), bytes that are not UTF-8 as `\xFF`.
+#[derive(Clone, Copy)]
+pub struct Escaped<'a>(pub &'a [u8]);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write;
+        for chunk in self.0.utf8_chunks() {
+            for character in chunk.valid().chars() {
+                match character {
+                    // Quotes are harmless here, and names with an apostrophe should stay greppable.
+                    '\'' | '"' => out.write_char(character)?,
+                    _ => write!(out, "{}", character.escape_debug())?,
+                }
+            }
+            for byte in chunk.invalid() {
+                write!(out, "\\x{byte:02X}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Text made fit for one line: what could break or reorder the line is escaped, everything else (backslashes too)
+/// stays, so that text which holds an [`Escaped`] name already is not escaped twice.
+#[derive(Clone, Copy)]
+pub struct OneLine<'a>(pub &'a str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write;
+        for character in self.0.chars() {
+            match character {
+                '\'' | '"' | '\\' => out.write_char(character)?,
+                _ => write!(out, "{}", character.escape_debug())?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The name of a target: unique in a config, shown in the log, used in routes and on the command line.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TargetName(Arc<str>);
+
+impl TargetName {
+    /// The longest name, in bytes.
+    pub const MAX: usize = 100;
+
+    /// Accepts a name that can stand in a log line and in a URL.
+    ///
+    /// # Errors
+    /// In words, when the name is empty, longer than [`TargetName::MAX`], starts or ends with white space, holds a
+    /// slash or a character that would have to be escaped in a log line, or is `janitor`, which the daemon's own log
+    /// lines carry.
+    pub fn new(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err("a target's name cannot be empty".into());
+        }
+        if text.len() > Self::MAX {
+            return Err(format!("a target's name can have {} bytes at most", Self::MAX));
+        }
+        if text.trim() != text {
+            return Err("a target's name cannot start or end with white space".into());
+        }
+        if text.contains('/') {
+            return Err("a target's name cannot hold a `/`".into());
+        }
+        if OneLine(text).to_string() != text {
+            return Err("a target's name cannot hold control or invisible characters".into());
+        }
+        if text == "janitor" {
+            return Err("`janitor` is the name of the daemon's own log lines; choose another".into());
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TargetName {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for TargetName {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, out)
+    }
+}
+
+impl std::borrow::Borrow<str> for TargetName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The id of one run: when it began, in UTC, and eight random digits: `20240925T000000Z-3f9a2c1b`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct RunId(Arc<str>);
+
+impl RunId {
+    /// A new id for a run that begins at `now`.
+    #[must_use]
+    pub fn new(now: Timestamp) -> Self {
+        // A fresh RandomState is keyed by the system's random numbers: enough for an id that only has to be unique.
+        let random = RandomState::new().build_hasher().finish() as u32;
+        Self(format!("{}-{random:08x}", now.strftime("%Y%m%dT%H%M%SZ")).into())
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hostile_name_prints_on_one_line_and_unambiguously() {
+        for (name, shown) in [
+            (&b"plain.png"[..], "plain.png"),
+            (b"it's \"fine\".png", "it's \"fine\".png"),
+            (b"a\nb", "a\\nb"),
+            (b"a\\nb", "a\\\\nb"),
+            (b"\x1b[31m", "\\u{1b}[31m"),
+            (b"x\xff", "x\\xFF"),
+            ("a\u{202e}b".as_bytes(), "a\\u{202e}b"),
+            ("grün".as_bytes(), "grün"),
+        ] {
+            assert_eq!(Escaped(name).to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn text_for_one_line_keeps_what_is_escaped_already() {
+        assert_eq!(OneLine("a\\nb\nc").to_string(), "a\\nb\\nc");
+    }
+
+    #[test]
+    fn a_target_name_fits_a_log_line_and_a_url() {
+        for good in ["marked_images", "Bilder 2024", "a-b.c"] {
+            assert!(TargetName::new(good).is_ok(), "{good}");
+        }
+        for bad in ["", " a", "a/b", "a\nb", "a\u{202e}", "janitor", &"x".repeat(101)] {
+            assert!(TargetName::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn run_ids_of_one_instant_differ() {
+        let now = Timestamp::UNIX_EPOCH;
+        let (one, two) = (RunId::new(now), RunId::new(now));
+        assert_ne!(one, two);
+        assert!(one.as_str().starts_with("19700101T000000Z-"), "{one}");
+    }
+}

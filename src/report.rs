@@ -1,0 +1,139 @@
+//! Reports: what one sweep did.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::names::{RunId, TargetName};
+
+/// What set a sweep off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Trigger {
+    /// The schedule.
+    Schedule,
+    /// A person or a script.
+    Manual,
+}
+
+impl fmt::Display for Trigger {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Schedule => "schedule",
+            Self::Manual => "manual",
+        })
+    }
+}
+
+/// How a sweep ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Everything was judged, and everything that was to go went.
+    Done,
+    /// Some files or directories could not be read or removed; the rest was done.
+    Partial,
+    /// It was stopped between two files: a shutdown, or a new config that changed or removed the target.
+    Cancelled,
+    /// It could not begin, or it panicked.
+    Failed,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Done => "done",
+            Self::Partial => "partial",
+            Self::Cancelled => "cancelled",
+            Self::Failed => "failed",
+        })
+    }
+}
+
+/// The failures of a run: by class, each with a count and a few examples.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failures(BTreeMap<String, Failure>);
+
+/// One class of failures.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failure {
+    /// How often it happened.
+    pub count: u64,
+    /// The first [`Failures::EXAMPLES`] paths it happened to, relative to the root, escaped.
+    pub examples: Vec<String>,
+}
+
+impl Failures {
+    /// How many paths of a class are kept as examples.
+    pub const EXAMPLES: usize = 10;
+
+    /// Counts one failure. `class` is the system's message for the error, `path` the escaped path it happened to.
+    pub fn add(&mut self, class: impl fmt::Display, path: impl fmt::Display) {
+        let failure = self.0.entry(class.to_string()).or_default();
+        failure.count += 1;
+        if failure.examples.len() < Self::EXAMPLES {
+            failure.examples.push(path.to_string());
+        }
+    }
+
+    /// How many there were.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.values().map(|failure| failure.count).sum()
+    }
+
+    /// Whether there were none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The classes with their failures, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Failure)> {
+        self.0.iter().map(|(class, failure)| (class.as_str(), failure))
+    }
+}
+
+/// What a sweep counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Entries that were read, directories included.
+    pub examined: u64,
+    /// Files removed; in a dry run, files that would be.
+    pub deleted: u64,
+    /// Bytes given back by that: the allocated bytes of files whose last link went.
+    pub freed: u64,
+    /// Files that were to go and could not be removed.
+    pub failed: u64,
+    /// Files that stayed.
+    pub kept: u64,
+    /// Directories that no include reaches into, or that an exclude prunes, and that were therefore not entered.
+    pub skipped_directories: u64,
+    /// Files that somebody else removed between being read and being removed.
+    pub vanished: u64,
+}
+
+/// What one sweep of one target did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// The id of the run.
+    pub run: RunId,
+    /// The target.
+    pub target: TargetName,
+    /// What set it off.
+    pub trigger: Trigger,
+    /// Whether it only said what it would remove.
+    pub dry_run: bool,
+    /// When it began.
+    pub started: Timestamp,
+    /// How long it took.
+    pub took: Duration,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What it counted.
+    pub counts: Counts,
+    /// Every error, by class: of files that could not be removed and of directories that could not be read.
+    pub failures: Failures,
+    /// Why it failed or was cancelled.
+    pub message: Option<String>,
+}
