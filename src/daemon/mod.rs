@@ -5,6 +5,8 @@
 
 mod handle;
 mod status;
+mod surface;
 
 pub use handle::{Busy, Handle, ManualRuns, Refusal, Reloaded, StartedRun, Switched};
 pub use status::{ConfigStatus, Rejection, RunningStatus, Status, TargetState, TargetStatus};
+pub use surface::{LogHealth, Surface};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::surface::LogHealth;
 use crate::clock::Mark;
 use crate::names::{RunId, TargetName};
 use crate::report::Report;
@@ -28,6 +29,8 @@ pub struct Status {
     pub targets: Vec<TargetStatus>,
     /// About the config.
     pub config: ConfigStatus,
+    /// About the log.
+    pub log: Arc<LogHealth>,
 }
 
 impl Status {

@@ -1,0 +1,48 @@
+//! What the daemon asks of the doors around it, and what they tell it.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::config::Settings;
+
+/// The doors, as the supervisor sees them: it tells them of new settings and of a SIGHUP.
+pub trait Surface: Send {
+    /// Takes over what can be changed while running. Returns the keys (`admin.listen`) whose new value waits for a
+    /// restart.
+    fn apply(&mut self, settings: &Settings) -> Vec<String>;
+
+    /// Opens the log file anew, since somebody may have moved it away.
+    fn reopen_log(&mut self);
+}
+
+/// How the log is doing. Written by the log, shown in the status.
+#[derive(Debug, Default)]
+pub struct LogHealth {
+    lost: AtomicU64,
+    last_error: Mutex<Option<String>>,
+}
+
+impl LogHealth {
+    /// One record could not be written to the log file.
+    pub fn lost_one(&self, error: impl Into<String>) {
+        self.lost.fetch_add(1, Ordering::Relaxed);
+        *self.last_error.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(error.into());
+    }
+
+    /// The log file can be written again.
+    pub fn recovered(&self) {
+        *self.last_error.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+    }
+
+    /// How many records never reached the log file.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Why the log file cannot be written at the moment; `None` while it can.
+    #[must_use]
+    pub fn last_error(&self) -> Option<String> {
+        self.last_error.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+}
