@@ -73,6 +73,10 @@ pub enum Because {
     Future,
     /// Protection: its age is asked for, and it has no birth time.
     NoBirthTime,
+    /// Protection: something is mounted on it, so it belongs to another file system.
+    MountPoint,
+    /// A directory that no include reaches into.
+    Unreached,
 }
 
 impl Verdict {
@@ -109,6 +113,8 @@ impl fmt::Display for Because {
             Self::MinAge { age, limit } => write!(out, "age {} < min_age {}", Span(*age), Span(*limit)),
             Self::Future => out.write_str("its time stamp lies in the future"),
             Self::NoBirthTime => out.write_str("the file system keeps no birth time"),
+            Self::MountPoint => out.write_str("a mount point"),
+            Self::Unreached => out.write_str("no include reaches into it"),
         }
     }
 }

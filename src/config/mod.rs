@@ -18,3 +18,41 @@ pub struct Config {
     /// What no target may be.
     pub protected: Arc<Protected>,
 }
+
+/// STUB
+#[derive(Clone, Debug)]
+pub struct Surroundings;
+/// STUB
+#[derive(Debug)]
+pub struct ReadError;
+impl std::fmt::Display for ReadError {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        Ok(())
+    }
+}
+impl ReadError {
+    /// STUB
+    pub fn is_not_found(&self) -> bool {
+        true
+    }
+}
+/// STUB
+pub struct Problems;
+impl Problems {
+    /// STUB
+    pub fn lines(&self) -> Vec<String> {
+        vec![]
+    }
+}
+/// STUB
+/// # Errors
+/// STUB
+pub fn read(_p: &std::path::Path) -> Result<String, ReadError> {
+    Err(ReadError)
+}
+/// STUB
+/// # Errors
+/// STUB
+pub fn check(_t: &str, _s: &str, _x: &Surroundings) -> Result<Config, Problems> {
+    Err(Problems)
+}

@@ -1,12 +1,24 @@
 //! The long-lived part: tokio and async begin here.
 //!
 //! One task, the supervisor, owns all scheduling state. Others hold a [`Handle`]: they send it messages, or read the
-//! [`Status`] it publishes.
+//! [`Status`] it publishes. Sweeps run on threads of their own, one for each; the config is watched and read by a task
+//! that hands on what it read.
 
+mod apply;
 mod handle;
+mod reload;
+mod runs;
+mod signals;
 mod status;
+mod supervisor;
 mod surface;
+#[cfg(test)]
+mod tests;
+mod watch;
 
 pub use handle::{Busy, Handle, ManualRuns, Refusal, Reloaded, StartedRun, Switched};
+pub use reload::Source;
+pub use runs::{Sweeper, sweeper};
 pub use status::{ConfigStatus, Rejection, RunningStatus, Status, TargetState, TargetStatus};
+pub use supervisor::{Daemon, Start, Stopped};
 pub use surface::{LogHealth, Surface};

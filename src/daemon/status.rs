@@ -6,11 +6,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::supervisor::Supervisor;
 use super::surface::LogHealth;
 use crate::clock::Mark;
 use crate::names::{RunId, TargetName};
 use crate::report::Report;
 use crate::sweep::Progress;
+use crate::target::Target;
 
 /// The published snapshot.
 #[derive(Clone, Debug)]
@@ -34,6 +36,42 @@ pub struct Status {
 }
 
 impl Status {
+    /// Before anything is known.
+    pub(super) fn nothing((started, started_mark): (Timestamp, Mark)) -> Self {
+        Self {
+            started,
+            started_mark,
+            zone: TimeZone::UTC,
+            is_running: false,
+            shutting_down: false,
+            targets: Vec::new(),
+            config: ConfigStatus {
+                path: None,
+                generation: 0,
+                in_force_since: started,
+                rejection: None,
+                needs_restart: Vec::new(),
+            },
+            log: Arc::default(),
+        }
+    }
+
+    /// The picture of the supervisor as it is now.
+    pub(super) fn of(supervisor: &Supervisor) -> Self {
+        let (started, started_mark) = supervisor.started;
+        let config = &supervisor.config;
+        Self {
+            started,
+            started_mark,
+            zone: config.settings.zone.tz.clone(),
+            is_running: !supervisor.stopped,
+            shutting_down: supervisor.shutting_down,
+            targets: config.targets.iter().map(|target| TargetStatus::of(supervisor, target)).collect(),
+            config: supervisor.about_config.clone(),
+            log: supervisor.log.clone(),
+        }
+    }
+
     /// The earliest next run of any target; `None` while nothing is scheduled.
     #[must_use]
     pub fn next_run(&self) -> Option<Timestamp> {
@@ -43,7 +81,7 @@ impl Status {
     /// The number of enabled targets.
     #[must_use]
     pub fn total_jobs(&self) -> usize {
-        self.targets.iter().filter(|target| target.state != TargetState::Disabled).count()
+        self.targets.iter().filter(|target| target.enabled).count()
     }
 }
 
@@ -58,6 +96,8 @@ pub struct TargetStatus {
     pub schedule: String,
     /// The name of the zone the schedule is meant in.
     pub zone_name: String,
+    /// Whether it is enabled.
+    pub enabled: bool,
     /// When it is swept next; `None` while it is paused or disabled.
     pub next_run: Option<Timestamp>,
     /// What it is doing.
@@ -68,6 +108,40 @@ pub struct TargetStatus {
     pub last_run: Option<Arc<Report>>,
     /// How many times it was due while a sweep of it was still at work.
     pub skipped_ticks: u64,
+}
+
+impl TargetStatus {
+    fn of(supervisor: &Supervisor, target: &Target) -> Self {
+        let name = &target.name;
+        let active = supervisor.runs.active(name);
+        let state = if active.is_some() {
+            TargetState::Running
+        } else if supervisor.runs.queued(name).is_some() {
+            TargetState::Queued
+        } else if !target.enabled {
+            TargetState::Disabled
+        } else if supervisor.paused.contains(name) {
+            TargetState::Paused
+        } else {
+            TargetState::Scheduled
+        };
+        Self {
+            name: name.clone(),
+            written_path: target.written_path.clone(),
+            schedule: target.schedule.text().to_owned(),
+            zone_name: target.zone.name.clone(),
+            enabled: target.enabled,
+            next_run: supervisor.agenda.next_of(name),
+            state,
+            running: active.map(|active| RunningStatus {
+                run: active.order.run.clone(),
+                started: active.order.now,
+                progress: active.control.progress.clone(),
+            }),
+            last_run: supervisor.last_runs.get(name).cloned(),
+            skipped_ticks: supervisor.skipped_ticks.get(name).copied().unwrap_or_default(),
+        }
+    }
 }
 
 /// What a target is doing.

@@ -1,21 +1,35 @@
-//! Every system call on a target (being written).
+//! Every system call on a target: nothing else in the project opens, looks at or unlinks anything below one.
+//!
+//! All of it goes through handles. [`resolve`] walks from `/` to a target's root and opens it; everything below is
+//! opened beneath a handle with `openat2` (Linux 5.6), which refuses symbolic links, magic links, mount points and any
+//! way out of the handle's directory. Names are bytes and single components; no path below a root is ever handed to the
+//! kernel, except the relative ones that [`Dir::open_beneath`] resolves beneath the root.
+
+mod dir;
+mod root;
+
+pub use dir::{Dir, Found, ListingBuffer};
+pub use root::{Root, RootError, resolve};
 
 use std::io;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
+use rustix::fs::{AtFlags, CWD, Statx, StatxFlags, makedev, statx};
 
 use crate::entry::Identity;
 
-/// Which inode a path leads to, links followed; `None` when nothing is there.
+fn identity_of(found: &Statx) -> Identity {
+    Identity { device: makedev(found.stx_dev_major, found.stx_dev_minor), inode: found.stx_ino }
+}
+
+/// Which inode a path leads to, links followed; `None` when nothing is there. For the places that no target may be,
+/// never for what lies below a target.
 ///
 /// # Errors
 /// When the path cannot be looked at.
 pub fn identity(path: &Path) -> io::Result<Option<Identity>> {
     match statx(CWD, path, AtFlags::empty(), StatxFlags::INO) {
-        Ok(found) => {
-            Ok(Some(Identity { device: makedev(found.stx_dev_major, found.stx_dev_minor), inode: found.stx_ino }))
-        }
+        Ok(found) => Ok(Some(identity_of(&found))),
         Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(None),
         Err(error) => Err(error.into()),
     }

@@ -1,5 +1,94 @@
-//! One execution for one target (interface; being written).
-use std::sync::atomic::AtomicU64;
+//! A sweep: one execution for one target, from its root to its report.
+//!
+//! [`sweep`] and [`preview`] share every line up to the removal. What they do to a file that goes is an [`act`], and
+//! the preview's has no way to remove anything.
+
+mod act;
+mod event;
+mod log;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+pub use event::{At, Event};
+pub use log::LogLines;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use jiff::Timestamp;
+
+use crate::clock;
+use crate::fsys::{self, Root, RootError};
+use crate::names::RunId;
+use crate::protected::Protected;
+use crate::report::{Counts, Failures, Outcome, Report, Trigger};
+use crate::target::Target;
+use act::{Act, Preview, Remove};
+
+/// What is to be swept, and why.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// The id of the run.
+    pub run: RunId,
+    /// The target.
+    pub target: Arc<Target>,
+    /// What set it off.
+    pub trigger: Trigger,
+    /// Only say what would be removed. A target can ask for the same with its `dry_run`.
+    pub dry_run: bool,
+    /// What no target may be; asked again now that the root is open.
+    pub protected: Arc<Protected>,
+    /// When the run begins: ages are counted back from here.
+    pub now: Timestamp,
+}
+
+impl Order {
+    /// Whether this run only says what it would remove.
+    #[must_use]
+    pub fn is_dry(&self) -> bool {
+        self.dry_run || self.target.dry_run
+    }
+
+    /// The report of a run that never got to work, for this reason.
+    #[must_use]
+    pub fn not_run(&self, outcome: Outcome, message: impl Into<String>) -> Report {
+        Report {
+            run: self.run.clone(),
+            target: self.target.name.clone(),
+            trigger: self.trigger,
+            dry_run: self.is_dry(),
+            started: self.now,
+            took: std::time::Duration::ZERO,
+            outcome,
+            counts: Counts::default(),
+            failures: Failures::default(),
+            message: Some(message.into()),
+        }
+    }
+}
+
+/// What others see of a sweep at work, and how they stop it.
+#[derive(Debug, Default)]
+pub struct Control {
+    /// What it has counted so far.
+    pub progress: Arc<Progress>,
+    cancelled: OnceLock<String>,
+}
+
+impl Control {
+    /// Stops the sweep before its next file. The first reason counts.
+    pub fn cancel(&self, why: impl Into<String>) {
+        // A second cancel finds the place taken, which is as good.
+        drop(self.cancelled.set(why.into()));
+    }
+
+    /// Why the sweep is to stop, if it is.
+    #[must_use]
+    pub fn cancelled(&self) -> Option<&str> {
+        self.cancelled.get().map(String::as_str)
+    }
+}
 
 /// What a sweep has counted so far; read while it is at work.
 #[derive(Debug, Default)]
@@ -12,4 +101,62 @@ pub struct Progress {
     pub freed: AtomicU64,
     /// Files that could not be removed.
     pub failed: AtomicU64,
+}
+
+impl Progress {
+    fn publish(&self, counts: &Counts) {
+        // Only one thread writes, and readers want a picture, not a sum that adds up.
+        self.examined.store(counts.examined, Ordering::Relaxed);
+        self.deleted.store(counts.deleted, Ordering::Relaxed);
+        self.freed.store(counts.freed, Ordering::Relaxed);
+        self.failed.store(counts.failed, Ordering::Relaxed);
+    }
+}
+
+/// Who is told what happens, as it happens.
+pub type Observer<'a> = dyn FnMut(&Event<'_>) + 'a;
+
+/// Sweeps: walks, judges, removes, reports. A dry run (of the order or of the target) is a [`preview`].
+///
+/// It blocks until it is done, or until [`Control::cancel`]. It never fails: what goes wrong is in the report.
+pub fn sweep(order: &Order, control: &Control, observer: &mut Observer<'_>) -> Report {
+    if order.is_dry() { preview(order, control, observer) } else { execute(order, control, observer, Remove) }
+}
+
+/// Does everything that [`sweep`] does, up to the removal.
+pub fn preview(order: &Order, control: &Control, observer: &mut Observer<'_>) -> Report {
+    let order = Order { dry_run: true, ..order.clone() };
+    execute(&order, control, observer, Preview)
+}
+
+fn execute<A: Act>(order: &Order, control: &Control, observer: &mut Observer<'_>, act: A) -> Report {
+    let began = clock::mark();
+    let mut report = match open_root(order, &act, observer) {
+        Ok(root) => walk::walk(order, control, observer, act, &root),
+        Err((outcome, message)) => order.not_run(outcome, message),
+    };
+    report.took = began.elapsed();
+    report
+}
+
+/// Opens the root and makes sure that this run may begin; otherwise says how it ends and why.
+fn open_root<A: Act>(order: &Order, act: &A, observer: &mut Observer<'_>) -> Result<Root, (Outcome, String)> {
+    let target = &order.target;
+    let failed = |message: String| (Outcome::Failed, message);
+    let root = fsys::resolve(&target.path, target.create && act.may_change()).map_err(|error| match error {
+        RootError::Missing(_) if target.create => (Outcome::Done, format!("{error}; a run would make it")),
+        error => failed(error.to_string()),
+    })?;
+    for made in &root.created {
+        observer(&Event::Created(made));
+    }
+    if let Some(why) = order.protected.refuse(&root.path, Some(root.identity)) {
+        return Err(failed(why));
+    }
+    let policy = &target.policy;
+    if policy.asks_for_age() && policy.age_by.needs_birth_time() && !root.has_birth_times {
+        let word = policy.age_by.word();
+        return Err(failed(format!("the file system keeps no birth times, which age_by = \"{word}\" needs")));
+    }
+    Ok(root)
 }

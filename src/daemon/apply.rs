@@ -1,0 +1,133 @@
+//! Putting a config in force: what changes, and what goes on as it was.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tracing::{error, info, warn};
+
+use super::handle::{Refusal, Reloaded};
+use super::reload::Reading;
+use super::status::Rejection;
+use super::supervisor::Supervisor;
+use crate::clock;
+use crate::config::Config;
+use crate::names::TargetName;
+use crate::target::Target;
+
+/// How the targets of two configs differ.
+#[derive(Debug, Default, PartialEq)]
+struct Difference {
+    added: Vec<TargetName>,
+    changed: Vec<TargetName>,
+    removed: Vec<TargetName>,
+}
+
+fn difference(old: &[Arc<Target>], new: &[Arc<Target>]) -> Difference {
+    let mut before: BTreeMap<&TargetName, &Arc<Target>> = old.iter().map(|target| (&target.name, target)).collect();
+    let mut found = Difference::default();
+    for target in new {
+        match before.remove(&target.name) {
+            None => found.added.push(target.name.clone()),
+            Some(known) if known != target => found.changed.push(target.name.clone()),
+            Some(_) => {}
+        }
+    }
+    found.removed = before.into_keys().cloned().collect();
+    found
+}
+
+/// Why a config that is valid is not put in force while the daemon runs.
+fn unfit(text: &str, new: &Config, in_force: &Config) -> Option<&'static str> {
+    if text.trim().is_empty() {
+        return Some("the file is empty");
+    }
+    let loses_all = in_force.names_targets && !new.names_targets;
+    loses_all.then_some("the file names no [[target]] any more; to stop a target, set enabled = false")
+}
+
+impl Supervisor {
+    /// Puts what was read in force, or says why not and keeps what is.
+    pub(super) fn take_over(
+        &mut self,
+        reading: &Reading,
+        checked: Option<Result<Config, Vec<String>>>,
+    ) -> Result<Reloaded, Refusal> {
+        let shown = self.about_config.path.clone();
+        match (reading, checked) {
+            (Reading::Text(text), Some(Ok(config))) => match unfit(text, &config, &self.config) {
+                Some(why) => Err(self.reject(vec![why.to_owned()])),
+                None => Ok(self.put_in_force(config)),
+            },
+            (Reading::Text(_), Some(Err(problems))) => Err(self.reject(problems)),
+            // There never was a file: the built-in config is what is wanted.
+            (Reading::Absent(_), _) if shown.is_none() => {
+                Ok(Reloaded { generation: self.about_config.generation, ..Reloaded::default() })
+            }
+            (Reading::Absent(why) | Reading::Unreadable(why), _) => Err(self.reject(vec![why.clone()])),
+            (Reading::Text(_), None) => Err(self.reject(vec!["the file was not checked".to_owned()])),
+        }
+    }
+
+    fn reject(&mut self, problems: Vec<String>) -> Refusal {
+        error!("Config rejected, the last good one stays in force: {} problem(s)", problems.len());
+        for problem in &problems {
+            error!("Config problem: {problem}");
+        }
+        let rejection = Rejection { at: clock::wall(), problems };
+        self.about_config.rejection = Some(rejection.clone());
+        Refusal::Rejected(rejection)
+    }
+
+    fn put_in_force(&mut self, config: Config) -> Reloaded {
+        let difference = difference(&self.config.targets, &config.targets);
+        let any_change = self.config != config;
+        let was_rejected = self.about_config.rejection.take().is_some();
+        let now = clock::wall();
+        for (names, why) in
+            [(&difference.changed, "the config changed"), (&difference.removed, "the config dropped it")]
+        {
+            for name in names {
+                if let Some(report) = self.runs.cancel(name, why) {
+                    self.note_report(report);
+                }
+            }
+        }
+        if self.stopped {
+            self.paused.extend(difference.added.iter().cloned());
+        }
+        for name in &difference.removed {
+            self.last_runs.remove(name);
+            self.skipped_ticks.remove(name);
+        }
+        if any_change {
+            self.about_config.generation += 1;
+            self.about_config.in_force_since = now;
+            self.about_config.needs_restart = self.surface.apply(&config.settings);
+        }
+        self.config = config;
+        self.lay_out(now);
+        let reloaded = Reloaded {
+            generation: self.about_config.generation,
+            added: difference.added.len(),
+            changed: difference.changed.len(),
+            removed: difference.removed.len(),
+            any_change,
+        };
+        self.say_reloaded(&reloaded, was_rejected);
+        reloaded
+    }
+
+    fn say_reloaded(&self, reloaded: &Reloaded, was_rejected: bool) {
+        let Reloaded { generation, added, changed, removed, any_change } = reloaded;
+        if *any_change {
+            info!("Config reloaded: {added} added, {changed} changed, {removed} removed (generation {generation})");
+        } else if was_rejected {
+            info!("Config is good again and nothing in it has changed (generation {generation})");
+        } else {
+            info!("Config read again, nothing in it has changed (generation {generation})");
+        }
+        for key in &self.about_config.needs_restart {
+            warn!("The new value of {key} waits for a restart");
+        }
+    }
+}

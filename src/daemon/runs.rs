@@ -1,0 +1,200 @@
+//! The sweeps at work, and those that wait for a thread.
+
+use std::any::Any;
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::{mpsc, oneshot};
+use tracing::error;
+
+use super::handle::Busy;
+use crate::clock;
+use crate::names::{RunId, TargetName};
+use crate::protected::Protected;
+use crate::report::{Outcome, Report, Trigger};
+use crate::sweep::{self, Control, LogLines, Order};
+use crate::target::Target;
+
+/// What is done for an order. The daemon is given [`sweeper`]; a test may give another.
+pub type Sweeper = Arc<dyn Fn(&Order, &Control) -> Report + Send + Sync>;
+
+/// Sweeps, and writes what happens to the log.
+#[must_use]
+pub fn sweeper() -> Sweeper {
+    Arc::new(|order, control| {
+        let mut lines = LogLines::begin(order);
+        let report = sweep::sweep(order, control, &mut |event| lines.see(event));
+        lines.end(&report);
+        report
+    })
+}
+
+/// More sweeps than this at once make a disk slower, not faster.
+const MOST: usize = 8;
+
+type Waiting = Vec<oneshot::Sender<Arc<Report>>>;
+
+/// A sweep at work.
+pub(super) struct Active {
+    pub(super) order: Order,
+    pub(super) control: Arc<Control>,
+    waiting: Waiting,
+}
+
+struct Queued {
+    order: Order,
+    waiting: Waiting,
+}
+
+/// A sweep that has ended.
+pub(super) struct Finished {
+    report: Report,
+}
+
+/// The sweeps at work, one for a target at most, and those that wait for a thread.
+pub(super) struct Runs {
+    active: BTreeMap<TargetName, Active>,
+    queue: VecDeque<Queued>,
+    limit: usize,
+    sweeper: Sweeper,
+    finished: mpsc::UnboundedSender<Finished>,
+}
+
+impl Runs {
+    pub(super) fn new(sweeper: Sweeper) -> (Self, mpsc::UnboundedReceiver<Finished>) {
+        let (finished, ended) = mpsc::unbounded_channel();
+        let limit = std::thread::available_parallelism().map_or(1, usize::from).min(MOST);
+        (Self { active: BTreeMap::new(), queue: VecDeque::new(), limit, sweeper, finished }, ended)
+    }
+
+    /// The run that is at work on a target, or waits.
+    pub(super) fn busy(&self, target: &TargetName) -> Option<Busy> {
+        let active = self.active.get(target).map(|active| &active.order);
+        let order = active.or_else(|| self.queued(target))?;
+        Some(Busy { target: target.clone(), run: order.run.clone() })
+    }
+
+    pub(super) fn active(&self, target: &TargetName) -> Option<&Active> {
+        self.active.get(target)
+    }
+
+    pub(super) fn queued(&self, target: &TargetName) -> Option<&Order> {
+        self.queue.iter().map(|queued| &queued.order).find(|order| order.target.name == *target)
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.active.is_empty()
+    }
+
+    /// The targets being swept.
+    pub(super) fn at_work(&self) -> impl Iterator<Item = &TargetName> {
+        self.active.keys()
+    }
+
+    /// Begins a sweep of a target that is not [`busy`](Self::busy), or queues it.
+    pub(super) fn begin(
+        &mut self,
+        target: Arc<Target>,
+        protected: Arc<Protected>,
+        trigger: Trigger,
+        dry_run: bool,
+        waiting: Waiting,
+    ) -> RunId {
+        let now = clock::wall();
+        let run = RunId::new(now);
+        let order = Order { run: run.clone(), target, trigger, dry_run, protected, now };
+        self.queue.push_back(Queued { order, waiting });
+        self.fill();
+        run
+    }
+
+    /// Starts what waits, as long as there is room.
+    fn fill(&mut self) {
+        while self.active.len() < self.limit {
+            let Some(Queued { mut order, waiting }) = self.queue.pop_front() else { return };
+            // Ages are counted from when the work begins, not from when it was asked for.
+            order.now = clock::wall();
+            let control = Arc::new(Control::default());
+            let name = order.target.name.clone();
+            self.active.insert(name, Active { order: order.clone(), control: control.clone(), waiting });
+            self.spawn(order, control);
+        }
+    }
+
+    fn spawn(&self, order: Order, control: Arc<Control>) {
+        let (sweeper, finished) = (self.sweeper.clone(), self.finished.clone());
+        let also = order.clone();
+        let work = move || {
+            let report = caught(&sweeper, &order, &control);
+            // The supervisor outlives the sweeps, unless it was told not to wait for them.
+            drop(finished.send(Finished { report }));
+        };
+        if let Err(error) = std::thread::Builder::new().name("sweep".into()).spawn(work) {
+            let report = also.not_run(Outcome::Failed, format!("cannot start a thread: {error}"));
+            LogLines::begin(&also).end(&report);
+            drop(self.finished.send(Finished { report }));
+        }
+    }
+
+    /// Takes note that a sweep has ended, tells those who wait for it, and starts the next.
+    pub(super) fn end(&mut self, Finished { report }: Finished) -> Arc<Report> {
+        let report = Arc::new(report);
+        if let Some(active) = self.active.remove(&report.target) {
+            tell(active.waiting, &report);
+        }
+        self.fill();
+        report
+    }
+
+    /// Stops the sweep of a target before its next file, or before it begins.
+    pub(super) fn cancel(&mut self, target: &TargetName, why: &str) -> Option<Arc<Report>> {
+        if let Some(active) = self.active.get(target) {
+            active.control.cancel(why);
+        }
+        let at = self.queue.iter().position(|queued| queued.order.target.name == *target)?;
+        let queued = self.queue.remove(at)?;
+        let report = Arc::new(queued.order.not_run(Outcome::Cancelled, why));
+        tell(queued.waiting, &report);
+        Some(report)
+    }
+
+    /// Stops them all.
+    pub(super) fn cancel_all(&mut self, why: &str) {
+        for queued in std::mem::take(&mut self.queue) {
+            tell(queued.waiting, &Arc::new(queued.order.not_run(Outcome::Cancelled, why)));
+        }
+        for active in self.active.values() {
+            active.control.cancel(why);
+        }
+    }
+}
+
+fn tell(waiting: Waiting, report: &Arc<Report>) {
+    for one in waiting {
+        // Who asked may have gone meanwhile.
+        drop(one.send(report.clone()));
+    }
+}
+
+/// Sweeps; a panic ends this sweep and nothing else.
+fn caught(sweeper: &Sweeper, order: &Order, control: &Control) -> Report {
+    let began = clock::mark();
+    catch_unwind(AssertUnwindSafe(|| sweeper(order, control))).unwrap_or_else(|panic| {
+        let message = format!("it panicked, which is a bug in the janitor: {}", words(panic.as_ref()));
+        error!(target_name = %order.target.name, "Cleanup failed: {message}");
+        let mut report = order.not_run(Outcome::Failed, message);
+        report.took = began.elapsed();
+        report.counts.examined = control.progress.examined.load(Ordering::Relaxed);
+        report.counts.deleted = control.progress.deleted.load(Ordering::Relaxed);
+        report.counts.freed = control.progress.freed.load(Ordering::Relaxed);
+        report.counts.failed = control.progress.failed.load(Ordering::Relaxed);
+        report
+    })
+}
+
+fn words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}

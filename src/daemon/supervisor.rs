@@ -1,0 +1,376 @@
+//! The supervisor: one task, and the only owner of what is due, what runs and what is paused.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{info, warn};
+
+use super::handle::{Busy, Command, Handle, ManualRuns, Refusal, StartedRun, Switched};
+use super::reload::{Answer, Found, Reading, Source, reloader};
+use super::runs::{Finished, Runs, Sweeper};
+use super::signals::{Signals, Wish};
+use super::status::{ConfigStatus, Status};
+use super::surface::{LogHealth, Surface};
+use crate::agenda::Agenda;
+use crate::clock::{self, Mark};
+use crate::config::Config;
+use crate::names::TargetName;
+use crate::report::{Report, Trigger};
+use crate::target::Target;
+use crate::units::Span;
+
+/// The longest sleep: a wall clock that was set, or a machine that was suspended, is noticed after this.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// How long a shutdown waits for sweeps to stop between two files.
+const GRACE: Duration = Duration::from_millis(1800);
+
+/// How many requests to read the config again can wait: more than the admin port has connections.
+const REQUESTS: usize = 256;
+
+/// What a daemon starts with.
+pub struct Start {
+    /// The config in force.
+    pub config: Config,
+    /// Where it came from, or would come from: the built-in config stands in for a file that is not there.
+    pub source: Source,
+    /// The text of the file it was made from; `None` when there is none.
+    pub text: Option<String>,
+    /// The doors around the daemon.
+    pub surface: Box<dyn Surface>,
+    /// How the log is doing.
+    pub log: Arc<LogHealth>,
+    /// Does the work.
+    pub sweeper: Sweeper,
+}
+
+/// How the daemon came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// Everything at work came to rest.
+    Cleanly,
+    /// Something was still at work when the grace was over, or a second signal forced the end.
+    Forced,
+}
+
+/// The daemon, ready to run.
+pub struct Daemon {
+    supervisor: Supervisor,
+    handle: Handle,
+    signals: Signals,
+    commands: mpsc::Receiver<Command>,
+    ended: mpsc::UnboundedReceiver<Finished>,
+    reload: ReloadTask,
+}
+
+struct ReloadTask {
+    source: Source,
+    in_force: Reading,
+    asked: mpsc::Receiver<Option<Answer>>,
+}
+
+/// All scheduling state.
+pub(super) struct Supervisor {
+    pub(super) config: Config,
+    pub(super) agenda: Agenda,
+    pub(super) runs: Runs,
+    /// Stopped as a whole: targets that a reload adds are paused too.
+    pub(super) stopped: bool,
+    pub(super) paused: BTreeSet<TargetName>,
+    pub(super) last_runs: BTreeMap<TargetName, Arc<Report>>,
+    pub(super) skipped_ticks: BTreeMap<TargetName, u64>,
+    pub(super) about_config: ConfigStatus,
+    pub(super) started: (Timestamp, Mark),
+    pub(super) shutting_down: bool,
+    pub(super) surface: Box<dyn Surface>,
+    pub(super) log: Arc<LogHealth>,
+    reload: mpsc::Sender<Option<Answer>>,
+    publish: watch::Sender<Arc<Status>>,
+}
+
+impl Daemon {
+    /// Takes over the signals and lays out the agenda. To be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// When the system refuses a signal handler.
+    pub fn new(start: Start) -> io::Result<Self> {
+        let Start { config, source, text, surface, log, sweeper } = start;
+        let (runs, ended) = Runs::new(sweeper);
+        let (commands, received) = mpsc::channel(64);
+        let (reload, asked) = mpsc::channel(REQUESTS);
+        let now = clock::wall();
+        let about_config = ConfigStatus {
+            path: text.is_some().then(|| source.file.clone()),
+            generation: 1,
+            in_force_since: now,
+            rejection: None,
+            needs_restart: Vec::new(),
+        };
+        let in_force = text.map_or_else(|| Reading::Absent(String::new()), Reading::Text);
+        let started = (now, clock::mark());
+        let mut agenda = Agenda::default();
+        agenda.look_at_clock(now);
+        let supervisor = |publish| Supervisor {
+            config,
+            agenda,
+            runs,
+            stopped: false,
+            paused: BTreeSet::new(),
+            last_runs: BTreeMap::new(),
+            skipped_ticks: BTreeMap::new(),
+            about_config,
+            started,
+            shutting_down: false,
+            surface,
+            log,
+            reload,
+            publish,
+        };
+        let (publish, status) = watch::channel(Arc::new(Status::nothing(started)));
+        let mut supervisor = supervisor(publish);
+        supervisor.lay_out(now);
+        supervisor.publish();
+        let handle = Handle { commands, status };
+        let reload = ReloadTask { source, in_force, asked };
+        Ok(Self { supervisor, handle, signals: Signals::listen()?, commands: received, ended, reload })
+    }
+
+    /// A handle for the doors.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Runs until a signal says stop.
+    pub async fn run(self) -> Stopped {
+        let Self { mut supervisor, handle, mut signals, mut commands, mut ended, reload } = self;
+        // Only the doors hold handles from here on; without a door, nobody sends commands, and that is no end.
+        let _handle = handle;
+        let (found, mut news) = mpsc::channel(1);
+        let reloader = tokio::spawn(reloader(reload.source, reload.in_force, reload.asked, found));
+        supervisor.say_started();
+        loop {
+            let sleep = supervisor.tick(clock::wall());
+            supervisor.publish();
+            tokio::select! {
+                wish = signals.next() => match wish {
+                    Wish::Stop => break,
+                    Wish::Reload => supervisor.on_hangup(),
+                },
+                Some(command) = commands.recv() => supervisor.obey(command),
+                Some(finished) = ended.recv() => supervisor.note_end(finished),
+                Some(found) = news.recv() => supervisor.on_found(found),
+                () = tokio::time::sleep(sleep) => {}
+            }
+        }
+        reloader.abort();
+        supervisor.shut_down(&mut signals, &mut commands, &mut ended).await
+    }
+}
+
+impl Supervisor {
+    /// Puts what is enabled and not paused on the agenda, and takes the rest off.
+    pub(super) fn lay_out(&mut self, now: Timestamp) {
+        let mut wanted = BTreeSet::new();
+        for target in &self.config.targets {
+            if target.enabled && !self.paused.contains(&target.name) {
+                self.agenda.put(&target.name, &target.schedule, &target.zone.tz, now);
+                wanted.insert(target.name.clone());
+            }
+        }
+        self.agenda.retain(|name| wanted.contains(name));
+    }
+
+    fn publish(&self) {
+        self.publish.send_replace(Arc::new(Status::of(self)));
+    }
+
+    /// Starts what is due; says how long nothing will be.
+    fn tick(&mut self, now: Timestamp) -> Duration {
+        if let Some(back) = self.agenda.look_at_clock(now) {
+            warn!("The wall clock was set back by {}; next runs are counted anew where they follow it", Span(back));
+        }
+        for name in self.agenda.take_due(now) {
+            self.start_scheduled(&name);
+        }
+        let next = self.agenda.next().and_then(|next| Duration::try_from(next.duration_since(now)).ok());
+        next.unwrap_or(LOOK).min(LOOK)
+    }
+
+    fn start_scheduled(&mut self, name: &TargetName) {
+        let Some(target) = self.target(name.as_str()) else { return };
+        if let Some(busy) = self.runs.busy(name) {
+            let skipped = self.skipped_ticks.entry(name.clone()).or_default();
+            *skipped += 1;
+            warn!(target_name = %name, "Skipped a scheduled run: run {} is still at work ({skipped} so far)", busy.run);
+            return;
+        }
+        let protected = self.config.protected.clone();
+        self.runs.begin(target, protected, Trigger::Schedule, false, Vec::new());
+    }
+
+    pub(super) fn target(&self, name: &str) -> Option<Arc<Target>> {
+        self.config.targets.iter().find(|target| target.name.as_str() == name).cloned()
+    }
+
+    /// The targets that a request is about: the one it names, or every enabled one.
+    fn asked_for(&self, name: Option<&str>) -> Result<Vec<Arc<Target>>, Refusal> {
+        let Some(name) = name else {
+            return Ok(self.config.targets.iter().filter(|target| target.enabled).cloned().collect());
+        };
+        let target = self.target(name).ok_or_else(|| Refusal::UnknownTarget(name.to_owned()))?;
+        if target.enabled { Ok(vec![target]) } else { Err(Refusal::Disabled(target.name.clone())) }
+    }
+
+    fn obey(&mut self, command: Command) {
+        // Whoever asked may have stopped waiting for the answer; what was asked is done all the same.
+        match command {
+            Command::Manual { target, dry_run, answer } => drop(answer.send(self.manual(target.as_deref(), dry_run))),
+            Command::Start { target, answer } => drop(answer.send(self.start(target.as_deref()))),
+            Command::Stop { target, answer } => drop(answer.send(self.stop(target.as_deref()))),
+            Command::Reload { answer } => drop(self.reload.try_send(Some(answer))),
+        }
+    }
+
+    fn manual(&mut self, name: Option<&str>, dry_run: bool) -> Result<ManualRuns, Refusal> {
+        let mut runs = ManualRuns { started: Vec::new(), busy: Vec::<Busy>::new() };
+        for target in self.asked_for(name)? {
+            if let Some(busy) = self.runs.busy(&target.name) {
+                runs.busy.push(busy);
+                continue;
+            }
+            let (tell, done) = oneshot::channel();
+            let protected = self.config.protected.clone();
+            let run = self.runs.begin(target.clone(), protected, Trigger::Manual, dry_run, vec![tell]);
+            runs.started.push(StartedRun { run, target: target.name.clone(), done });
+        }
+        if runs.started.is_empty() && !runs.busy.is_empty() {
+            return Err(Refusal::Running(runs.busy));
+        }
+        Ok(runs)
+    }
+
+    fn start(&mut self, name: Option<&str>) -> Result<Switched, Refusal> {
+        let targets = self.asked_for(name)?;
+        let mut changed = std::mem::take(&mut self.stopped);
+        for target in &targets {
+            changed |= self.paused.remove(&target.name);
+        }
+        if name.is_none() {
+            self.paused.clear();
+        }
+        self.lay_out(clock::wall());
+        if !changed {
+            return Ok(Switched::Already);
+        }
+        match name {
+            None => info!("Background cleanup scheduler started successfully"),
+            Some(name) => info!(target_name = %name, "Schedule started"),
+        }
+        Ok(Switched::Changed)
+    }
+
+    fn stop(&mut self, name: Option<&str>) -> Result<Switched, Refusal> {
+        let targets = self.asked_for(name)?;
+        let mut changed = false;
+        if name.is_none() {
+            changed = !std::mem::replace(&mut self.stopped, true);
+        }
+        for target in &targets {
+            changed |= self.paused.insert(target.name.clone());
+        }
+        self.lay_out(clock::wall());
+        if !changed {
+            return Ok(Switched::Already);
+        }
+        match name {
+            None => info!("Background cleanup scheduler stopped"),
+            Some(name) => info!(target_name = %name, "Schedule stopped"),
+        }
+        Ok(Switched::Changed)
+    }
+
+    fn on_hangup(&mut self) {
+        self.surface.reopen_log();
+        info!("SIGHUP: reading the config again");
+        // A storm of signals leaves room for requests; those that wait already read the file after this one.
+        if self.reload.capacity() > REQUESTS / 2 {
+            drop(self.reload.try_send(None));
+        }
+    }
+
+    fn on_found(&mut self, found: Found) {
+        let Found { reading, checked, answer } = found;
+        let outcome = self.take_over(&reading, checked);
+        if let Some(answer) = answer {
+            drop(answer.send(outcome));
+        }
+    }
+
+    fn note_end(&mut self, finished: Finished) {
+        let report = self.runs.end(finished);
+        self.note_report(report);
+    }
+
+    /// Keeps the last report of a target that is still there.
+    pub(super) fn note_report(&mut self, report: Arc<Report>) {
+        if self.target(report.target.as_str()).is_some() {
+            self.last_runs.insert(report.target.clone(), report);
+        }
+    }
+
+    fn say_started(&self) {
+        const SAID: usize = 20;
+        info!("Background cleanup scheduler started successfully");
+        for target in self.config.targets.iter().take(SAID) {
+            let next = self.agenda.next_of(&target.name);
+            let next = next.map(|next| {
+                next.to_zoned_datetime(target.zone.tz.clone()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
+            });
+            let next = next.as_deref().unwrap_or(if target.enabled { "never" } else { "never, it is disabled" });
+            info!(target_name = %target.name, "Next run: {next} ({})", target.schedule.text());
+        }
+        if let Some(more) = self.config.targets.len().checked_sub(SAID).filter(|more| *more > 0) {
+            info!("… and {more} more targets");
+        }
+    }
+
+    /// Takes in nothing more, stops the sweeps between two files, waits for them a little.
+    async fn shut_down(
+        &mut self,
+        signals: &mut Signals,
+        commands: &mut mpsc::Receiver<Command>,
+        ended: &mut mpsc::UnboundedReceiver<Finished>,
+    ) -> Stopped {
+        info!("Shutting down");
+        self.shutting_down = true;
+        self.runs.cancel_all("the daemon shuts down");
+        self.publish();
+        commands.close();
+        let grace = tokio::time::sleep(GRACE);
+        tokio::pin!(grace);
+        while !self.runs.is_idle() {
+            tokio::select! {
+                Some(finished) = ended.recv() => self.note_end(finished),
+                wish = signals.next() => if wish == Wish::Stop {
+                    warn!("Second signal: not waiting for what is at work");
+                    return self.forced();
+                },
+                () = &mut grace => return self.forced(),
+            }
+            self.publish();
+        }
+        info!("Background cleanup scheduler stopped");
+        Stopped::Cleanly
+    }
+
+    fn forced(&self) -> Stopped {
+        let late: Vec<&str> = self.runs.at_work().map(TargetName::as_str).collect();
+        warn!("Ending while sweeps are still at work: {}", late.join(", "));
+        Stopped::Forced
+    }
+}

@@ -1,0 +1,136 @@
+//! Noticing that a file was saved, however it was saved.
+//!
+//! Editors rename, Kubernetes swaps a link two directories up, others write in place. So the parent directory of every
+//! symbolic link on the way to the file is watched, the file's own directory, and the file itself (a bind-mounted file
+//! only reports on itself). A watch dies with what it watches: after each round a new one is armed.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use notify::event::{AccessKind, AccessMode, Event, EventKind};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::mpsc;
+
+/// Symbolic links that are followed at most; the kernel follows 40.
+const MAX_LINKS: usize = 40;
+
+/// The nearest directory at or above `path` that exists, so that a missing one is noticed when it appears.
+fn existing(path: Option<&Path>) -> Option<PathBuf> {
+    path?.ancestors().find(|directory| directory.is_dir()).map(Path::to_path_buf)
+}
+
+/// The first symbolic link on the way to `path`: where it stands, and where the way goes on.
+fn first_link(path: &Path) -> Option<(PathBuf, PathBuf)> {
+    let mut ways: Vec<&Path> = path.ancestors().collect();
+    ways.reverse();
+    ways.into_iter().find_map(|link| {
+        let to = std::fs::read_link(link).ok()?;
+        let directory = link.parent()?;
+        let rest = path.strip_prefix(link).ok()?;
+        let mut onward = directory.join(to);
+        if !rest.as_os_str().is_empty() {
+            onward.push(rest);
+        }
+        Some((directory.to_path_buf(), onward))
+    })
+}
+
+/// Everything whose change can change what `file`, an absolute path, holds.
+fn places(file: &Path) -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    let mut way = Some(file.to_path_buf());
+    for _ in 0..=MAX_LINKS {
+        let Some(path) = way.take() else { break };
+        found.extend(existing(path.parent()));
+        if let Some((directory, onward)) = first_link(&path) {
+            found.insert(directory);
+            way = Some(onward);
+        }
+    }
+    if file.exists() {
+        found.insert(file.to_path_buf());
+    }
+    found
+}
+
+/// Reading the file must not look like a save, or the daemon would answer itself for ever.
+fn is_save(event: &Event) -> bool {
+    match event.kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
+        EventKind::Access(_) => false,
+        _ => true,
+    }
+}
+
+/// An armed watch; it hints until it is dropped.
+pub(super) struct Watch {
+    _watcher: RecommendedWatcher,
+}
+
+/// Arms a watch on everything that leads to `file`. Each change puts a hint into `hints`, which may be full.
+///
+/// # Errors
+/// In words, when the system has no watch left; the caller looks at the file now and then anyway.
+pub(super) fn arm(file: &Path, hints: mpsc::Sender<()>) -> Result<Watch, String> {
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+        // An error is an overflow or worse: look.
+        if event.as_ref().map_or(true, is_save) {
+            // A full channel holds a hint already.
+            _ = hints.try_send(());
+        }
+    })
+    .map_err(|error| error.to_string())?;
+    let mut problem = None;
+    let mut armed = 0;
+    for place in places(file) {
+        match watcher.watch(&place, RecursiveMode::NonRecursive) {
+            Ok(()) => armed += 1,
+            // What vanished since it was listed has changed its parent, which is watched.
+            Err(error) if matches!(error.kind, notify::ErrorKind::PathNotFound) => {}
+            Err(error) => problem = Some(error.to_string()),
+        }
+    }
+    match problem {
+        Some(problem) if armed == 0 => Err(problem),
+        _ => Ok(Watch { _watcher: watcher }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn every_hop_of_a_kubernetes_mount_is_watched() {
+        let yard = tempfile::tempdir().expect("a temporary directory");
+        let top = yard.path().canonicalize().expect("it exists");
+        std::fs::create_dir_all(top.join("mount/..1")).expect("made");
+        std::fs::create_dir(top.join("etc")).expect("made");
+        std::fs::write(top.join("mount/..1/janitor.toml"), "").expect("written");
+        symlink("..1", top.join("mount/..data")).expect("made");
+        symlink("..data/janitor.toml", top.join("mount/janitor.toml")).expect("made");
+        symlink(top.join("mount/janitor.toml"), top.join("etc/janitor.toml")).expect("made");
+        let found = places(&top.join("etc/janitor.toml"));
+        for place in ["etc", "etc/janitor.toml", "mount", "mount/..1"] {
+            assert!(found.contains(&top.join(place)), "{place} in {found:?}");
+        }
+    }
+
+    #[test]
+    fn where_the_directory_is_missing_the_nearest_one_is_watched() {
+        let yard = tempfile::tempdir().expect("a temporary directory");
+        let top = yard.path().canonicalize().expect("it exists");
+        assert_eq!(places(&top.join("a/b/janitor.toml")), BTreeSet::from([top]));
+    }
+
+    #[test]
+    fn a_loop_of_links_ends() {
+        let yard = tempfile::tempdir().expect("a temporary directory");
+        let top = yard.path().canonicalize().expect("it exists");
+        symlink("b", top.join("a")).expect("made");
+        symlink("a", top.join("b")).expect("made");
+        assert_eq!(places(&top.join("a")), BTreeSet::from([top]));
+    }
+}

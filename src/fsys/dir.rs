@@ -1,0 +1,214 @@
+//! A directory held open, and what can be done in it.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::io;
+use std::mem::MaybeUninit;
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Statx, StatxAttributes, StatxFlags, openat2, statx, unlinkat,
+};
+use rustix::io::Errno;
+
+use super::identity_of;
+use crate::entry::{Facts, Identity, Kind, Stamp, Stamps};
+
+/// How a directory is opened to be read.
+pub(super) const READ: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// What no step below a root may do: leave it, follow a link, cross into another mount.
+const BENEATH: ResolveFlags = ResolveFlags::BENEATH
+    .union(ResolveFlags::NO_SYMLINKS)
+    .union(ResolveFlags::NO_MAGICLINKS)
+    .union(ResolveFlags::NO_XDEV);
+
+/// The kernel takes paths of less than 4096 bytes; longer ones are walked in hops.
+const HOP: usize = 4000;
+
+/// How often a step is tried again when the kernel could not tell whether it stays beneath, because something was
+/// renamed meanwhile (`EAGAIN`), or when a signal came (`EINTR`).
+const TRIES: usize = 100;
+
+/// A directory held open. It stays the same directory wherever its name goes.
+#[derive(Debug)]
+pub struct Dir {
+    fd: OwnedFd,
+}
+
+/// What [`Dir::look`] found.
+#[derive(Clone, Copy, Debug)]
+pub struct Found {
+    /// What it is.
+    pub kind: Kind,
+    /// Its size, links and stamps.
+    pub facts: Facts,
+    /// Whether something is mounted on it.
+    pub mount_point: bool,
+}
+
+/// Memory for [`Dir::for_each`], to be used again for each directory.
+pub struct ListingBuffer(Vec<MaybeUninit<u8>>);
+
+impl ListingBuffer {
+    /// A buffer for about a thousand names at a time.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(vec![MaybeUninit::uninit(); 64 * 1024])
+    }
+}
+
+impl Default for ListingBuffer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for ListingBuffer {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("ListingBuffer")
+    }
+}
+
+fn kind_of(kind: FileType) -> Option<Kind> {
+    match kind {
+        FileType::RegularFile => Some(Kind::File),
+        FileType::Directory => Some(Kind::Directory),
+        FileType::Symlink => Some(Kind::Symlink),
+        FileType::Unknown => None,
+        _ => Some(Kind::Special),
+    }
+}
+
+fn found(stat: &Statx) -> Found {
+    let stamp = |at: rustix::fs::StatxTimestamp| Stamp::new(at.tv_sec, at.tv_nsec);
+    let has = |field: StatxFlags| stat.stx_mask & field.bits() != 0;
+    Found {
+        kind: kind_of(FileType::from_raw_mode(stat.stx_mode.into())).unwrap_or(Kind::Special),
+        facts: Facts {
+            size: stat.stx_size,
+            allocated: stat.stx_blocks.saturating_mul(512),
+            links: stat.stx_nlink,
+            stamps: Stamps {
+                modified: stamp(stat.stx_mtime),
+                accessed: stamp(stat.stx_atime),
+                changed: stamp(stat.stx_ctime),
+                created: has(StatxFlags::BTIME).then(|| stamp(stat.stx_btime)),
+            },
+        },
+        mount_point: stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
+    }
+}
+
+/// Tries a step again while the kernel asks for it.
+fn again<T>(mut step: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
+    let mut tries = 0;
+    loop {
+        match step() {
+            Err(Errno::AGAIN | Errno::INTR) if tries < TRIES => tries += 1,
+            done => return done.map_err(io::Error::from),
+        }
+    }
+}
+
+fn path(bytes: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(bytes))
+}
+
+impl Dir {
+    pub(super) fn of(fd: OwnedFd) -> Self {
+        Self { fd }
+    }
+
+    /// Opens the directory `name` in this one.
+    ///
+    /// # Errors
+    /// `ELOOP` for a symbolic link, `EXDEV` for a mount point, `ENOTDIR`, `ENOENT`, `EACCES` and what else the kernel
+    /// says.
+    pub fn open(&self, name: &[u8]) -> io::Result<Self> {
+        again(|| openat2(&self.fd, path(name), READ, Mode::empty(), BENEATH)).map(Self::of)
+    }
+
+    /// Opens the directory at `relative`, a path of any length without `.`, `..` and empty components. Every
+    /// component is resolved beneath this directory, links and mount points refused.
+    ///
+    /// # Errors
+    /// As [`Dir::open`].
+    pub fn open_beneath(&self, relative: &[u8]) -> io::Result<Self> {
+        let mut rest = relative;
+        let mut hop: Option<OwnedFd> = None;
+        while rest.len() > HOP {
+            // A component has 255 bytes at most, so there is a slash in reach.
+            let Some(cut) = rest[..HOP].iter().rposition(|byte| *byte == b'/') else {
+                return Err(Errno::NAMETOOLONG.into());
+            };
+            let from = hop.as_ref().unwrap_or(&self.fd).as_fd();
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let next = again(|| openat2(from, path(&rest[..cut]), flags, Mode::empty(), BENEATH))?;
+            hop = Some(next);
+            rest = &rest[cut + 1..];
+        }
+        let from = hop.as_ref().unwrap_or(&self.fd).as_fd();
+        again(|| openat2(from, path(rest), READ, Mode::empty(), BENEATH)).map(Self::of)
+    }
+
+    /// Reads the directory, entry by entry, `.` and `..` left out, until `each` breaks. The kind is `None` where the
+    /// file system does not tell it in its listing. Entries may be removed meanwhile.
+    ///
+    /// # Errors
+    /// When the directory cannot be read on; what was read before has been handed to `each`.
+    pub fn for_each(
+        &self,
+        buffer: &mut ListingBuffer,
+        mut each: impl FnMut(&[u8], Option<Kind>) -> ControlFlow<()>,
+    ) -> io::Result<()> {
+        let mut listing = RawDir::new(self.fd.as_fd(), &mut buffer.0);
+        while let Some(entry) = listing.next() {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(Errno::INTR) => continue,
+                // The directory itself was removed: an empty one is what is left of it.
+                Err(Errno::NOENT) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            };
+            let name = entry.file_name().to_bytes();
+            if name == b"." || name == b".." {
+                continue;
+            }
+            if each(name, kind_of(entry.file_type())).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the file system says about the entry `name`; a symbolic link is not followed, nothing is mounted.
+    ///
+    /// # Errors
+    /// `ENOENT` when it is gone, and what else the kernel says.
+    pub fn look(&self, name: &[u8]) -> io::Result<Found> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
+        again(|| statx(&self.fd, path(name), flags, wanted)).map(|stat| found(&stat))
+    }
+
+    /// What the file system says about the directory itself.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn look_at_itself(&self) -> io::Result<(Identity, Found)> {
+        let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
+        again(|| statx(&self.fd, c"", AtFlags::EMPTY_PATH, wanted)).map(|stat| (identity_of(&stat), found(&stat)))
+    }
+
+    /// Removes the entry `name`, which is not a directory.
+    ///
+    /// # Errors
+    /// `ENOENT` when it is gone, `EISDIR` when it is a directory by now, and what else the kernel says.
+    pub fn remove(&self, name: &[u8]) -> io::Result<()> {
+        again(|| unlinkat(&self.fd, path(name), AtFlags::empty()))
+    }
+}

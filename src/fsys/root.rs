@@ -1,0 +1,255 @@
+//! From `/` to the root of a target.
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Stat, fstat, mkdirat, openat, openat2, readlinkat};
+use rustix::io::Errno;
+
+use super::dir::{Dir, READ};
+use crate::entry::Identity;
+use crate::names::Escaped;
+
+/// As many symbolic links as the kernel follows in one path.
+const MAX_LINKS: usize = 40;
+
+/// The root of a target, open.
+#[derive(Debug)]
+pub struct Root {
+    /// The handle.
+    pub dir: Dir,
+    /// Where it is, with no symbolic link left in the path.
+    pub path: PathBuf,
+    /// Which directory it is.
+    pub identity: Identity,
+    /// Whether its file system keeps birth times.
+    pub has_birth_times: bool,
+    /// The directories that had to be made, outermost first.
+    pub created: Vec<PathBuf>,
+}
+
+/// Why a root cannot be had.
+#[derive(Debug)]
+pub enum RootError {
+    /// This directory of the path does not exist.
+    Missing(PathBuf),
+    /// This symbolic link on the way can be replaced by somebody who is neither root nor the janitor's user.
+    UnsafeLink(PathBuf),
+    /// The system refused at this place.
+    Io(PathBuf, io::Error),
+}
+
+impl fmt::Display for RootError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |path: &PathBuf| Escaped(path.as_os_str().as_bytes()).to_string();
+        match self {
+            Self::Missing(path) => write!(out, "`{}` does not exist", shown(path)),
+            Self::UnsafeLink(path) => write!(
+                out,
+                "the symbolic link `{}` on the way can be replaced by others; name the directory itself",
+                shown(path)
+            ),
+            Self::Io(path, error) => write!(out, "cannot open `{}`: {error}", shown(path)),
+        }
+    }
+}
+
+impl std::error::Error for RootError {}
+
+/// Walks from `/` to `path`, which is absolute, and opens it.
+///
+/// A symbolic link is followed only where nobody but root and the janitor's user can replace it: the rule of systemd's
+/// `CHASE_SAFE`. With `create`, directories that are missing are made, with mode 0755.
+///
+/// # Errors
+/// See [`RootError`].
+pub fn resolve(path: &Path, create: bool) -> Result<Root, RootError> {
+    let mut walk = Walk::begin(path)?;
+    while let Some(step) = walk.todo.pop_front() {
+        walk.step(&step, create)?;
+    }
+    walk.finish()
+}
+
+struct Walk {
+    /// The directory that has been reached.
+    at: OwnedFd,
+    /// Its path.
+    path: PathBuf,
+    /// What is still to be walked: components, `/` to begin again.
+    todo: VecDeque<OsString>,
+    links: usize,
+    created: Vec<PathBuf>,
+}
+
+fn open_slash() -> Result<OwnedFd, RootError> {
+    openat(rustix::fs::CWD, c"/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|error| RootError::Io("/".into(), error.into()))
+}
+
+fn steps(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
+    path.components().filter(|part| !matches!(part, Component::CurDir)).map(|part| part.as_os_str().to_owned())
+}
+
+fn trusted_owner(stat: &Stat) -> bool {
+    stat.st_uid == 0 || stat.st_uid == rustix::process::geteuid().as_raw()
+}
+
+/// Whether only root and the janitor's user can replace the link in its directory.
+fn link_is_safe(link: &Stat, directory: &Stat) -> bool {
+    let mode = Mode::from_raw_mode(directory.st_mode);
+    let others_write = mode.intersects(Mode::WGRP | Mode::WOTH);
+    trusted_owner(link) && trusted_owner(directory) && (!others_write || mode.contains(Mode::SVTX))
+}
+
+impl Walk {
+    fn begin(path: &Path) -> Result<Self, RootError> {
+        if !path.is_absolute() {
+            return Err(RootError::Io(path.into(), Errno::INVAL.into()));
+        }
+        let todo = steps(path).collect();
+        Ok(Self { at: open_slash()?, path: "/".into(), todo, links: 0, created: Vec::new() })
+    }
+
+    fn step(&mut self, step: &OsStr, create: bool) -> Result<(), RootError> {
+        if step == "/" {
+            self.at = open_slash()?;
+            self.path = "/".into();
+            return Ok(());
+        }
+        let here = self.path.join(step);
+        let failed = |error: Errno| RootError::Io(here.clone(), error.into());
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let next = match openat(&self.at, step, flags, Mode::empty()) {
+            Err(Errno::NOENT) if create => {
+                match mkdirat(&self.at, step, Mode::from_raw_mode(0o755)) {
+                    Ok(()) => self.created.push(here.clone()),
+                    Err(Errno::EXIST) => {}
+                    Err(error) => return Err(failed(error)),
+                }
+                openat(&self.at, step, flags, Mode::empty()).map_err(failed)?
+            }
+            Err(Errno::NOENT) => return Err(RootError::Missing(here)),
+            other => other.map_err(failed)?,
+        };
+        let stat = fstat(&next).map_err(failed)?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory if step == ".." => {
+                self.at = next;
+                self.path.pop();
+            }
+            FileType::Directory => {
+                self.at = next;
+                self.path = here;
+            }
+            FileType::Symlink => {
+                self.links += 1;
+                if self.links > MAX_LINKS {
+                    return Err(failed(Errno::LOOP));
+                }
+                let directory = fstat(&self.at).map_err(failed)?;
+                if !link_is_safe(&stat, &directory) {
+                    return Err(RootError::UnsafeLink(here));
+                }
+                let target = readlinkat(&next, c"", Vec::new()).map_err(failed)?;
+                let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
+                for step in steps(&target).rev() {
+                    self.todo.push_front(step);
+                }
+            }
+            _ => return Err(failed(Errno::NOTDIR)),
+        }
+        Ok(())
+    }
+
+    /// Opens what was reached once more, by its path and without any link, so that the path that is checked against
+    /// the protected places and the directory that is swept cannot be two.
+    fn finish(self) -> Result<Root, RootError> {
+        let failed = |error: io::Error| RootError::Io(self.path.clone(), error);
+        let strictly = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let fd = openat2(rustix::fs::CWD, &self.path, READ, Mode::empty(), strictly).map_err(|error| match error {
+            Errno::NOSYS => failed(io::Error::other("this kernel has no openat2; Linux 5.6 or later is needed")),
+            error => failed(error.into()),
+        })?;
+        let dir = Dir::of(fd);
+        let (identity, found) = dir.look_at_itself().map_err(failed)?;
+        let has_birth_times = found.facts.stamps.created.is_some();
+        Ok(Root { dir, path: self.path, identity, has_birth_times, created: self.created })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn yard() -> (tempfile::TempDir, PathBuf) {
+        let yard = tempfile::tempdir().expect("a temporary directory");
+        let path = yard.path().canonicalize().expect("it exists");
+        (yard, path)
+    }
+
+    #[test]
+    fn links_and_dots_are_resolved_and_the_path_has_none_left() {
+        let (_yard, top) = yard();
+        std::fs::create_dir_all(top.join("real/deep")).expect("made");
+        symlink("real", top.join("link")).expect("made");
+        symlink(top.join("link/deep"), top.join("absolute")).expect("made");
+        for way in ["real/deep", "link/deep", "absolute", "real/../link/./deep/"] {
+            let root = resolve(&top.join(way), false).expect(way);
+            assert_eq!(root.path, top.join("real/deep"), "{way}");
+            assert_eq!(Some(root.identity), super::super::identity(&root.path).expect("there"), "{way}");
+        }
+    }
+
+    #[test]
+    fn a_loop_of_links_ends() {
+        let (_yard, top) = yard();
+        symlink("b", top.join("a")).expect("made");
+        symlink("a", top.join("b")).expect("made");
+        assert!(
+            matches!(resolve(&top.join("a"), true), Err(RootError::Io(_, error)) if error.raw_os_error() == Some(40))
+        );
+    }
+
+    #[test]
+    fn what_is_missing_is_made_only_when_asked() {
+        let (_yard, top) = yard();
+        let wanted = top.join("a/b");
+        assert!(matches!(resolve(&wanted, false), Err(RootError::Missing(at)) if at == top.join("a")));
+        let root = resolve(&wanted, true).expect("made");
+        assert_eq!(root.created, [top.join("a"), wanted.clone()]);
+        assert!(resolve(&wanted, true).expect("there").created.is_empty());
+    }
+
+    #[test]
+    fn a_file_is_no_root() {
+        let (_yard, top) = yard();
+        std::fs::write(top.join("file"), "").expect("written");
+        let error = resolve(&top.join("file"), true).expect_err("a file");
+        assert!(error.to_string().contains("Not a directory"), "{error}");
+    }
+
+    #[test]
+    fn a_link_that_others_can_replace_is_refused() {
+        let (_yard, top) = yard();
+        std::fs::create_dir_all(top.join("real")).expect("made");
+        std::fs::create_dir(top.join("open")).expect("made");
+        symlink(top.join("real"), top.join("open/link")).expect("made");
+        let set = |mode| {
+            std::fs::set_permissions(top.join("open"), std::fs::Permissions::from_mode(mode)).expect("ours");
+        };
+        set(0o777);
+        assert!(matches!(resolve(&top.join("open/link"), false), Err(RootError::UnsafeLink(_))));
+        set(0o1777);
+        resolve(&top.join("open/link"), false).expect("sticky: only its owner can replace it");
+        set(0o755);
+        resolve(&top.join("open/link"), false).expect("only we can replace it");
+    }
+}

@@ -1,0 +1,110 @@
+//! What a sweep writes to the log. People grep for these lines, so their words stay.
+
+use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
+
+use tracing::{debug, error, info, warn};
+
+use super::{Event, Order};
+use crate::names::{Escaped, TargetName};
+use crate::report::{Outcome, Report};
+use crate::units::{Bytes, Span};
+
+/// The log lines of one sweep: an observer that also speaks at the beginning and at the end.
+#[derive(Debug)]
+pub struct LogLines {
+    target: TargetName,
+    skipped: u64,
+    failed: BTreeMap<String, u64>,
+}
+
+impl LogLines {
+    /// As many skipped subdirectories get a line of their own; the rest is counted.
+    const SKIPPED: u64 = 5;
+
+    /// As many failures of one class get a line of their own; the rest is counted. A directory that has become
+    /// read-only must not fill the disk with the log.
+    const FAILED: u64 = 100;
+
+    /// Says that the sweep begins.
+    #[must_use]
+    pub fn begin(order: &Order) -> Self {
+        let target = order.target.name.clone();
+        let dry = if order.is_dry() { ", dry run" } else { "" };
+        info!(target_name = %target, "Cleanup started: run {} ({}{dry})", order.run, order.trigger);
+        Self { target, skipped: 0, failed: BTreeMap::new() }
+    }
+
+    /// Says what happened.
+    pub fn see(&mut self, event: &Event<'_>) {
+        let target = &self.target;
+        match event {
+            Event::Created(path) => {
+                info!(target_name = %target, "Created directory: {}", Escaped(path.as_os_str().as_bytes()));
+            }
+            Event::Removed { at, reason, .. } => {
+                info!(target_name = %target, "Deleted file: {at}");
+                debug!(target_name = %target, "Why {at} went: {reason}");
+            }
+            Event::WouldRemove { at, reason, .. } => {
+                info!(target_name = %target, "Would delete file: {at} ({reason})");
+            }
+            Event::Stays { at, because } => debug!(target_name = %target, "Kept {at}: {because}"),
+            Event::SkippedDirectory { at, because } => {
+                self.skipped += 1;
+                if self.skipped <= Self::SKIPPED {
+                    info!(target_name = %target, "Skipped subdirectory: {at}");
+                }
+                debug!(target_name = %target, "Why {at} was not entered: {because}");
+            }
+            Event::NotRemoved { at, error } => {
+                if Self::has_room(&mut self.failed, error) {
+                    error!(target_name = %self.target, "Failed to delete {at}: {error}");
+                }
+            }
+            Event::Unreadable { at, error } => {
+                if Self::has_room(&mut self.failed, error) {
+                    error!(target_name = %self.target, "Failed to read {at}: {error}");
+                }
+            }
+        }
+    }
+
+    fn has_room(failed: &mut BTreeMap<String, u64>, error: &std::io::Error) -> bool {
+        let count = failed.entry(error.to_string()).or_default();
+        *count += 1;
+        *count <= Self::FAILED
+    }
+
+    /// Says how it ended.
+    pub fn end(self, report: &Report) {
+        let target = &self.target;
+        if self.skipped > Self::SKIPPED {
+            let more = self.skipped - Self::SKIPPED;
+            info!(target_name = %target, "Skipped subdirectories: {more} more, {} in all", self.skipped);
+        }
+        for (class, count) in &self.failed {
+            if *count > Self::FAILED {
+                error!(target_name = %target, "{} more failures not listed: {class}", count - Self::FAILED);
+            }
+        }
+        let counts = &report.counts;
+        let figures = format!(
+            "{}: {} files, Failed: {} files, Freed: {}, Took: {}",
+            if report.dry_run { "Would delete" } else { "Deleted" },
+            counts.deleted,
+            counts.failed,
+            Bytes(counts.freed),
+            Span(report.took),
+        );
+        let message = report.message.as_deref().unwrap_or("no reason given");
+        match (report.outcome, report.dry_run) {
+            (Outcome::Done | Outcome::Partial, false) => {
+                info!(target_name = %target, "Cleanup completed. {figures}");
+            }
+            (Outcome::Done | Outcome::Partial, true) => info!(target_name = %target, "Dry run completed. {figures}"),
+            (Outcome::Cancelled, _) => warn!(target_name = %target, "Cleanup cancelled: {message}. {figures}"),
+            (Outcome::Failed, _) => error!(target_name = %target, "Cleanup failed: {message}"),
+        }
+    }
+}
