@@ -1,0 +1,153 @@
+//! Globs: which files a policy names, and into which directories that reaches.
+//!
+//! Patterns are matched against the path relative to the target's root, as bytes, case-sensitively. `*` does not cross
+//! a `/`, `**` does. Every ambiguity resolves toward keeping: an include is anchored at the root, an exclude without an
+//! inner slash matches at any depth, an excluded directory is pruned whole, and exclude beats include.
+
+mod built_in;
+mod pattern;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use pattern::{Pattern, Positions};
+
+/// `include`, `exclude` and the built-in excludes of one policy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Globs {
+    include: Vec<Pattern>,
+    exclude: Vec<Pattern>,
+}
+
+/// Which list a pattern stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum List {
+    /// `include`.
+    Include,
+    /// `exclude`.
+    Exclude,
+}
+
+/// Why a pattern is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GlobError {
+    /// What is wrong, as a lowercase fragment.
+    pub message: String,
+    /// What to write instead.
+    pub help: Option<String>,
+}
+
+/// Where the walk stands, as the globs see it: what each pattern still has to match below this directory.
+#[derive(Clone, Debug)]
+pub struct Place {
+    include: Box<[Positions]>,
+    exclude: Box<[Positions]>,
+}
+
+/// What the globs say of one name in a directory, for anything but a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// An include names it, and no exclude does.
+    Included,
+    /// No include names it.
+    NotIncluded,
+    /// This exclude names it.
+    Excluded(Arc<str>),
+    /// This built-in exclude names it.
+    BuiltIn(&'static str),
+}
+
+/// What the globs say of a directory.
+#[derive(Clone, Debug)]
+pub enum Entered {
+    /// An include reaches into it: walk on, from this place.
+    Place(Place),
+    /// No include reaches into it.
+    Unreached,
+    /// This exclude prunes it.
+    Excluded(Arc<str>),
+    /// This built-in exclude prunes it.
+    BuiltIn(&'static str),
+}
+
+impl Globs {
+    /// Checks one pattern.
+    ///
+    /// # Errors
+    /// When it is none, could never match, or is ambiguous: empty, absolute, with `.`, `..` or an empty component, with
+    /// `**` inside a component, with a slash inside braces or a class, with a leading `!`, with white space at an end,
+    /// or a directory (`cache/`) in an include.
+    pub fn check(list: List, text: &str) -> Result<(), GlobError> {
+        Pattern::new(list, text).map(drop)
+    }
+
+    /// Compiles both lists.
+    ///
+    /// # Errors
+    /// The first pattern that [`Globs::check`] refuses.
+    pub fn new<'a>(
+        include: impl IntoIterator<Item = &'a str>,
+        exclude: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, GlobError> {
+        let include = include.into_iter().map(|text| Pattern::new(List::Include, text)).collect::<Result<_, _>>()?;
+        let exclude = exclude.into_iter().map(|text| Pattern::new(List::Exclude, text)).collect::<Result<_, _>>()?;
+        Ok(Self { include, exclude })
+    }
+
+    /// The includes, as written.
+    pub fn include(&self) -> impl Iterator<Item = &str> {
+        self.include.iter().map(|pattern| &*pattern.text)
+    }
+
+    /// The excludes, as written, without the built-in ones.
+    pub fn exclude(&self) -> impl Iterator<Item = &str> {
+        self.exclude.iter().map(|pattern| &*pattern.text)
+    }
+
+    /// The place of the target's root.
+    #[must_use]
+    pub fn root(&self) -> Place {
+        Place {
+            include: self.include.iter().map(Pattern::start).collect(),
+            exclude: self.exclude.iter().map(Pattern::start).collect(),
+        }
+    }
+
+    /// What is said of `name`, which is not a directory, in the directory of `place`. Protections come first.
+    #[must_use]
+    pub fn file(&self, place: &Place, name: &[u8]) -> Named {
+        for (pattern, positions) in self.exclude.iter().zip(&place.exclude) {
+            if !pattern.directories_only && pattern.is_matched(pattern.step(*positions, name, 0)) {
+                return Named::Excluded(pattern.text.clone());
+            }
+        }
+        let held = built_in::holding(name, false);
+        let mut includes = self.include.iter().zip(&place.include);
+        if includes.any(|(pattern, positions)| pattern.is_matched(pattern.step(*positions, name, held))) {
+            return Named::Included;
+        }
+        built_in::text(held).map_or(Named::NotIncluded, Named::BuiltIn)
+    }
+
+    /// What is said of the directory `name` in the directory of `place`.
+    #[must_use]
+    pub fn directory(&self, place: &Place, name: &[u8]) -> Entered {
+        let mut exclude = Vec::with_capacity(self.exclude.len());
+        for (pattern, positions) in self.exclude.iter().zip(&place.exclude) {
+            let positions = pattern.step(*positions, name, 0);
+            if pattern.is_matched(positions) {
+                return Entered::Excluded(pattern.text.clone());
+            }
+            exclude.push(positions);
+        }
+        // Below a directory that a built-in exclude names, only the includes that spell that name go on.
+        let held = built_in::holding(name, true);
+        let step = |(pattern, positions): (&Pattern, &Positions)| pattern.step(*positions, name, held);
+        let include: Box<[Positions]> = self.include.iter().zip(&place.include).map(step).collect();
+        if self.include.iter().zip(&include).any(|(pattern, positions)| pattern.goes_on(*positions)) {
+            return Entered::Place(Place { include, exclude: exclude.into() });
+        }
+        built_in::text(held).map_or(Entered::Unreached, Entered::BuiltIn)
+    }
+}

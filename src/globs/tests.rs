@@ -1,0 +1,300 @@
+use proptest::prelude::*;
+
+use super::*;
+
+/// Walks down to `path` as a sweep would; `true` when it would be reached and named by an include.
+fn names(globs: &Globs, path: &[u8]) -> bool {
+    let mut parts: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
+    let name = parts.pop().expect("split gives at least one part");
+    let mut place = globs.root();
+    for directory in parts {
+        match globs.directory(&place, directory) {
+            Entered::Place(next) => place = next,
+            _ => return false,
+        }
+    }
+    globs.file(&place, name) == Named::Included
+}
+
+fn globs(include: &[&str], exclude: &[&str]) -> Globs {
+    Globs::new(include.iter().copied(), exclude.iter().copied()).expect("good patterns")
+}
+
+#[track_caller]
+fn table(include: &[&str], exclude: &[&str], goes: &[&str], stays: &[&str]) {
+    let globs = globs(include, exclude);
+    for path in goes {
+        assert!(names(&globs, path.as_bytes()), "{include:?} without {exclude:?} names {path}");
+    }
+    for path in stays {
+        assert!(!names(&globs, path.as_bytes()), "{include:?} without {exclude:?} keeps {path}");
+    }
+}
+
+#[test]
+fn an_include_is_anchored() {
+    table(&["*.zip"], &[], &["a.zip", ".zip"], &["d/a.zip", "a.ZIP", "a.zip.bak"]);
+    table(&["**/*.zip"], &[], &["a.zip", "d/a.zip", "d/e/a.zip"], &["a.zi", "a.zip/b"]);
+    table(&["cache/**"], &[], &["cache/a", "cache/b/c"], &["cache", "a/cache/b", "cached/a"]);
+    table(&["cache/*/x"], &[], &["cache/b/x"], &["cache/x", "cache/b/c/x"]);
+    table(&["a/**/b"], &[], &["a/b", "a/x/b", "a/x/y/b"], &["b", "a/b/c", "x/a/b"]);
+    table(&["**"], &[], &["a", "d/a", ".hidden", "d/.hidden"], &[]);
+    table(&["*"], &[], &["a", ".hidden"], &["d/a"]);
+}
+
+#[test]
+fn the_classes_of_globset_never_cross_a_slash() {
+    table(&["a[!x]b"], &[], &["ayb"], &["a/b", "axb"]);
+    table(&["a[+-9]b"], &[], &["a.b", "a0b"], &["a/b"]);
+    table(&["a?b"], &[], &["a.b"], &["a/b", "ab"]);
+    table(&["*.{jpg,png}"], &[], &["a.jpg", ".png"], &["a.gif", "d/a.jpg"]);
+    table(&["[[]*[]]"], &[], &["[x]"], &["x"]);
+    table(&["\\*", "\\!a"], &[], &["*", "!a"], &["a"]);
+}
+
+#[test]
+fn an_exclude_without_an_inner_slash_holds_at_any_depth_and_prunes() {
+    table(&["**"], &["keep"], &["a"], &["keep", "d/keep", "keep/a", "d/keep/a/b"]);
+    table(&["**"], &["keep/"], &["a", "keep", "d/keep"], &["keep/a", "d/keep/a"]);
+    table(&["**"], &["*.db"], &["a"], &["a.db", "d/a.db", "d.db/a"]);
+    table(&["**"], &["d/keep"], &["keep", "e/d/keep"], &["d/keep", "d/keep/a"]);
+    table(&["**"], &["d/**"], &["d", "e"], &["d/a", "d/a/b"]);
+    table(&["*.zip"], &["*.zip"], &[], &["a.zip"]);
+    table(&["**"], &["**"], &[], &["a", "d/a"]);
+}
+
+#[test]
+fn the_built_in_excludes_hold_unless_an_include_spells_the_name() {
+    let held =
+        [".git/config", ".svn/x", ".hg/x", "lost+found/x", ".janitor-x", "d/.nfs0001", "a.part", "d/a.crdownload"];
+    table(&["**"], &[], &[".git", "part", "x.parts", ".gitignore"], &held);
+    table(&["*", ".*"], &[], &["a"], &[".janitor-x", "a.part", ".nfs1"]);
+    table(&["**/*.part"], &[], &["a.part", "d/a.part"], &["a.download", "a.zip"]);
+    table(&["a.part"], &[], &["a.part"], &["b.part"]);
+    table(&[".git/**"], &[], &[".git/config", ".git/a/b"], &["d/.git/config", ".git/a.part", ".git/m/.git/x"]);
+    table(&[".git/config", "**"], &[], &[".git/config", "a"], &[".git/index", "d/.git/config"]);
+    table(&["**/.git/**"], &[], &[".git/x", "d/.git/x"], &["d/x", "d.part/.git/x"]);
+    table(&["x.part", "**"], &[], &["x.part"], &["x.part/a", "y.part"]);
+    table(&["**/*.part"], &["a.part"], &["b.part"], &["a.part"]);
+}
+
+#[test]
+fn names_are_bytes() {
+    let all = globs(&["**"], &[]);
+    assert!(names(&all, b"\xff\xfe"));
+    assert!(names(&globs(&["*\u{e4}*"], &[]), "x\u{e4}y".as_bytes()));
+    assert!(names(&globs(&["?x"], &[]), b"\xffx"), "a byte that is no character counts as one");
+    assert!(names(&all, &[b'n'; 255]));
+    assert!(!names(&globs(&["a"], &[]), b"a\n"));
+}
+
+#[test]
+fn what_decides_is_told() {
+    let globs = globs(&["*.a", "d/**"], &["x*", "logs/"]);
+    let root = globs.root();
+    assert_eq!(globs.file(&root, b"xy.a"), Named::Excluded("x*".into()));
+    assert_eq!(globs.file(&root, b"y.part"), Named::BuiltIn("*.part"));
+    assert_eq!(globs.file(&root, b"y.b"), Named::NotIncluded);
+    assert_eq!(globs.file(&root, b"logs"), Named::NotIncluded, "`logs/` means directories");
+    assert!(matches!(globs.directory(&root, b"e"), Entered::Unreached));
+    assert!(matches!(globs.directory(&root, b"d"), Entered::Place(_)));
+    assert!(matches!(globs.directory(&root, b"logs"), Entered::Excluded(text) if &*text == "logs/"));
+    assert!(matches!(globs.directory(&root, b".git"), Entered::BuiltIn(".git/")));
+}
+
+#[test]
+fn what_is_no_pattern_or_an_ambiguous_one_is_refused() {
+    use List::{Exclude, Include};
+    for (list, text, message) in [
+        (Include, "", "an empty pattern matches nothing"),
+        (Include, "/tmp/x", "the pattern is absolute"),
+        (Exclude, "/x", "the pattern is absolute"),
+        (Include, "./x", "`.` as a component matches nothing"),
+        (Include, "a/../b", "`..` as a component matches nothing"),
+        (Exclude, "..", "`..` as a component matches nothing"),
+        (Include, "a//b", "the pattern has an empty component"),
+        (Include, "cache/", "the pattern names a directory, and only files are removed"),
+        (Exclude, "cache//", "the pattern has an empty component"),
+        (Include, "**.log", "`**` must stand alone between slashes, `**.log` mixes it"),
+        (Include, "a/{b/c,d}", "a `/` inside `{…}` is not supported"),
+        (Include, "a[/]b", "a `/` inside `[…]` matches nothing"),
+        (Include, "!a", "a leading `!` does not negate here"),
+        (Exclude, " a", "the pattern starts or ends with white space"),
+        (Include, "a\\/b", "a `/` cannot be escaped"),
+        (Include, "a\\", "the backslash at the end escapes nothing"),
+        (Include, "a\0b", "no file name holds a NUL"),
+    ] {
+        let error = Globs::check(list, text).expect_err(text);
+        assert_eq!(error.message, message, "{text}");
+        assert!(error.help.is_some_and(|help| !help.is_empty()), "{text}");
+    }
+    for text in ["[a", "{a", "a}", "[z-a]"] {
+        assert!(Globs::check(Include, text).is_err(), "{text}");
+    }
+    assert!(Globs::check(Include, &"x".repeat(1001)).is_err());
+    assert!(Globs::check(Include, &["a"; 61].join("/")).is_err());
+    assert!(Globs::check(Include, &["a"; 60].join("/")).is_ok());
+    assert!(Globs::check(Exclude, "cache/").is_ok());
+}
+
+/// A pattern as the oracle sees it: it never parses the text that the matcher parses.
+#[derive(Clone, Debug)]
+enum Part {
+    Any,
+    Name(Vec<Piece>),
+}
+
+#[derive(Clone, Debug)]
+enum Piece {
+    Star,
+    One,
+    Literal(char),
+    NotIn(char),
+    Either(char, char),
+}
+
+fn print(parts: &[Part]) -> String {
+    let piece = |piece: &Piece| match piece {
+        Piece::Star => "*".to_owned(),
+        Piece::One => "?".to_owned(),
+        Piece::Literal(character) => character.to_string(),
+        Piece::NotIn(character) => format!("[!{character}]"),
+        Piece::Either(one, two) => format!("{{{one},{two}}}"),
+    };
+    let part = |part: &Part| match part {
+        Part::Any => "**".to_owned(),
+        Part::Name(pieces) => pieces.iter().map(piece).collect(),
+    };
+    parts.iter().map(part).collect::<Vec<_>>().join("/")
+}
+
+fn name_matches(pieces: &[Piece], name: &[char]) -> bool {
+    let Some((piece, pieces)) = pieces.split_first() else { return name.is_empty() };
+    if matches!(piece, Piece::Star) {
+        return (0..=name.len()).any(|taken| name_matches(pieces, &name[taken..]));
+    }
+    let Some((first, rest)) = name.split_first() else { return false };
+    let taken = match piece {
+        Piece::Star => false,
+        Piece::One => true,
+        Piece::Literal(character) => first == character,
+        Piece::NotIn(character) => first != character,
+        Piece::Either(one, two) => first == one || first == two,
+    };
+    taken && name_matches(pieces, rest)
+}
+
+/// Whether the pattern matches the whole path, by trying everything. Only components that spell a built-in exclude out
+/// may take a name that it holds.
+fn path_matches(parts: &[Part], path: &[&str], lifting: bool) -> bool {
+    let Some((part, onward)) = parts.split_first() else { return path.is_empty() };
+    let free = |name: &str, last: bool| !lifting || !is_built_in(name, last);
+    match part {
+        Part::Any => {
+            let least = usize::from(onward.is_empty());
+            (least..=path.len()).any(|taken| {
+                let rest = &path[taken..];
+                let all_free = path[..taken].iter().enumerate().all(|(at, name)| free(name, at + 1 == path.len()));
+                all_free && path_matches(onward, rest, lifting)
+            })
+        }
+        Part::Name(pieces) => path.split_first().is_some_and(|(name, rest)| {
+            let spelled = is_built_in(&print(std::slice::from_ref(part)), rest.is_empty());
+            let characters: Vec<char> = name.chars().collect();
+            (spelled || free(name, rest.is_empty()))
+                && name_matches(pieces, &characters)
+                && path_matches(onward, rest, lifting)
+        }),
+    }
+}
+
+/// The alphabet of these tests knows two built-in excludes: `.git/`, and files or directories `….part`.
+fn is_built_in(name: &str, is_file: bool) -> bool {
+    name.ends_with(".part") || (name == ".git" && !is_file)
+}
+
+fn oracle(include: &[Vec<Part>], exclude: &[Vec<Part>], path: &str) -> bool {
+    let names: Vec<&str> = path.split('/').collect();
+    let excluded = exclude.iter().any(|pattern| {
+        let anywhere = pattern.len() == 1 && !matches!(pattern[0], Part::Any);
+        (1..=names.len()).any(|length| {
+            let prefix = &names[..length];
+            if anywhere {
+                path_matches(pattern, &prefix[length - 1..], false)
+            } else {
+                path_matches(pattern, prefix, false)
+            }
+        })
+    });
+    !excluded && include.iter().any(|pattern| path_matches(pattern, &names, true))
+}
+
+fn part() -> impl Strategy<Value = Part> {
+    let letter = prop::sample::select(vec!['a', 'b', '.']);
+    let piece = prop_oneof![
+        2 => Just(Piece::Star),
+        1 => Just(Piece::One),
+        4 => letter.clone().prop_map(Piece::Literal),
+        1 => letter.clone().prop_map(Piece::NotIn),
+        1 => (letter.clone(), letter).prop_map(|(one, two)| Piece::Either(one, two)),
+    ];
+    let literal = |text: &str| Part::Name(text.chars().map(Piece::Literal).collect());
+    let spelled: Vec<Part> = vec![
+        literal(".git"),
+        literal("a.part"),
+        Part::Name([Piece::Star].into_iter().chain(".part".chars().map(Piece::Literal)).collect()),
+    ];
+    prop_oneof![
+        2 => Just(Part::Any),
+        1 => prop::sample::select(spelled),
+        6 => prop::collection::vec(piece, 1..4).prop_map(Part::Name).prop_filter("no `.`, no `..`, no `**`", |part| {
+            let text = print(std::slice::from_ref(part));
+            text != "." && text != ".." && !text.contains("**")
+        }),
+    ]
+}
+
+fn path() -> impl Strategy<Value = String> {
+    let name = prop_oneof![
+        6 => "[ab.]{1,3}".prop_filter("a name", |name| name != "." && name != ".."),
+        1 => Just(".git".to_owned()),
+        1 => Just("a.part".to_owned()),
+    ];
+    prop::collection::vec(name, 1..5).prop_map(|names| names.join("/"))
+}
+
+fn patterns(most: usize) -> impl Strategy<Value = Vec<Vec<Part>>> {
+    prop::collection::vec(prop::collection::vec(part(), 1..4), 0..=most)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3000))]
+
+    #[test]
+    fn the_walk_names_what_a_naive_matcher_names(
+        include in patterns(3), exclude in patterns(2), paths in prop::collection::vec(path(), 1..12)
+    ) {
+        let text = |patterns: &[Vec<Part>]| patterns.iter().map(|parts| print(parts)).collect::<Vec<_>>();
+        let (including, excluding) = (text(&include), text(&exclude));
+        let globs = Globs::new(including.iter().map(String::as_str), excluding.iter().map(String::as_str));
+        let globs = globs.map_err(|error| TestCaseError::fail(format!("{including:?} {excluding:?}: {error:?}")))?;
+        for path in paths {
+            prop_assert_eq!(
+                names(&globs, path.as_bytes()), oracle(&include, &exclude, &path),
+                "{} with {:?} without {:?}", path, including, excluding
+            );
+        }
+    }
+
+    #[test]
+    fn arbitrary_text_is_checked_without_a_panic(text in "[a*?!/\\[\\]{},.\\\\ \u{e4}\\^-]{0,12}", name in prop::collection::vec(any::<u8>(), 0..6)) {
+        for list in [List::Include, List::Exclude] {
+            let checked = Globs::check(list, &text);
+            prop_assert_eq!(checked.is_ok(), Globs::new([text.as_str()], []).is_ok() || list == List::Exclude && checked.is_ok());
+        }
+        if let Ok(globs) = Globs::new([text.as_str()], []) {
+            _ = globs.file(&globs.root(), &name);
+            _ = globs.directory(&globs.root(), &name);
+        }
+    }
+}

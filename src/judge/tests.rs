@@ -1,0 +1,142 @@
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::entry::{AgeBy, Stamp, Stamps};
+use crate::globs::Globs;
+
+fn policy() -> Policy {
+    Policy {
+        globs: Globs::new(["*"], ["*.db"]).expect("good patterns"),
+        larger_than: None,
+        smaller_than: None,
+        older_than: None,
+        age_by: AgeBy::Modified,
+        min_age: None,
+    }
+}
+
+fn facts(size: u64, modified: i64) -> Facts {
+    let stamp = Stamp::new(modified, 0);
+    let stamps = Stamps { modified: stamp, accessed: stamp, changed: stamp, created: None };
+    Facts { size, allocated: 4096, links: 1, stamps }
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_second(1_000_000).expect("in range")
+}
+
+#[test]
+fn the_answer_is_the_one_that_a_person_can_act_on() {
+    let policy = policy();
+    let place = policy.globs.root();
+    let said = |name: &str, kind| by_name(&policy, &place, name.as_bytes(), kind);
+    assert_eq!(said("a", Kind::File), None);
+    assert_eq!(said("a", Kind::Symlink), Some(Because::NotRegular(Kind::Symlink)));
+    assert_eq!(said("a.db", Kind::Symlink), Some(Because::Excluded("*.db".into())));
+    assert_eq!(said("a.part", Kind::File), Some(Because::BuiltIn("*.part")));
+    let policy = Policy { globs: Globs::new(["*.zip"], []).expect("good"), ..policy };
+    assert_eq!(by_name(&policy, &policy.globs.root(), b"a", Kind::Special), Some(Because::NotIncluded));
+}
+
+#[test]
+fn limits_are_exact() {
+    let day = Duration::from_secs(86_400);
+    let aged = |age: i64| facts(10, 1_000_000 - age);
+    let old = Policy { older_than: Some(day), ..policy() };
+    assert_eq!(by_facts(&old, &aged(86_400), now()), Verdict::Goes(Reason::OlderThan { age: day, limit: day }));
+    let younger = Duration::from_secs(86_399);
+    assert_eq!(by_facts(&old, &aged(86_399), now()), Verdict::Stays(Because::NotOld { age: younger, limit: day }));
+    assert_eq!(by_facts(&old, &aged(-1), now()), Verdict::Stays(Because::Future));
+    let held = Policy { min_age: Some(day), ..policy() };
+    assert_eq!(by_facts(&held, &aged(86_400), now()), Verdict::Goes(Reason::Included));
+    assert_eq!(by_facts(&held, &aged(86_399), now()), Verdict::Stays(Because::MinAge { age: younger, limit: day }));
+    let both = Policy { older_than: Some(day), min_age: Some(day * 2), ..policy() };
+    assert!(matches!(by_facts(&both, &aged(86_400), now()), Verdict::Stays(Because::MinAge { .. })));
+    assert!(matches!(by_facts(&both, &aged(100), now()), Verdict::Stays(Because::NotOld { .. })), "no reason to go");
+    let larger = Policy { larger_than: Some(10), ..policy() };
+    assert_eq!(by_facts(&larger, &facts(10, 0), now()), Verdict::Stays(Because::NotLarger { size: 10, limit: 10 }));
+    assert!(by_facts(&larger, &facts(11, 0), now()).goes());
+    let smaller = Policy { smaller_than: Some(10), ..policy() };
+    assert_eq!(by_facts(&smaller, &facts(10, 0), now()), Verdict::Stays(Because::NotSmaller { size: 10, limit: 10 }));
+    assert!(by_facts(&smaller, &facts(9, 0), now()).goes());
+}
+
+#[test]
+fn a_stamp_matters_only_when_an_age_is_asked_for() {
+    let future = facts(1, 2_000_000);
+    assert!(by_facts(&policy(), &future, now()).goes());
+    let any_age = Policy { min_age: Some(Duration::ZERO), ..policy() };
+    assert_eq!(by_facts(&any_age, &future, now()), Verdict::Stays(Because::Future));
+    let born = Policy { older_than: Some(Duration::from_secs(1)), age_by: AgeBy::Created, ..policy() };
+    assert_eq!(by_facts(&born, &facts(1, 0), now()), Verdict::Stays(Because::NoBirthTime));
+    assert!(by_facts(&Policy { older_than: None, ..born }, &facts(1, 0), now()).goes());
+}
+
+const AGES: [AgeBy; 5] = [AgeBy::Modified, AgeBy::Accessed, AgeBy::Changed, AgeBy::Created, AgeBy::Newest];
+
+/// The one sentence, word by word: passes the filters, has a reason, and nothing protects it. In plain nanoseconds.
+fn oracle(policy: &Policy, stamps: [i128; 3], created: Option<i128>, size: u64, now: i128) -> bool {
+    let filters =
+        policy.larger_than.is_none_or(|limit| size > limit) && policy.smaller_than.is_none_or(|limit| size < limit);
+    let [modified, accessed, changed] = stamps;
+    let stamp = match policy.age_by {
+        AgeBy::Modified => Some(modified),
+        AgeBy::Accessed => Some(accessed),
+        AgeBy::Changed => Some(changed),
+        AgeBy::Created => created,
+        AgeBy::Newest => created.map(|created| modified.max(changed).max(created)),
+    };
+    let nanos = |limit: Duration| i128::try_from(limit.as_nanos()).expect("small");
+    let age = stamp.map(|stamp| now - stamp);
+    let reasons = [policy.older_than.map(|limit| age.is_some_and(|age| age >= nanos(limit)))];
+    let named: Vec<bool> = reasons.into_iter().flatten().collect();
+    let has_reason = named.is_empty() || named.contains(&true);
+    let age_asked = policy.older_than.is_some() || policy.min_age.is_some();
+    let too_young = policy.min_age.is_some_and(|limit| age.is_none_or(|age| age < nanos(limit)));
+    let no_age = age_asked && age.is_none_or(|age| age < 0);
+    filters && has_reason && !too_young && !no_age
+}
+
+/// A stamp near the limits that matter, or anywhere at all.
+fn stamp() -> impl Strategy<Value = (i64, u32)> {
+    let near = (999_990_i64..1_000_010, 0_u32..3);
+    let anywhere = (any::<i64>(), 0_u32..1_000_000_000);
+    let edge = (prop::sample::select(vec![i64::MIN, i64::MAX, 0, -1]), Just(999_999_999));
+    prop_oneof![6 => near, 1 => anywhere, 1 => edge]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+    #[test]
+    fn the_judge_agrees_with_the_one_sentence(
+        stamps in prop::array::uniform3(stamp()),
+        created in prop::option::of(stamp()),
+        size in 0_u64..6,
+        larger_than in prop::option::of(0_u64..6),
+        smaller_than in prop::option::of(1_u64..6),
+        older_than in prop::option::of((0_u64..12, 0_u32..3)),
+        min_age in prop::option::of((0_u64..12, 0_u32..3)),
+        age_by in prop::sample::select(AGES.to_vec()),
+    ) {
+        let limit = |(seconds, nanos): (u64, u32)| Duration::new(seconds, nanos);
+        let policy = Policy {
+            larger_than, smaller_than, age_by,
+            older_than: older_than.map(limit),
+            min_age: min_age.map(limit),
+            ..policy()
+        };
+        let made = |(seconds, nanos): (i64, u32)| Stamp::new(seconds, nanos);
+        let [modified, accessed, changed] = stamps.map(made);
+        let facts = Facts {
+            size, allocated: 0, links: 1,
+            stamps: Stamps { modified, accessed, changed, created: created.map(made) },
+        };
+        let nanos = |(seconds, nanos): (i64, u32)| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
+        let goes = oracle(&policy, stamps.map(nanos), created.map(nanos), size, 1_000_000 * 1_000_000_000);
+        let verdict = by_facts(&policy, &facts, now());
+        prop_assert_eq!(verdict.goes(), goes, "{:?}: {:?}", policy, verdict);
+    }
+}
