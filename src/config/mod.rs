@@ -21,7 +21,12 @@ pub struct Config {
 
 /// STUB
 #[derive(Clone, Debug)]
-pub struct Surroundings;
+pub struct Surroundings {
+    /// s
+    pub working_directory: std::path::PathBuf,
+    /// s
+    pub home: Option<std::path::PathBuf>,
+}
 /// STUB
 #[derive(Debug)]
 pub struct ReadError;

@@ -59,11 +59,10 @@ pub enum Stopped {
 
 /// The daemon, ready to run.
 pub struct Daemon {
-    supervisor: Supervisor,
+    pub(super) supervisor: Supervisor,
     handle: Handle,
-    signals: Signals,
     commands: mpsc::Receiver<Command>,
-    ended: mpsc::UnboundedReceiver<Finished>,
+    pub(super) ended: mpsc::UnboundedReceiver<Finished>,
     reload: ReloadTask,
 }
 
@@ -93,11 +92,9 @@ pub(super) struct Supervisor {
 }
 
 impl Daemon {
-    /// Takes over the signals and lays out the agenda. To be called inside a tokio runtime.
-    ///
-    /// # Errors
-    /// When the system refuses a signal handler.
-    pub fn new(start: Start) -> io::Result<Self> {
+    /// Lays out the agenda.
+    #[must_use]
+    pub fn new(start: Start) -> Self {
         let Start { config, source, text, surface, log, sweeper } = start;
         let (runs, ended) = Runs::new(sweeper);
         let (commands, received) = mpsc::channel(64);
@@ -136,7 +133,7 @@ impl Daemon {
         supervisor.publish();
         let handle = Handle { commands, status };
         let reload = ReloadTask { source, in_force, asked };
-        Ok(Self { supervisor, handle, signals: Signals::listen()?, commands: received, ended, reload })
+        Self { supervisor, handle, commands: received, ended, reload }
     }
 
     /// A handle for the doors.
@@ -146,8 +143,12 @@ impl Daemon {
     }
 
     /// Runs until a signal says stop.
-    pub async fn run(self) -> Stopped {
-        let Self { mut supervisor, handle, mut signals, mut commands, mut ended, reload } = self;
+    ///
+    /// # Errors
+    /// When the system refuses a signal handler.
+    pub async fn run(self) -> io::Result<Stopped> {
+        let Self { mut supervisor, handle, mut commands, mut ended, reload } = self;
+        let mut signals = Signals::listen()?;
         // Only the doors hold handles from here on; without a door, nobody sends commands, and that is no end.
         let _handle = handle;
         let (found, mut news) = mpsc::channel(1);
@@ -168,7 +169,7 @@ impl Daemon {
             }
         }
         reloader.abort();
-        supervisor.shut_down(&mut signals, &mut commands, &mut ended).await
+        Ok(supervisor.shut_down(&mut signals, &mut commands, &mut ended).await)
     }
 }
 
@@ -190,7 +191,7 @@ impl Supervisor {
     }
 
     /// Starts what is due; says how long nothing will be.
-    fn tick(&mut self, now: Timestamp) -> Duration {
+    pub(super) fn tick(&mut self, now: Timestamp) -> Duration {
         if let Some(back) = self.agenda.look_at_clock(now) {
             warn!("The wall clock was set back by {}; next runs are counted anew where they follow it", Span(back));
         }
@@ -236,7 +237,7 @@ impl Supervisor {
         }
     }
 
-    fn manual(&mut self, name: Option<&str>, dry_run: bool) -> Result<ManualRuns, Refusal> {
+    pub(super) fn manual(&mut self, name: Option<&str>, dry_run: bool) -> Result<ManualRuns, Refusal> {
         let mut runs = ManualRuns { started: Vec::new(), busy: Vec::<Busy>::new() };
         for target in self.asked_for(name)? {
             if let Some(busy) = self.runs.busy(&target.name) {
@@ -254,7 +255,7 @@ impl Supervisor {
         Ok(runs)
     }
 
-    fn start(&mut self, name: Option<&str>) -> Result<Switched, Refusal> {
+    pub(super) fn start(&mut self, name: Option<&str>) -> Result<Switched, Refusal> {
         let targets = self.asked_for(name)?;
         let mut changed = std::mem::take(&mut self.stopped);
         for target in &targets {
@@ -274,7 +275,7 @@ impl Supervisor {
         Ok(Switched::Changed)
     }
 
-    fn stop(&mut self, name: Option<&str>) -> Result<Switched, Refusal> {
+    pub(super) fn stop(&mut self, name: Option<&str>) -> Result<Switched, Refusal> {
         let targets = self.asked_for(name)?;
         let mut changed = false;
         if name.is_none() {
@@ -311,7 +312,7 @@ impl Supervisor {
         }
     }
 
-    fn note_end(&mut self, finished: Finished) {
+    pub(super) fn note_end(&mut self, finished: Finished) {
         let report = self.runs.end(finished);
         self.note_report(report);
     }

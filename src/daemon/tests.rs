@@ -1,1 +1,297 @@
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::reload::Reading;
+use super::runs::Finished;
+use super::supervisor::Supervisor;
+use super::*;
+use crate::config::{AdminSettings, Config, LogFormat, LogLevel, LogSettings, Rotation, Settings, Surroundings};
+use crate::entry::AgeBy;
+use crate::globs::Globs;
+use crate::names::TargetName;
+use crate::protected::Protected;
+use crate::report::{Outcome, Report, Trigger};
+use crate::schedule::Schedule;
+use crate::sweep::{Control, Order};
+use crate::target::{Policy, Target, Zone};
+
+fn zone() -> Zone {
+    Zone { name: "UTC".into(), tz: TimeZone::UTC }
+}
+
+fn target(name: &str, schedule: &str) -> Arc<Target> {
+    let policy = Policy {
+        globs: Globs::new(["*"], []).expect("good"),
+        larger_than: None,
+        smaller_than: None,
+        older_than: None,
+        age_by: AgeBy::Modified,
+        min_age: None,
+    };
+    Arc::new(Target {
+        name: TargetName::new(name).expect("a name"),
+        written_path: name.into(),
+        path: PathBuf::from("/nowhere").join(name),
+        schedule: Schedule::parse(schedule).expect("a schedule"),
+        zone: zone(),
+        enabled: true,
+        create: false,
+        dry_run: false,
+        policy,
+    })
+}
+
+fn config(targets: Vec<Arc<Target>>) -> Config {
+    let log = LogSettings {
+        file: "/nowhere/log".into(),
+        rotation: Rotation::Never,
+        keep: 1,
+        format: LogFormat::Text,
+        level: LogLevel::Info,
+    };
+    let admin = AdminSettings { listen: None, token_file: None };
+    let settings = Settings { zone: zone(), state_dir: "/nowhere/state".into(), admin, log };
+    Config { settings, targets, names_targets: true, protected: Arc::new(Protected::default()) }
+}
+
+struct Nothing;
+
+impl Surface for Nothing {
+    fn apply(&mut self, _: &Settings) -> Vec<String> {
+        vec!["admin.listen".into()]
+    }
+
+    fn reopen_log(&mut self) {}
+}
+
+/// A gate that sweeps wait at, so that a test decides when they end.
+#[derive(Default)]
+struct Gate(Mutex<bool>, Condvar);
+
+impl Gate {
+    fn open(&self) {
+        *self.0.lock().expect("not poisoned") = true;
+        self.1.notify_all();
+    }
+
+    fn pass(&self, control: &Control) {
+        let mut open = self.0.lock().expect("not poisoned");
+        while !*open && control.cancelled().is_none() {
+            open = self.1.wait_timeout(open, Duration::from_millis(5)).expect("not poisoned").0;
+        }
+    }
+}
+
+fn gated(gate: &Arc<Gate>) -> Sweeper {
+    let gate = gate.clone();
+    Arc::new(move |order: &Order, control: &Control| {
+        gate.pass(control);
+        match control.cancelled() {
+            Some(why) => order.not_run(Outcome::Cancelled, why),
+            None => Report { message: None, ..order.not_run(Outcome::Done, "") },
+        }
+    })
+}
+
+fn daemon(targets: Vec<Arc<Target>>, sweeper: Sweeper) -> Daemon {
+    let surroundings = Surroundings { working_directory: "/nowhere".into(), home: None };
+    Daemon::new(Start {
+        config: config(targets),
+        source: Source { file: "/nowhere/janitor.toml".into(), shown: "janitor.toml".into(), surroundings },
+        text: Some("some text".into()),
+        surface: Box::new(Nothing),
+        log: Arc::default(),
+        sweeper,
+    })
+}
+
+async fn end_one(supervisor: &mut Supervisor, ended: &mut tokio::sync::mpsc::UnboundedReceiver<Finished>) {
+    let finished = tokio::time::timeout(Duration::from_secs(20), ended.recv()).await;
+    supervisor.note_end(finished.expect("a sweep ends in time").expect("the supervisor holds a sender"));
+}
+
+fn run<T>(test: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(test)
+}
+
+fn state(supervisor: &Supervisor, name: &str) -> TargetStatus {
+    let status = Status::of(supervisor);
+    status.targets.into_iter().find(|target| target.name.as_str() == name).expect("it is there")
+}
+
+#[test]
+fn one_sweep_of_a_target_at_a_time_and_a_tick_meanwhile_is_counted() {
+    run(async {
+        let gate = Arc::new(Gate::default());
+        let Daemon { mut supervisor, mut ended, .. } = daemon(vec![target("a", "0 2 * * *")], gated(&gate));
+        let due = supervisor.agenda.next().expect("scheduled");
+        supervisor.tick(due);
+        assert_eq!(state(&supervisor, "a").state, TargetState::Running);
+        let refused = supervisor.manual(None, false).expect_err("it runs");
+        let running = state(&supervisor, "a").running.expect("it runs").run;
+        let name = TargetName::new("a").expect("a name");
+        assert_eq!(refused, Refusal::Running(vec![Busy { target: name, run: running.clone() }]));
+        let again = supervisor.agenda.next().expect("scheduled");
+        assert!(again > due);
+        supervisor.tick(again);
+        assert_eq!(state(&supervisor, "a").skipped_ticks, 1);
+        gate.open();
+        end_one(&mut supervisor, &mut ended).await;
+        let status = state(&supervisor, "a");
+        let report = status.last_run.expect("it ran");
+        assert_eq!((status.state, report.outcome), (TargetState::Scheduled, Outcome::Done));
+        assert_eq!((&report.run, report.trigger), (&running, Trigger::Schedule));
+    });
+}
+
+#[test]
+fn a_panic_ends_that_sweep_only() {
+    run(async {
+        let sweeper: Sweeper = Arc::new(|order, _| match order.target.name.as_str() {
+            "bad" => std::panic::panic_any("out of cheese"),
+            _ => Report { message: None, ..order.not_run(Outcome::Done, "") },
+        });
+        let targets = vec![target("bad", "0 2 * * *"), target("good", "0 2 * * *")];
+        let Daemon { mut supervisor, mut ended, .. } = daemon(targets, sweeper);
+        let runs = supervisor.manual(None, false).expect("both begin");
+        assert_eq!(runs.started.len(), 2);
+        end_one(&mut supervisor, &mut ended).await;
+        end_one(&mut supervisor, &mut ended).await;
+        let mut outcomes = Vec::new();
+        for run in runs.started {
+            let report = run.done.await.expect("reported");
+            outcomes.push((report.outcome, report.message.clone().unwrap_or_default()));
+        }
+        assert_eq!(outcomes[0].0, Outcome::Failed);
+        assert!(outcomes[0].1.contains("out of cheese"), "{outcomes:?}");
+        assert_eq!(outcomes[1].0, Outcome::Done);
+        assert!(supervisor.manual(Some("bad"), false).is_ok(), "it may be tried again");
+    });
+}
+
+#[test]
+fn more_sweeps_than_threads_wait_and_all_run() {
+    run(async {
+        let gate = Arc::new(Gate::default());
+        let targets = (0..40).map(|number| target(&format!("t{number}"), "0 2 * * *")).collect();
+        let Daemon { mut supervisor, mut ended, .. } = daemon(targets, gated(&gate));
+        assert_eq!(supervisor.manual(None, true).expect("all begin").started.len(), 40);
+        let states: Vec<_> = Status::of(&supervisor).targets.iter().map(|target| target.state).collect();
+        let running = states.iter().filter(|state| **state == TargetState::Running).count();
+        assert!((1..=8).contains(&running), "{running}");
+        assert_eq!(states.iter().filter(|state| **state == TargetState::Queued).count(), 40 - running);
+        gate.open();
+        for _ in 0..40 {
+            end_one(&mut supervisor, &mut ended).await;
+        }
+        assert!(supervisor.runs.is_idle());
+        assert!(Status::of(&supervisor).targets.iter().all(|target| target.last_run.is_some()));
+    });
+}
+
+#[test]
+fn a_stop_takes_everything_off_the_agenda_and_manual_still_works() {
+    run(async {
+        let gate = Arc::new(Gate::default());
+        gate.open();
+        let targets = vec![target("a", "0 2 * * *"), target("b", "0 3 * * *")];
+        let Daemon { mut supervisor, mut ended, .. } = daemon(targets, gated(&gate));
+        assert_eq!(supervisor.stop(None), Ok(Switched::Changed));
+        assert_eq!(supervisor.stop(None), Ok(Switched::Already));
+        let status = Status::of(&supervisor);
+        assert_eq!((status.is_running, status.next_run(), status.total_jobs()), (false, None, 2));
+        assert_eq!(state(&supervisor, "a").state, TargetState::Paused);
+        supervisor.manual(Some("a"), false).expect("manual works");
+        end_one(&mut supervisor, &mut ended).await;
+        assert_eq!(supervisor.start(Some("b")), Ok(Switched::Changed));
+        let status = Status::of(&supervisor);
+        assert!(status.is_running && status.next_run().is_some());
+        assert_eq!(state(&supervisor, "a").state, TargetState::Paused);
+        assert_eq!(supervisor.start(None), Ok(Switched::Changed));
+        assert_eq!(supervisor.start(None), Ok(Switched::Already));
+        assert_eq!(state(&supervisor, "a").state, TargetState::Scheduled);
+        assert_eq!(supervisor.stop(Some("nobody")), Err(Refusal::UnknownTarget("nobody".into())));
+    });
+}
+
+fn take_over(supervisor: &mut Supervisor, config: Config) -> Result<Reloaded, Refusal> {
+    supervisor.take_over(&Reading::Text("some text".into()), Some(Ok(config)))
+}
+
+#[test]
+fn a_reload_leaves_alone_what_did_not_change() {
+    run(async {
+        let gate = Arc::new(Gate::default());
+        let targets = ["same", "changed", "removed"].map(|name| target(name, "0 2 * * *"));
+        let Daemon { mut supervisor, mut ended, .. } = daemon(targets.to_vec(), gated(&gate));
+        let runs = supervisor.manual(None, false).expect("all begin").started;
+        let next = state(&supervisor, "same").next_run;
+        let new = vec![target("same", "0 2 * * *"), target("changed", "0 4 * * *"), target("added", "0 5 * * *")];
+        let reloaded = take_over(&mut supervisor, config(new)).expect("good");
+        assert_eq!((reloaded.added, reloaded.changed, reloaded.removed, reloaded.generation), (1, 1, 1, 2));
+        // The gate is closed, so only what was cancelled can end.
+        end_one(&mut supervisor, &mut ended).await;
+        end_one(&mut supervisor, &mut ended).await;
+        assert_eq!(state(&supervisor, "same").state, TargetState::Running);
+        assert_eq!(state(&supervisor, "same").next_run, next);
+        assert_eq!(supervisor.about_config.needs_restart, ["admin.listen"]);
+        gate.open();
+        end_one(&mut supervisor, &mut ended).await;
+        let mut outcomes = Vec::new();
+        for run in runs {
+            outcomes.push(run.done.await.expect("reported").outcome);
+        }
+        assert_eq!(outcomes, [Outcome::Done, Outcome::Cancelled, Outcome::Cancelled]);
+        assert_eq!(Status::of(&supervisor).targets.len(), 3);
+    });
+}
+
+#[test]
+fn what_is_not_fit_changes_nothing_and_a_good_one_always_loads() {
+    run(async {
+        let Daemon { mut supervisor, .. } = daemon(vec![target("a", "0 2 * * *")], gated(&Arc::default()));
+        let none = Config { names_targets: false, ..config(vec![target("marked_images", "0 2 * * *")]) };
+        let empty = supervisor.take_over(&Reading::Text(" \n".into()), Some(Ok(none.clone())));
+        assert!(matches!(empty, Err(Refusal::Rejected(why)) if why.problems == ["the file is empty"]));
+        assert!(matches!(take_over(&mut supervisor, none), Err(Refusal::Rejected(_))));
+        let bad = supervisor.take_over(&Reading::Text("x".into()), Some(Err(vec!["line 1".into()])));
+        assert!(matches!(bad, Err(Refusal::Rejected(_))));
+        let gone = supervisor.take_over(&Reading::Absent("it is gone".into()), None);
+        assert!(matches!(gone, Err(Refusal::Rejected(_))));
+        assert_eq!(Status::of(&supervisor).config.rejection.expect("kept").problems, ["it is gone"]);
+        assert_eq!(state(&supervisor, "a").state, TargetState::Scheduled);
+        assert_eq!(supervisor.about_config.generation, 1);
+        let same = take_over(&mut supervisor, config(vec![target("a", "0 2 * * *")])).expect("good");
+        assert!(!same.any_change);
+        assert_eq!(Status::of(&supervisor).config.rejection, None);
+        let new = take_over(&mut supervisor, config(vec![target("a", "0 3 * * *")])).expect("good");
+        assert_eq!((new.changed, new.generation), (1, 2));
+    });
+}
+
+#[test]
+fn a_target_that_is_added_while_all_is_stopped_stays_paused() {
+    run(async {
+        let Daemon { mut supervisor, .. } = daemon(vec![target("a", "0 2 * * *")], gated(&Arc::default()));
+        supervisor.stop(None).expect("stopped");
+        take_over(&mut supervisor, config(vec![target("a", "0 2 * * *"), target("b", "0 2 * * *")])).expect("good");
+        assert_eq!(state(&supervisor, "b").state, TargetState::Paused);
+        assert_eq!(Status::of(&supervisor).next_run(), None);
+    });
+}
+
+#[test]
+fn the_sleep_is_short_enough_to_notice_a_clock_that_was_set() {
+    run(async {
+        let Daemon { mut supervisor, .. } = daemon(vec![target("a", "0 2 * * *")], gated(&Arc::default()));
+        let now: Timestamp = supervisor.started.0;
+        assert!(supervisor.tick(now) <= Duration::from_secs(30));
+        let next = supervisor.agenda.next().expect("scheduled");
+        let just_before = next.checked_sub(jiff::SignedDuration::from_millis(40)).expect("in range");
+        assert_eq!(supervisor.tick(just_before), Duration::from_millis(40));
+    });
+}

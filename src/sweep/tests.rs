@@ -1,1 +1,280 @@
+use std::collections::BTreeSet;
+use std::fs::{self, File, FileTimes};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
+use jiff::tz::TimeZone;
+use proptest::prelude::*;
+
+use super::*;
+use crate::entry::AgeBy;
+use crate::globs::Globs;
+use crate::names::TargetName;
+use crate::schedule::Schedule;
+use crate::target::{Policy, Zone};
+
+const NOW: i64 = 1_700_000_000;
+const DAY: u64 = 86_400;
+
+struct Yard {
+    _temporary: tempfile::TempDir,
+    root: PathBuf,
+}
+
+impl Yard {
+    fn new() -> Self {
+        let temporary = tempfile::tempdir().expect("a temporary directory");
+        let root = temporary.path().canonicalize().expect("it exists").join("root");
+        fs::create_dir(&root).expect("made");
+        Self { _temporary: temporary, root }
+    }
+
+    fn file(&self, path: &str, age: Duration) {
+        let path = self.root.join(path);
+        fs::create_dir_all(path.parent().expect("below the root")).expect("made");
+        fs::write(&path, path.as_os_str().as_bytes()).expect("written");
+        let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW as u64) - age;
+        let file = File::options().write(true).open(&path).expect("just written");
+        file.set_times(FileTimes::new().set_modified(modified)).expect("ours");
+    }
+
+    fn files(&self) -> BTreeSet<String> {
+        fn below(directory: &Path, root: &Path, found: &mut BTreeSet<String>) {
+            for entry in fs::read_dir(directory).expect("readable") {
+                let path = entry.expect("readable").path();
+                if path.is_dir() && !path.is_symlink() {
+                    below(&path, root, found);
+                } else {
+                    found.insert(path.strip_prefix(root).expect("below").to_string_lossy().into_owned());
+                }
+            }
+        }
+        let mut found = BTreeSet::new();
+        below(&self.root, &self.root, &mut found);
+        found
+    }
+
+    fn order(&self, policy: Policy) -> Order {
+        let target = Target {
+            name: TargetName::new("yard").expect("a name"),
+            written_path: "root".into(),
+            path: self.root.clone(),
+            schedule: Schedule::parse("0 2 * * *").expect("a schedule"),
+            zone: Zone { name: "UTC".into(), tz: TimeZone::UTC },
+            enabled: true,
+            create: true,
+            dry_run: false,
+            policy,
+        };
+        let now = Timestamp::from_second(NOW).expect("in range");
+        Order {
+            run: RunId::new(now),
+            target: Arc::new(target),
+            trigger: Trigger::Manual,
+            dry_run: false,
+            protected: Arc::new(Protected::default()),
+            now,
+        }
+    }
+}
+
+fn policy(include: &[&str], exclude: &[&str]) -> Policy {
+    Policy {
+        globs: Globs::new(include.iter().copied(), exclude.iter().copied()).expect("good patterns"),
+        larger_than: None,
+        smaller_than: None,
+        older_than: None,
+        age_by: AgeBy::Modified,
+        min_age: None,
+    }
+}
+
+fn swept(order: &Order) -> Report {
+    sweep(order, &Control::default(), &mut |_| {})
+}
+
+fn set(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+#[test]
+fn top_level_files_go_and_subdirectories_are_skipped_and_told() {
+    let yard = Yard::new();
+    for path in ["a", "b", "sub/c"] {
+        yard.file(path, Duration::ZERO);
+    }
+    let mut told = Vec::new();
+    let report = sweep(&yard.order(policy(&["*"], &[])), &Control::default(), &mut |event| match event {
+        Event::SkippedDirectory { at, because } => told.push(format!("{at}: {because}")),
+        Event::Removed { at, .. } => assert!(["a", "b"].contains(&at.to_string().as_str())),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(report.outcome, Outcome::Done);
+    assert_eq!((report.counts.deleted, report.counts.skipped_directories, report.counts.examined), (2, 1, 3));
+    assert!(report.counts.freed > 0);
+    assert_eq!(told, ["sub: no include reaches into it"]);
+    assert_eq!(yard.files(), set(&["sub/c"]));
+}
+
+#[test]
+fn only_regular_files_go_and_links_are_leaves() {
+    let yard = Yard::new();
+    yard.file("old", Duration::ZERO);
+    fs::create_dir(yard.root.join("../outside")).expect("made");
+    fs::write(yard.root.join("../outside/precious"), "").expect("written");
+    symlink("../outside", yard.root.join("directory")).expect("made");
+    symlink("../outside/precious", yard.root.join("file")).expect("made");
+    symlink("nowhere", yard.root.join("dangling")).expect("made");
+    let report = swept(&yard.order(policy(&["**"], &[])));
+    assert_eq!((report.outcome, report.counts.deleted, report.counts.kept), (Outcome::Done, 1, 3));
+    assert!(yard.root.join("../outside/precious").exists());
+    assert!(yard.root.join("dangling").is_symlink());
+}
+
+#[test]
+fn a_hard_link_goes_alone_and_frees_nothing() {
+    let yard = Yard::new();
+    yard.file("twice", Duration::ZERO);
+    fs::hard_link(yard.root.join("twice"), yard.root.join("../elsewhere")).expect("made");
+    let report = swept(&yard.order(policy(&["*"], &[])));
+    assert_eq!((report.counts.deleted, report.counts.freed), (1, 0));
+    assert!(yard.root.join("../elsewhere").exists());
+}
+
+#[test]
+fn a_missing_directory_is_made_by_a_sweep_and_not_by_a_preview() {
+    let yard = Yard::new();
+    fs::rename(&yard.root, yard.root.with_extension("away")).expect("moved");
+    let order = yard.order(policy(&["*"], &[]));
+    let report = preview(&order, &Control::default(), &mut |event| panic!("{event:?}"));
+    assert_eq!(report.outcome, Outcome::Done);
+    assert!(report.message.is_some_and(|message| message.contains("does not exist; a run would make it")));
+    assert!(!yard.root.exists());
+    let never = Order { target: Arc::new(Target { create: false, ..(*order.target).clone() }), ..order.clone() };
+    assert_eq!(swept(&never).outcome, Outcome::Failed);
+    assert!(!yard.root.exists());
+    let mut made = 0;
+    let report = sweep(&order, &Control::default(), &mut |event| made += u32::from(matches!(event, Event::Created(_))));
+    assert_eq!((report.outcome, made), (Outcome::Done, 1));
+    assert!(yard.root.is_dir());
+}
+
+#[test]
+fn a_cancelled_sweep_stops_before_its_next_file() {
+    let yard = Yard::new();
+    for name in 0..100 {
+        yard.file(&name.to_string(), Duration::ZERO);
+    }
+    let control = Control::default();
+    let report = sweep(&yard.order(policy(&["*"], &[])), &control, &mut |_| {
+        if control.progress.deleted.load(Ordering::Relaxed) == 9 {
+            control.cancel("enough");
+        }
+    });
+    assert_eq!((report.outcome, report.message.as_deref()), (Outcome::Cancelled, Some("enough")));
+    assert_eq!(report.counts.deleted, 10);
+    assert_eq!(yard.files().len(), 90);
+}
+
+#[test]
+fn a_deep_chain_is_swept_without_recursion_and_with_few_handles() {
+    use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
+    const DEPTH: usize = 3000;
+    let yard = Yard::new();
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut at = openat(CWD, &yard.root, flags, Mode::empty()).expect("opened");
+    for _ in 0..DEPTH {
+        mkdirat(&at, "directory", Mode::RWXU).expect("made");
+        at = openat(&at, "directory", flags, Mode::empty()).expect("opened");
+        openat(&at, "file", OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC, Mode::RWXU).expect("made");
+    }
+    let report = swept(&yard.order(policy(&["**"], &[])));
+    assert_eq!((report.outcome, report.counts.deleted), (Outcome::Done, DEPTH as u64), "{:?}", report.failures);
+    // The path of the last directory is far longer than the kernel takes at once, so it is opened in hops.
+    let root = crate::fsys::resolve(&yard.root, false).expect("there");
+    let path = vec!["directory"; DEPTH].join("/");
+    root.dir.open_beneath(path.as_bytes()).expect("opened in hops");
+    // A temporary directory this deep has to be taken apart from within.
+    let mut empty = std::process::Command::new("rm");
+    assert!(empty.arg("-rf").arg(&yard.root).status().expect("rm runs").success());
+}
+
+#[test]
+fn no_way_below_the_root_follows_a_link() {
+    let yard = Yard::new();
+    fs::create_dir_all(yard.root.join("real/deep")).expect("made");
+    symlink("real", yard.root.join("link")).expect("made");
+    symlink("/", yard.root.join("slash")).expect("made");
+    let root = crate::fsys::resolve(&yard.root, false).expect("there");
+    for way in ["link", "link/deep", "slash", "..", "../root"] {
+        assert!(root.dir.open_beneath(way.as_bytes()).is_err(), "{way}");
+    }
+    root.dir.open_beneath(b"real/deep").expect("opened");
+}
+
+/// A tree of up to a dozen files: path, age in hours, and whether it is a link.
+fn tree() -> impl Strategy<Value = Vec<(String, u64, bool)>> {
+    let name = prop::sample::select(vec!["a", "b.log", ".c", "d.part", "keep"]);
+    let path = prop::collection::vec(name, 1..4).prop_map(|parts| parts.join("/"));
+    prop::collection::vec((path, 0_u64..72, prop::bool::weighted(0.1)), 1..12)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(250))]
+
+    /// The oracle knows only the list of files: paths, ages, and the one sentence.
+    #[test]
+    fn survivors_are_those_of_the_one_sentence_and_a_preview_tells_them_before(
+        tree in tree(), everywhere in any::<bool>(), exclude_keep in any::<bool>(), hours in 1_u64..60
+    ) {
+        let yard = Yard::new();
+        let mut expected = BTreeSet::new();
+        for (path, age, link) in &tree {
+            let full = yard.root.join(path);
+            // A name that is a directory already, or below a file, is left out.
+            if full.exists() || full.is_symlink() || fs::create_dir_all(full.parent().expect("below")).is_err() {
+                continue;
+            }
+            if *link {
+                symlink("anywhere", &full).expect("made");
+            } else {
+                yard.file(path, Duration::from_secs(age * 3600));
+            }
+            let top = !path.contains('/');
+            let kept = exclude_keep && path.split('/').any(|part| part == "keep");
+            let partial = path.split('/').any(|part| part.ends_with(".part"));
+            if !link && (top || everywhere) && !kept && !partial && *age >= hours {
+                expected.insert(path.clone());
+            }
+        }
+        let before = yard.files();
+        let mut policy = policy(if everywhere { &["**"] } else { &["*"] }, if exclude_keep { &["keep"] } else { &[] });
+        policy.older_than = Some(Duration::from_secs(hours * 3600));
+        let order = yard.order(policy);
+        let mut told = BTreeSet::new();
+        preview(&order, &Control::default(), &mut |event| {
+            if let Event::WouldRemove { at, .. } = event {
+                told.insert(at.to_string());
+            }
+        });
+        prop_assert_eq!(&told, &expected);
+        prop_assert_eq!(&yard.files(), &before, "a preview changes nothing");
+        let report = swept(&order);
+        prop_assert_eq!(report.outcome, Outcome::Done);
+        prop_assert_eq!(report.counts.deleted as usize, expected.len());
+        prop_assert_eq!(yard.files(), before.difference(&expected).cloned().collect::<BTreeSet<_>>());
+    }
+}
+
+#[test]
+fn ages_are_counted_from_the_order() {
+    let yard = Yard::new();
+    yard.file("old", Duration::from_secs(DAY));
+    yard.file("young", Duration::from_secs(DAY - 1));
+    let mut policy = policy(&["*"], &[]);
+    policy.older_than = Some(Duration::from_secs(DAY));
+    swept(&yard.order(policy));
+    assert_eq!(yard.files(), set(&["young"]));
+}
