@@ -1,1 +1,4 @@
-fn main() {}
+//! The command `janitor`.
+fn main() {
+    print!("{}", janitor::config::schema());
+}

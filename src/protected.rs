@@ -1,22 +1,139 @@
-//! What no target may be (interface; being written).
+//! What no target may be: by path, and by what the path leads to.
 
 use std::path::{Path, PathBuf};
 
 use crate::entry::Identity;
 
-/// The directories that no target may be: by path and by identity.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Protected {
-    places: Vec<(PathBuf, Option<Identity>)>,
+/// A place that must not be swept, nor any directory that holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its path, absolute.
+    pub path: PathBuf,
+    /// What it is, as the rest of a sentence: `a system directory`.
+    pub what: String,
+    /// Whether everything below it is protected too.
+    pub with_all_below: bool,
+    /// Which directories it and its ancestors are, as far as they exist.
+    pub identities: Vec<Identity>,
 }
 
+/// The places that no target may be, or hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Protected {
+    places: Vec<Place>,
+}
+
+/// The directories that a system lives in.
+pub const SYSTEM: [&str; 32] = [
+    "/",
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/home",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/opt",
+    "/proc",
+    "/root",
+    "/run",
+    "/sbin",
+    "/sys",
+    "/usr",
+    "/usr/bin",
+    "/usr/games",
+    "/usr/include",
+    "/usr/lib",
+    "/usr/lib32",
+    "/usr/lib64",
+    "/usr/libexec",
+    "/usr/local",
+    "/usr/sbin",
+    "/usr/share",
+    "/usr/src",
+    "/var",
+    "/var/lib",
+    "/var/cache",
+    "/var/spool",
+];
+
+/// File systems that the kernel makes up: nothing in them is a file to clean.
+pub const KERNEL: [&str; 3] = ["/proc", "/sys", "/dev"];
+
+/// The one directory below those that holds ordinary files.
+const SHARED_MEMORY: &str = "/dev/shm";
+
 impl Protected {
-    /// Why a target's directory is refused, in words; `None` when it may be swept. `path` has no links left in it.
+    /// Protects these places.
+    #[must_use]
+    pub fn new(places: Vec<Place>) -> Self {
+        Self { places }
+    }
+
+    /// Why a target's directory is refused, in words; `None` when it may be swept. The path is absolute; to be certain
+    /// it has no links left in it, and the identity is that of the directory it leads to.
     #[must_use]
     pub fn refuse(&self, path: &Path, identity: Option<Identity>) -> Option<String> {
-        self.places
-            .iter()
-            .any(|(place, known)| place == path || (known.is_some() && *known == identity))
-            .then(|| "protected".to_owned())
+        self.places.iter().find_map(|place| {
+            let Place { path: protected, what, with_all_below, identities } = place;
+            let shown = |path: &Path| crate::names::Escaped(path.as_os_str().as_encoded_bytes()).to_string();
+            if path == protected {
+                return Some(format!("`{}` is {what}", shown(path)));
+            }
+            if protected.starts_with(path) {
+                return Some(format!("`{}` holds `{}`, {what}", shown(path), shown(protected)));
+            }
+            if *with_all_below && path.starts_with(protected) && !path.starts_with(SHARED_MEMORY) {
+                return Some(format!("`{}` lies in `{}`, {what}", shown(path), shown(protected)));
+            }
+            let same = identity.is_some_and(|identity| identities.contains(&identity));
+            same.then(|| format!("`{}` leads to or holds `{}`, {what}", shown(path), shown(protected)))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn protected() -> Protected {
+        let place = |path: &str, what: &str, with_all_below, inode| Place {
+            path: path.into(),
+            what: what.into(),
+            with_all_below,
+            identities: vec![Identity { device: 1, inode }],
+        };
+        Protected::new(vec![
+            place("/etc", "a system directory", false, 10),
+            place("/dev", "the kernel's", true, 11),
+            place("/srv/app/log", "the janitor's own log file", false, 12),
+        ])
+    }
+
+    #[test]
+    fn a_place_and_what_holds_it_are_refused_in_words() {
+        for (path, why) in [
+            ("/etc", Some("`/etc` is a system directory")),
+            ("/", Some("`/` holds `/etc`, a system directory")),
+            ("/etc/app", None),
+            ("/etcetera", None),
+            ("/srv/app", Some("`/srv/app` holds `/srv/app/log`, the janitor's own log file")),
+            ("/srv", Some("`/srv` holds `/srv/app/log`, the janitor's own log file")),
+            ("/srv/app/uploads", None),
+            ("/dev/disk", Some("`/dev/disk` lies in `/dev`, the kernel's")),
+            ("/dev/shm/app", None),
+        ] {
+            assert_eq!(protected().refuse(Path::new(path), None).as_deref(), why, "{path}");
+        }
+    }
+
+    #[test]
+    fn another_name_for_a_place_is_refused() {
+        let seen = |inode| protected().refuse(Path::new("/mnt/x"), Some(Identity { device: 1, inode }));
+        assert_eq!(seen(10).as_deref(), Some("`/mnt/x` leads to or holds `/etc`, a system directory"));
+        assert_eq!(seen(99), None);
+        assert_eq!(protected().refuse(Path::new("/mnt/x"), Some(Identity { device: 2, inode: 10 })), None);
     }
 }

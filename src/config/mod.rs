@@ -1,10 +1,30 @@
-//! The config (interface; being written).
+//! The config: from text to a [`Config`] in which nothing is left to doubt, or to all its [`Problems`].
+
+mod check;
+mod parse;
+mod places;
+mod problems;
+mod raw;
+mod schema;
 mod settings;
+mod source;
+mod target;
+#[cfg(test)]
+mod tests;
+
+pub use problems::Problems;
+pub use schema::schema;
 pub use settings::{AdminSettings, LogFormat, LogLevel, LogSettings, Rotation, Settings};
+pub use source::{DEFAULT_FILE, ReadError, SYSTEM_FILE, Surroundings, locate, read};
+
+use std::sync::Arc;
+
+use check::Checker;
+use parse::Blamed;
+use raw::RawConfig;
 
 use crate::protected::Protected;
 use crate::target::Target;
-use std::sync::Arc;
 
 /// A config in which nothing is left to doubt.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,45 +39,25 @@ pub struct Config {
     pub protected: Arc<Protected>,
 }
 
-/// STUB
-#[derive(Clone, Debug)]
-pub struct Surroundings {
-    /// s
-    pub working_directory: std::path::PathBuf,
-    /// s
-    pub home: Option<std::path::PathBuf>,
-}
-/// STUB
-#[derive(Debug)]
-pub struct ReadError;
-impl std::fmt::Display for ReadError {
-    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        Ok(())
-    }
-}
-impl ReadError {
-    /// STUB
-    pub fn is_not_found(&self) -> bool {
-        true
-    }
-}
-/// STUB
-pub struct Problems;
-impl Problems {
-    /// STUB
-    pub fn lines(&self) -> Vec<String> {
-        vec![]
-    }
-}
-/// STUB
+/// Checks a text. `shown` is its file as people know it; it stands in the problems.
+///
 /// # Errors
-/// STUB
-pub fn read(_p: &std::path::Path) -> Result<String, ReadError> {
-    Err(ReadError)
+/// Everything that is wrong with it, at once.
+pub fn check(text: &str, shown: &str, surroundings: &Surroundings) -> Result<Config, Problems> {
+    let parsed = parse::parse(text);
+    let mut checker = Checker { text, surroundings, blamed: &parsed.blamed, problems: parsed.problems };
+    let config = checker.config(&parsed.raw);
+    let problems = checker.problems;
+    Problems::new(text, shown, problems).map_or(Ok(config), Err)
 }
-/// STUB
+
+/// The config when there is no file: every default, and the built-in target.
+///
 /// # Errors
-/// STUB
-pub fn check(_t: &str, _s: &str, _x: &Surroundings) -> Result<Config, Problems> {
-    Err(Problems)
+/// When the system does not know its time zone.
+pub fn built_in(surroundings: &Surroundings) -> Result<Config, Problems> {
+    let mut checker = Checker { text: "", surroundings, blamed: &Blamed::new(), problems: Vec::new() };
+    let config = checker.config(&RawConfig::default());
+    let problems = checker.problems;
+    Problems::new("", "the built-in config", problems).map_or(Ok(config), Err)
 }

@@ -98,7 +98,7 @@ fn gated(gate: &Arc<Gate>) -> Sweeper {
 }
 
 fn daemon(targets: Vec<Arc<Target>>, sweeper: Sweeper) -> Daemon {
-    let surroundings = Surroundings { working_directory: "/nowhere".into(), home: None };
+    let surroundings = Surroundings { working_directory: "/nowhere".into(), home: None, config_file: None };
     Daemon::new(Start {
         config: config(targets),
         source: Source { file: "/nowhere/janitor.toml".into(), shown: "janitor.toml".into(), surroundings },

@@ -12,6 +12,7 @@ use super::*;
 use crate::entry::AgeBy;
 use crate::globs::Globs;
 use crate::names::TargetName;
+use crate::protected::Place;
 use crate::schedule::Schedule;
 use crate::target::{Policy, Zone};
 
@@ -159,6 +160,23 @@ fn a_missing_directory_is_made_by_a_sweep_and_not_by_a_preview() {
     let report = sweep(&order, &Control::default(), &mut |event| made += u32::from(matches!(event, Event::Created(_))));
     assert_eq!((report.outcome, made), (Outcome::Done, 1));
     assert!(yard.root.is_dir());
+}
+
+#[test]
+fn a_protected_root_is_refused_at_the_run_too() {
+    let yard = Yard::new();
+    yard.file("a", Duration::ZERO);
+    let mut order = yard.order(policy(&["*"], &[]));
+    order.protected = Arc::new(Protected::new(vec![Place {
+        path: yard.root.clone(),
+        what: "dear to us".into(),
+        with_all_below: false,
+        identities: Vec::new(),
+    }]));
+    let report = swept(&order);
+    assert_eq!(report.outcome, Outcome::Failed);
+    assert!(report.message.is_some_and(|message| message.contains("is dear to us")));
+    assert_eq!(yard.files(), set(&["a"]));
 }
 
 #[test]

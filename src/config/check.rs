@@ -1,0 +1,275 @@
+//! From the raw config to the checked one: what the words mean, and whether they go together.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+
+use super::parse::{Blamed, nearest};
+use super::places;
+use super::problems::Problem;
+use super::raw::{At, RawAdmin, RawConfig, RawFormat, RawLevel, RawLog, RawRotation, RawTarget};
+use super::target::{Inherited, Keys};
+use super::{AdminSettings, Config, LogFormat, LogLevel, LogSettings, Rotation, Settings, Surroundings};
+use crate::names::TargetName;
+use crate::protected::Protected;
+use crate::target::{Target, Zone};
+
+/// The names of what stands in when the text names no target.
+pub(super) const BUILT_IN: &str = "marked_images";
+pub(super) const BUILT_IN_SCHEDULE: &str = "0 2 * * *";
+
+/// Collects problems while it goes through the raw config.
+pub(super) struct Checker<'a> {
+    pub(super) text: &'a str,
+    pub(super) surroundings: &'a Surroundings,
+    pub(super) blamed: &'a Blamed,
+    pub(super) problems: Vec<Problem>,
+}
+
+impl Checker<'_> {
+    pub(super) fn problem(&mut self, span: Range<usize>, message: impl Into<String>, help: impl Into<Option<String>>) {
+        self.problems.push(Problem { span, message: message.into(), help: help.into() });
+    }
+
+    /// The place of a part of a string value in the text. Where the string is written with escapes, or over several
+    /// lines, the part cannot be told, so it is the whole value.
+    pub(super) fn within(&self, value: &At<String>, part: Range<usize>) -> Range<usize> {
+        let span = value.span();
+        let inside = span.start + 1..span.end.saturating_sub(1);
+        if self.text.get(inside.clone()) == Some(value.value().as_str()) && !part.is_empty() {
+            inside.start + part.start..inside.start + part.end
+        } else {
+            span
+        }
+    }
+
+    /// An absolute path without `.` and doubled slashes; a relative one stands below the working directory.
+    pub(super) fn path(&mut self, value: &At<String>) -> Option<PathBuf> {
+        let text = value.value();
+        if text.is_empty() {
+            self.problem(value.span(), "the path is empty", None);
+            return None;
+        }
+        if text.contains('\0') {
+            self.problem(value.span(), "no path holds a NUL", None);
+            return None;
+        }
+        if text.starts_with('~') {
+            let help = "write the home directory out; for a name that starts with `~` write `./~…`".to_owned();
+            self.problem(value.span(), "`~` is not expanded here", help);
+            return None;
+        }
+        Some(absolute(Path::new(text), self.surroundings))
+    }
+
+    pub(super) fn zone(&mut self, value: &At<String>) -> Option<Zone> {
+        let name = value.value();
+        if name == "local" {
+            return match local_zone() {
+                Ok(zone) => Some(zone),
+                Err(error) => {
+                    let help = "set the variable TZ or /etc/localtime right, or name a zone here".to_owned();
+                    self.problem(value.span(), format!("the system's time zone is not known: {error}"), help);
+                    None
+                }
+            };
+        }
+        match TimeZone::get(name) {
+            Ok(tz) => Some(Zone { name: name.clone(), tz }),
+            Err(_) => {
+                let known: Vec<String> = jiff::tz::db().available().map(|known| known.to_string()).collect();
+                let meant = nearest(name, known.iter().map(String::as_str));
+                let help = match meant {
+                    Some(meant) => format!("did you mean \"{meant}\"?"),
+                    None if known.is_empty() => "the system has no time zones; install tzdata".to_owned(),
+                    None => "write \"local\" or an IANA name such as \"Europe/Berlin\"".to_owned(),
+                };
+                self.problem(value.span(), format!("unknown time zone \"{name}\""), help);
+                None
+            }
+        }
+    }
+
+    fn admin(&mut self, raw: Option<&RawAdmin>) -> AdminSettings {
+        let token = raw.and_then(|raw| raw.token_file.as_ref());
+        let token_file = token.and_then(|value| self.path(value));
+        let Some(value) = raw.and_then(|raw| raw.listen.as_ref()) else {
+            return AdminSettings { listen: Some(default_listen()), token_file };
+        };
+        let written = value.value();
+        let loopback = written.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+        let listen = match written.as_str() {
+            "off" => None,
+            _ => match loopback.as_deref().unwrap_or(written).parse::<SocketAddr>() {
+                Ok(address) => Some(address),
+                Err(_) => {
+                    let help = "write an address and a port, \"127.0.0.1:8000\", or \"off\"".to_owned();
+                    self.problem(value.span(), format!("\"{written}\" is not an address to listen on"), help);
+                    None
+                }
+            },
+        };
+        if listen.is_some_and(|address| !address.ip().to_canonical().is_loopback()) && token.is_none() {
+            let help = "set `token_file`, and put a reverse proxy with TLS in front".to_owned();
+            self.problem(value.span(), "an admin port that others can reach needs a token", help);
+        }
+        AdminSettings { listen, token_file }
+    }
+
+    fn log(&mut self, raw: Option<&RawLog>) -> LogSettings {
+        let default = LogSettings {
+            file: absolute(Path::new("cleanup_scheduler.log"), self.surroundings),
+            rotation: Rotation::Daily,
+            keep: 14,
+            format: LogFormat::Text,
+            level: LogLevel::Info,
+        };
+        let Some(raw) = raw else { return default };
+        LogSettings {
+            file: raw.file.as_ref().and_then(|value| self.path(value)).unwrap_or(default.file),
+            rotation: raw.rotation.map_or(default.rotation, |raw| match raw {
+                RawRotation::Hourly => Rotation::Hourly,
+                RawRotation::Daily => Rotation::Daily,
+                RawRotation::Never => Rotation::Never,
+            }),
+            keep: raw.keep.map_or(default.keep, usize::from),
+            format: raw.format.map_or(default.format, |raw| match raw {
+                RawFormat::Text => LogFormat::Text,
+                RawFormat::Json => LogFormat::Json,
+            }),
+            level: raw.level.map_or(default.level, |raw| match raw {
+                RawLevel::Debug => LogLevel::Debug,
+                RawLevel::Info => LogLevel::Info,
+                RawLevel::Warning => LogLevel::Warning,
+                RawLevel::Error => LogLevel::Error,
+            }),
+        }
+    }
+
+    /// Goes through it all. What comes out is only good when no problem was found.
+    pub(super) fn config(&mut self, raw: &RawConfig) -> Config {
+        let zone = match &raw.timezone {
+            Some(value) => self.zone(value),
+            None => local_zone()
+                .map_err(|error| {
+                    self.problem(
+                        0..0,
+                        format!("the system's time zone is not known: {error}"),
+                        Some("set `timezone`".to_owned()),
+                    )
+                })
+                .ok(),
+        };
+        let zone = zone.unwrap_or(Zone { name: "UTC".into(), tz: TimeZone::UTC });
+        let state = raw.state_dir.as_ref().and_then(|value| self.path(value));
+        let settings = Settings {
+            zone,
+            state_dir: state.unwrap_or_else(|| absolute(Path::new("state"), self.surroundings)),
+            admin: self.admin(raw.admin.as_ref()),
+            log: self.log(raw.log.as_ref()),
+        };
+        let protected = Arc::new(places::protected(&settings, self.surroundings));
+        let defaults = raw.defaults.as_ref().map(|defaults| self.keys(&defaults.keys())).unwrap_or_default();
+        let mut targets = Vec::new();
+        let mut names = BTreeMap::new();
+        for raw in raw.target.iter().flatten() {
+            let Some(target) = self.target(raw, &defaults, &settings.zone, &protected) else { continue };
+            self.unique(raw, &target.name, &mut names);
+            targets.push(Arc::new(target));
+        }
+        let names_targets = raw.target.as_ref().is_some_and(|targets| !targets.is_empty());
+        if !names_targets {
+            targets = vec![Arc::new(super::target::built_in(&settings.zone, self.surroundings))];
+        }
+        Config { settings, targets, names_targets, protected }
+    }
+
+    fn unique(&mut self, raw: &At<RawTarget>, name: &TargetName, names: &mut BTreeMap<TargetName, usize>) {
+        let RawTarget { name: written, path, .. } = raw.value();
+        let span = written.as_ref().or(path.as_ref()).map_or_else(|| raw.span(), At::span);
+        let line = self.text[..span.start.min(self.text.len())].matches('\n').count() + 1;
+        match names.get(name) {
+            None => drop(names.insert(name.clone(), line)),
+            Some(first) => {
+                let message = format!("the name `{name}` is taken by the target in line {first}");
+                let help = written.is_none().then(|| "give one of them a `name` of its own".to_owned());
+                self.problem(span, message, help);
+            }
+        }
+    }
+
+    fn target(&mut self, raw: &At<RawTarget>, defaults: &Keys, zone: &Zone, protected: &Protected) -> Option<Target> {
+        let before = self.problems.len();
+        let RawTarget { name, path: written, .. } = raw.value();
+        let blamed = |key: &str| self.blamed.contains(&(raw.span().start, key.to_owned()));
+        let (path_is_blamed, name_is_blamed) = (blamed("path"), blamed("name"));
+        if written.is_none() && !path_is_blamed {
+            self.problem(raw.span(), "this target has no `path`", None);
+        }
+        let path = written.as_ref().and_then(|value| self.path(value));
+        if let (Some(value), Some(path)) = (written, &path)
+            && let Some(why) = places::refuse(protected, path)
+        {
+            self.problem(value.span(), format!("this directory is protected: {why}"), None);
+        }
+        let name = match (name, &path) {
+            (Some(value), _) => {
+                TargetName::new(value.value()).map_err(|why| self.problem(value.span(), why, None)).ok()
+            }
+            (None, Some(path)) if !name_is_blamed => self.name_of(path, raw),
+            _ => None,
+        };
+        let own = self.keys(&raw.value().keys());
+        let inherited = Inherited { own, defaults, zone, blamed: raw.span().start };
+        let (schedule, policy, rest) = self.combine(raw, inherited)?;
+        if self.problems.len() > before {
+            return None;
+        }
+        Some(Target {
+            name: name?,
+            written_path: written.as_ref()?.value().clone(),
+            path: path?,
+            schedule,
+            zone: rest.zone,
+            enabled: rest.enabled,
+            create: rest.create,
+            dry_run: rest.dry_run,
+            policy,
+        })
+    }
+
+    fn name_of(&mut self, path: &Path, raw: &At<RawTarget>) -> Option<TargetName> {
+        let last = path.file_name().and_then(|name| name.to_str());
+        match last.ok_or_else(|| "the path has no last component".to_owned()).and_then(TargetName::new) {
+            Ok(name) => Some(name),
+            Err(why) => {
+                let span = raw.value().path.as_ref().map_or_else(|| raw.span(), At::span);
+                self.problem(
+                    span,
+                    format!("the target cannot be named after its path: {why}"),
+                    Some("give it a `name`".to_owned()),
+                );
+                None
+            }
+        }
+    }
+}
+
+/// Where the admin port is when the config does not say.
+fn default_listen() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 8000))
+}
+
+fn local_zone() -> Result<Zone, jiff::Error> {
+    TimeZone::try_system().map(|tz| Zone { name: "local".into(), tz })
+}
+
+/// The path below the working directory, if it is relative, without `.` and doubled slashes.
+pub(super) fn absolute(path: &Path, surroundings: &Surroundings) -> PathBuf {
+    let joined = surroundings.working_directory.join(path);
+    joined.components().filter(|part| !matches!(part, Component::CurDir)).collect()
+}

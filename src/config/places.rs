@@ -1,0 +1,67 @@
+//! Which places are protected here and now.
+
+use std::path::{Path, PathBuf};
+
+use super::{Settings, Surroundings};
+use crate::entry::Identity;
+use crate::fsys;
+use crate::protected::{KERNEL, Place, Protected, SYSTEM};
+
+/// The path with its links resolved, as far as it exists.
+fn resolved(path: &Path) -> PathBuf {
+    for existing in path.ancestors() {
+        if let Ok(real) = existing.canonicalize() {
+            let rest = path.strip_prefix(existing).unwrap_or(Path::new(""));
+            return if rest.as_os_str().is_empty() { real } else { real.join(rest) };
+        }
+    }
+    path.to_path_buf()
+}
+
+/// What the path and its ancestors are, `/` aside, which every path has.
+fn identities(path: &Path) -> Vec<Identity> {
+    let below_root = path.ancestors().filter(|ancestor| ancestor.parent().is_some());
+    // What cannot be looked at is still protected by its path.
+    below_root.filter_map(|ancestor| fsys::identity(ancestor).ok().flatten()).collect()
+}
+
+fn place(path: &Path, what: &str, with_all_below: bool) -> [Place; 2] {
+    [path.to_path_buf(), resolved(path)].map(|path| {
+        let identities = identities(&path);
+        Place { path, what: what.to_owned(), with_all_below, identities }
+    })
+}
+
+/// The system's directories, the home, and what is the janitor's own.
+pub(super) fn protected(settings: &Settings, surroundings: &Surroundings) -> Protected {
+    let mut places = Vec::new();
+    for path in SYSTEM {
+        let kernel = KERNEL.contains(&path);
+        places.extend(place(Path::new(path), "a system directory", kernel));
+    }
+    if let Ok(Some(identity)) = fsys::identity(Path::new("/")) {
+        let what = "the root of the file system".to_owned();
+        places.push(Place { path: "/".into(), what, with_all_below: false, identities: vec![identity] });
+    }
+    let mut own = |path: Option<&Path>, what: &str| {
+        if let Some(path) = path {
+            places.extend(place(path, what, false));
+        }
+    };
+    own(surroundings.home.as_deref(), "your home directory");
+    own(surroundings.config_file.as_deref(), "the janitor's own config");
+    own(Some(&settings.state_dir), "the janitor's own state");
+    own(Some(&settings.log.file), "the janitor's own log");
+    own(settings.admin.token_file.as_deref(), "the janitor's own token");
+    places.dedup();
+    Protected::new(places)
+}
+
+/// Why a target's directory is refused, as far as can be told before it is swept.
+pub(super) fn refuse(protected: &Protected, path: &Path) -> Option<String> {
+    let identity = fsys::identity(path).ok().flatten();
+    let resolved = resolved(path);
+    // In the words of the config where that says it, then by where it leads.
+    let by_path = protected.refuse(path, None).or_else(|| protected.refuse(&resolved, None));
+    by_path.or_else(|| protected.refuse(path, identity))
+}

@@ -1,0 +1,234 @@
+//! The config as it is written: names and types, nothing more. The JSON schema is made from these types, so their docs
+//! are what an operator reads in an editor.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Deserialize;
+use toml::Spanned;
+
+/// A value and where it stands in the text.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(transparent)]
+pub(super) struct At<T>(pub(super) Spanned<T>);
+
+impl<T> At<T> {
+    pub(super) fn value(&self) -> &T {
+        self.0.get_ref()
+    }
+
+    pub(super) fn span(&self) -> std::ops::Range<usize> {
+        self.0.span()
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for At<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
+
+/// The config of janitor: which directories are kept clean, when, and of what.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "janitor.toml")]
+pub(super) struct RawConfig {
+    /// Zone of schedules, of the log and of `next_run`: "local", or an IANA name such as "Europe/Berlin".
+    #[schemars(extend("default" = "local"))]
+    pub(super) timezone: Option<At<String>>,
+    /// Directory for what must survive the daemon, relative to its working directory. No target may be or hold it.
+    #[schemars(extend("default" = "state"))]
+    pub(super) state_dir: Option<At<String>>,
+    /// The admin port.
+    pub(super) admin: Option<RawAdmin>,
+    /// The log.
+    pub(super) log: Option<RawLog>,
+    /// Any key of a target but `name` and `path`; a target's own key replaces it.
+    pub(super) defaults: Option<RawDefaults>,
+    /// The directories that are kept clean. With none, it is `marked_images`, daily at 02:00, its top-level files.
+    pub(super) target: Option<Vec<At<RawTarget>>>,
+}
+
+/// The admin port.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAdmin {
+    /// Address and port, or "off". Port 0 lets the system choose. An address that is not loopback needs `token_file`.
+    #[schemars(extend("default" = "127.0.0.1:8000"))]
+    pub(super) listen: Option<At<String>>,
+    /// File that holds the bearer token, mode 0600, relative to the working directory.
+    pub(super) token_file: Option<At<String>>,
+}
+
+/// The log.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLog {
+    /// The log file, relative to the working directory.
+    #[schemars(extend("default" = "cleanup_scheduler.log"))]
+    pub(super) file: Option<At<String>>,
+    /// When a new file is begun, in local time.
+    #[schemars(extend("default" = "daily"))]
+    pub(super) rotation: Option<RawRotation>,
+    /// How many rotated files are kept; 0 keeps none.
+    #[schemars(extend("default" = 14))]
+    pub(super) keep: Option<u16>,
+    /// How a record is written: one line of text, or one JSON object a line.
+    #[schemars(extend("default" = "text"))]
+    pub(super) format: Option<RawFormat>,
+    /// The least level that is written. "debug" says for each file why it went or stayed.
+    #[schemars(extend("default" = "info"))]
+    pub(super) level: Option<RawLevel>,
+}
+
+/// When a new log file is begun.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(super) enum RawRotation {
+    Hourly,
+    Daily,
+    Never,
+}
+
+/// How a log record is written.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(super) enum RawFormat {
+    Text,
+    Json,
+}
+
+/// The least level that is written.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(super) enum RawLevel {
+    Debug,
+    Info,
+    Warning,
+    Error,
+}
+
+/// Which stamp of a file its age is counted from.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(super) enum RawAgeBy {
+    Modified,
+    Accessed,
+    Changed,
+    Created,
+    Newest,
+}
+
+/// `[[target]]` and `[defaults]` share their keys, so they are written once.
+macro_rules! keys {
+    ($($(#[$attribute:meta])* $key:ident: $type:ty,)*) => {
+        /// A directory that is kept clean.
+        #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        pub(super) struct RawTarget {
+            /// Unique name, for the log and the routes. By default the last component of `path`.
+            pub(super) name: Option<At<String>>,
+            /// The directory; a relative one is relative to the working directory of the daemon at start.
+            #[schemars(required)]
+            pub(super) path: Option<At<String>>,
+            $($(#[$attribute])* pub(super) $key: Option<$type>,)*
+        }
+
+        /// What holds for every target that does not say otherwise.
+        #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        pub(super) struct RawDefaults {
+            $($(#[$attribute])* pub(super) $key: Option<$type>,)*
+        }
+
+        /// The keys that both have.
+        #[derive(Clone, Debug, Default)]
+        pub(super) struct RawKeys {
+            $(pub(super) $key: Option<$type>,)*
+        }
+
+        impl RawTarget {
+            pub(super) fn keys(&self) -> RawKeys {
+                RawKeys { $($key: self.$key.clone(),)* }
+            }
+        }
+
+        impl RawDefaults {
+            pub(super) fn keys(&self) -> RawKeys {
+                RawKeys { $($key: self.$key.clone(),)* }
+            }
+        }
+    };
+}
+
+keys! {
+    /// When it is swept: a crontab expression (minute, hour, day of month, month, day of week; with six fields, seconds
+    /// first) or @hourly, @daily, @weekly, @monthly, @yearly. Required, here or in [defaults].
+    #[schemars(extend("examples" = ["0 2 * * *", "*/15 * * * *", "@hourly"]))]
+    schedule: At<String>,
+    /// false: it is checked and shown, and never swept.
+    #[schemars(extend("default" = true))]
+    enabled: bool,
+    /// Only files that one of these globs names, relative to `path`. `*` does not cross `/`, `**` does. "*" is the top
+    /// level, "**" everything.
+    #[schemars(extend("examples" = [["*"], ["**/*.tmp", "cache/**"]]))]
+    include: At<Vec<At<String>>>,
+    /// Files and directories that stay. A glob without an inner `/` holds at any depth; a trailing `/` means directories
+    /// only. Beats `include`.
+    #[schemars(extend("examples" = [["*.keep", "pinned/"]]))]
+    exclude: At<Vec<At<String>>>,
+    /// Reason to go: an age of at least this, such as "12h", "30d", "2w".
+    #[schemars(extend("examples" = ["90s", "15min", "12h", "30d", "2w"]))]
+    older_than: At<String>,
+    /// Which time stamp an age is counted from. "newest" is the newest of modified, changed and created.
+    #[schemars(extend("default" = "modified"))]
+    age_by: RawAgeBy,
+    /// Filter: only files of more than this, such as "500MB", "1GiB".
+    #[schemars(extend("examples" = ["500MB", "10GB", "1GiB"]))]
+    larger_than: At<String>,
+    /// Filter: only files of less than this.
+    #[schemars(extend("examples" = ["1kB"]))]
+    smaller_than: At<String>,
+    /// Protection: files younger than this stay, whatever else is asked.
+    #[schemars(extend("examples" = ["10min", "1h"]))]
+    min_age: At<String>,
+    /// A missing directory is made.
+    #[schemars(extend("default" = true))]
+    create: bool,
+    /// Runs only log what they would remove.
+    #[schemars(extend("default" = false))]
+    dry_run: bool,
+    /// Zone of this target's schedule, if not that of the daemon.
+    timezone: At<String>,
+}
+
+/// Keys of the design that this version does not know yet: naming them gets an honest answer.
+pub(super) const LATER: [&str; 15] = [
+    "action",
+    "catch_up",
+    "jitter",
+    "keep_newest",
+    "max_deletes",
+    "max_files",
+    "max_size",
+    "min_free",
+    "order",
+    "remove_empty_dirs",
+    "require",
+    "skip_open",
+    "socket",
+    "trash_keep",
+    "whole_dirs",
+];

@@ -1,0 +1,121 @@
+//! Where the config's text comes from.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+
+use crate::names::Escaped;
+
+/// The default file, below the working directory.
+pub const DEFAULT_FILE: &str = "config/janitor.toml";
+
+/// The platform's default file, where there is none below the working directory.
+pub const SYSTEM_FILE: &str = "/etc/janitor/janitor.toml";
+
+/// The largest file that is read, in bytes.
+const MAX_BYTES: u64 = 4 << 20;
+
+/// What a config refers to beside its own text.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// What relative paths are relative to; absolute.
+    pub working_directory: PathBuf,
+    /// The home of the user, which no target may be.
+    pub home: Option<PathBuf>,
+    /// The config file itself, absolute, which no target may hold.
+    pub config_file: Option<PathBuf>,
+}
+
+impl Surroundings {
+    /// Those of this process, with no config file.
+    ///
+    /// # Errors
+    /// When the working directory is gone.
+    pub fn of_process() -> io::Result<Self> {
+        let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+        Ok(Self { working_directory: std::env::current_dir()?, home, config_file: None })
+    }
+}
+
+/// The file to read: the one that was asked for, or the first default that exists, or `None`.
+#[must_use]
+pub fn locate(asked_for: Option<&Path>, surroundings: &Surroundings) -> Option<PathBuf> {
+    if let Some(path) = asked_for {
+        return Some(surroundings.working_directory.join(path));
+    }
+    let defaults = [surroundings.working_directory.join(DEFAULT_FILE), PathBuf::from(SYSTEM_FILE)];
+    // A link that leads nowhere is a file that is missing, not one that was never meant.
+    defaults.into_iter().find(|path| path.symlink_metadata().is_ok())
+}
+
+/// Why a config cannot be read.
+#[derive(Debug)]
+pub struct ReadError {
+    path: PathBuf,
+    why: Why,
+}
+
+#[derive(Debug)]
+enum Why {
+    Io(io::Error),
+    NotAFile,
+    TooLarge,
+    NotText(usize),
+    Writable,
+}
+
+impl ReadError {
+    /// Whether there is no such file.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(&self.why, Why::Io(error) if error.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = Escaped(self.path.as_os_str().as_bytes());
+        match &self.why {
+            Why::Io(error) => write!(out, "cannot read the config `{path}`: {error}"),
+            Why::NotAFile => write!(out, "the config `{path}` is not a regular file"),
+            Why::TooLarge => write!(out, "the config `{path}` has more than {} MiB", MAX_BYTES >> 20),
+            Why::NotText(at) => write!(out, "the config `{path}` is not UTF-8 text (byte {at})"),
+            Why::Writable => write!(
+                out,
+                "the config `{path}` can be written by everybody, who could make root delete anything; run: chmod o-w {path}"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ReadError {}
+
+/// Reads a config file.
+///
+/// # Errors
+/// When it cannot be read, is not a regular file of at most 4 MiB of UTF-8, or, for root, when everybody can write it.
+pub fn read(path: &Path) -> Result<String, ReadError> {
+    let failed = |why| ReadError { path: path.to_path_buf(), why };
+    // Without blocking: somebody may have put a FIFO there.
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let open = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path);
+    let file = open.map_err(|error| failed(Why::Io(error)))?;
+    let about = file.metadata().map_err(|error| failed(Why::Io(error)))?;
+    if !about.is_file() {
+        return Err(failed(Why::NotAFile));
+    }
+    if about.mode() & 0o002 != 0 && rustix::process::geteuid().is_root() {
+        return Err(failed(Why::Writable));
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| failed(Why::Io(error)))?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(failed(Why::TooLarge));
+    }
+    String::from_utf8(bytes).map_err(|error| failed(Why::NotText(error.utf8_error().valid_up_to())))
+}

@@ -1,0 +1,274 @@
+//! What is refused, with place, words and help.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn lines(text: &str) -> Vec<String> {
+    match check(text, "f", &surroundings()) {
+        Ok(_) => Vec::new(),
+        Err(problems) => {
+            assert!(!problems.render(false).is_empty());
+            assert_eq!(problems.len(), problems.lines().len());
+            problems.lines()
+        }
+    }
+}
+
+#[track_caller]
+fn refused(text: &str, expected: &[&str]) {
+    assert_eq!(lines(text), expected, "{text}");
+}
+
+#[test]
+fn every_value_is_refused_where_it_is_wrong() {
+    for (keys, expected) in [
+        (
+            "include = [\"*\"]\nolder_than = \"6m\"",
+            "f:5:15: `6m` can mean minutes or months; write \"6min\" for minutes; a month is not a fixed time, write days",
+        ),
+        (
+            "older_than = \"1y\"",
+            "f:4:15: `y` is not a fixed time; months and years vary in length; write days, as in \"365d\"",
+        ),
+        ("older_than = \"30\"", "f:4:15: `30` has no unit; write it like \"30d\""),
+        ("older_than = 30", "f:4:14: invalid type: integer `30`, expected a string"),
+        ("older_than = \"0s\"", "f:4:14: `older_than` cannot be zero; leave the key out to remove files of any age"),
+        ("older_than = \"-1d\"", "f:4:15: a negative value makes no sense here; write it like \"30d\""),
+        (
+            "older_than = \"1d\"\nlarger_than = \"5M\"",
+            "f:5:16: `5M` can mean MB (powers of 1000) or MiB (powers of 1024); write \"5MB\" or \"5MiB\"",
+        ),
+        ("older_than = \"1d\"\nsmaller_than = \"0B\"", "f:5:16: no file is smaller than nothing"),
+        (
+            "older_than = \"1d\"\nlarger_than = \"5MB\"\nsmaller_than = \"5MB\"",
+            "f:6:16: no file is larger than 5.0 MB and smaller than 5.0 MB",
+        ),
+        ("older_than = \"1d\"\nage_by = \"modifed\"", "f:5:10: unknown value \"modifed\"; did you mean \"modified\"?"),
+        (
+            "older_than = \"1d\"\ntimezone = \"Europe/Berln\"",
+            "f:5:12: unknown time zone \"Europe/Berln\"; did you mean \"Europe/Berlin\"?",
+        ),
+        (
+            "include = []",
+            "f:4:11: an empty `include` names no file; leave the key out, or write `include = [\"**\"]` for everything",
+        ),
+        (
+            "include = [\"*\", \"/x\"]",
+            "f:4:17: the pattern is absolute; patterns are relative to the target's path; leave the leading `/` out",
+        ),
+        ("include = [\"*\", 7]", "f:4:17: invalid type: integer `7`, expected a string"),
+        ("include = \"*\"", "f:4:11: invalid type: string \"*\", expected a list, as in [\"a\", \"b\"]"),
+        ("include = [\"*\"]\nenabled = \"yes\"", "f:5:11: invalid type: string \"yes\", expected a boolean"),
+        ("include = [\"*\"]\nmax_size = \"1GB\"", "f:5:1: `max_size` is not supported by this version; leave it out"),
+        ("inclde = [\"*\"]", "f:4:1: unknown key `inclde`; did you mean `include`?"),
+        (
+            "name = \"janitor\"\ninclude = [\"*\"]",
+            "f:4:8: `janitor` is the name of the daemon's own log lines; choose another",
+        ),
+        (
+            "",
+            "f:1:1: this target has neither `include` nor a reason to delete; everything has to be written out: `include = [\"**\"]`, or `[\"*\"]` for the top level",
+        ),
+    ] {
+        refused(&target(keys), &[expected]);
+    }
+}
+
+#[test]
+fn every_place_of_the_settings_is_checked() {
+    for (text, expected) in [
+        (
+            "timezone = \"Nowhere\"",
+            "f:1:12: unknown time zone \"Nowhere\"; write \"local\" or an IANA name such as \"Europe/Berlin\"",
+        ),
+        ("state_dir = \"\"", "f:1:13: the path is empty"),
+        (
+            "[admin]\nlisten = \"8000\"",
+            "f:2:10: \"8000\" is not an address to listen on; write an address and a port, \"127.0.0.1:8000\", or \"off\"",
+        ),
+        (
+            "[admin]\nlisten = \"0.0.0.0:8000\"",
+            "f:2:10: an admin port that others can reach needs a token; set `token_file`, and put a reverse proxy with TLS in front",
+        ),
+        ("[admin]\nlisten = 8000", "f:2:10: invalid type: integer `8000`, expected a string"),
+        ("[log]\nkeep = -1", "f:2:8: invalid value: integer `-1`, expected a number from 0 to 65535"),
+        ("[log]\nlevel = \"warn\"", "f:2:9: unknown value \"warn\"; use one of debug, info, warning, error"),
+        ("[log]\nrotation = \"dayly\"", "f:2:12: unknown value \"dayly\"; did you mean \"daily\"?"),
+        ("[logs]\nkeep = 1", "f:1:2: unknown key `logs`; did you mean `log`?"),
+        ("log = 1", "f:1:7: invalid type: integer `1`, expected a table"),
+        (
+            "[defaults]\npath = \"/x\"",
+            "f:2:1: unknown key `path`; known here: schedule, enabled, include, exclude, older_than, age_by, larger_than, smaller_than, min_age, create, dry_run, timezone",
+        ),
+        ("[target]\npath = \"/x\"", "f:1:1: invalid type: table, expected a list, as in [\"a\", \"b\"]"),
+    ] {
+        refused(text, &[expected]);
+    }
+}
+
+#[test]
+fn a_schedule_is_marked_inside_its_text() {
+    let with = |schedule: &str| format!("[[target]]\npath = \"/srv/a\"\ninclude = [\"*\"]\nschedule = {schedule}\n");
+    refused(&with("\"0 25 * * *\""), &["f:4:15: 25 is out of range for the hour, which is 0 to 23"]);
+    refused(&with("'0 0 30 2 *'"), &["f:4:17: this never fires: no month has such a day"]);
+    // Where the text is written with escapes, the whole value is marked.
+    refused(&with("\"0\\u0020 25 * * *\""), &["f:4:12: 25 is out of range for the hour, which is 0 to 23"]);
+    refused(
+        "[[target]]\npath = \"/srv/a\"\ninclude = [\"*\"]\n",
+        &["f:1:1: this target has no `schedule`; add `schedule = \"0 2 * * *\"`, here or in [defaults]"],
+    );
+}
+
+#[test]
+fn a_protected_directory_is_refused_in_words() {
+    for (path, why) in [
+        ("/", "`/` is a system directory"),
+        ("/etc", "`/etc` is a system directory"),
+        ("//etc/.", "`/etc` is a system directory"),
+        ("/tmp/../etc", "`/etc` is a system directory"),
+        ("/proc/self", "`/proc/self` lies in `/proc`, a system directory"),
+        ("/home/keeper", "`/home/keeper` is your home directory"),
+        (".", "`/srv/janitor` holds `/srv/janitor/config/janitor.toml`, the janitor's own config"),
+        ("state", "`/srv/janitor/state` is the janitor's own state"),
+        ("/srv", "`/srv` holds `/home/keeper`"),
+    ] {
+        let text = format!("[[target]]\npath = \"{path}\"\nname = \"x\"\nschedule = \"@daily\"\ninclude = [\"*\"]\n");
+        let lines = lines(&text);
+        if path == "/srv" {
+            assert!(lines[0].contains("`/srv` holds `/srv/janitor/config/janitor.toml`"), "{lines:?}");
+            continue;
+        }
+        assert_eq!(lines, [format!("f:2:8: this directory is protected: {why}")], "{path}");
+    }
+}
+
+#[test]
+fn paths_are_written_out() {
+    refused(
+        "[[target]]\npath = \"~/Downloads\"\nschedule = \"@daily\"\ninclude = [\"*\"]\n",
+        &[
+            "f:2:8: `~` is not expanded here; write the home directory out; for a name that starts with `~` write `./~…`",
+        ],
+    );
+    refused("[[target]]\nschedule = \"@daily\"\ninclude = [\"*\"]\n", &["f:1:1: this target has no `path`"]);
+    refused(
+        "[[target]]\npath = \"/srv/a/..\"\nschedule = \"@daily\"\ninclude = [\"*\"]\n",
+        &["f:2:8: the target cannot be named after its path: the path has no last component; give it a `name`"],
+    );
+}
+
+#[test]
+fn names_are_unique() {
+    let text = format!("{0}{0}", target("include = [\"*\"]"));
+    refused(&text, &["f:6:8: the name `tmp` is taken by the target in line 2; give one of them a `name` of its own"]);
+}
+
+#[test]
+fn everything_is_said_at_once_and_nothing_twice() {
+    let text = "\
+timezone = \"Mars/Olympus\"
+colour = \"blue\"
+
+[log]
+keep = \"many\"
+levl = \"info\"
+
+[defaults]
+older_than = \"6m\"
+
+[[target]]
+path = 5
+shedule = '0 3 * * *'
+
+[[target]]
+name = \"b\"
+path = \"/etc\"
+schedule = 'x'
+\tincude = ['*']
+
+[[target]]
+path = \"/srv/gr\u{fc}n\"
+schedule = \"@daily\"
+include = ['**.log']
+exclude = [\"\", '/x']
+";
+    let found = lines(text);
+    let expected = [
+        "f:1:12: unknown time zone \"Mars/Olympus\"",
+        "f:2:1: unknown key `colour`; known here: timezone",
+        "f:5:8: invalid type: string \"many\", expected a number from 0 to 65535",
+        "f:6:1: unknown key `levl`; did you mean `level`?",
+        "f:9:15: `6m` can mean minutes or months",
+        "f:12:8: invalid type: integer `5`, expected a string",
+        "f:13:1: unknown key `shedule`; did you mean `schedule`?",
+        "f:17:8: this directory is protected",
+        "f:18:13: expected 5 fields",
+        "f:19:2: unknown key `incude`; did you mean `include`?",
+        "f:24:12: `**` must stand alone between slashes",
+        "f:25:12: an empty pattern matches nothing",
+        "f:25:16: the pattern is absolute",
+    ];
+    for (line, expected) in found.iter().zip(expected) {
+        assert!(line.starts_with(expected), "{line}\n{expected}");
+    }
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+}
+
+#[test]
+fn what_is_no_toml_is_said_with_all_its_places() {
+    let found = lines("a = \nb == 2\n[x\n");
+    assert!(found.len() >= 3 && found[0].starts_with("f:1:") && found[1].starts_with("f:2:"), "{found:#?}");
+}
+
+#[test]
+fn a_problem_is_shown_with_its_line_and_a_mark() {
+    let problems = check(&target("\u{feff}older_than = \"6m\""), "f", &surroundings());
+    assert!(problems.is_err());
+    let problems = check("# gr\u{fc}n\r\n\ttimezone = \"Europe/Berln\"\r\n", "config/janitor.toml", &surroundings());
+    let problems = problems.expect_err("no such zone");
+    assert_eq!(
+        problems.lines(),
+        ["config/janitor.toml:2:13: unknown time zone \"Europe/Berln\"; did you mean \"Europe/Berlin\"?"]
+    );
+    let shown = problems.render(false);
+    for part in [
+        "error: unknown time zone",
+        "--> config/janitor.toml:2:13",
+        "timezone = \"Europe/Berln\"",
+        "^^^",
+        "help: did you mean",
+    ] {
+        assert!(shown.contains(part), "{part} in\n{shown}");
+    }
+}
+
+#[test]
+fn a_hostile_text_ends_in_an_error_not_in_a_crash() {
+    let deep = format!("a = {}{}", "[".repeat(20_000), "]".repeat(20_000));
+    assert!(!lines(&deep).is_empty());
+    let dotted = format!("{} = 1", vec!["a"; 20_000].join("."));
+    assert!(!lines(&dotted).is_empty());
+    let long = format!("{}exclude = [{}]\n", target("include = [\"*\"]"), "7,".repeat(100_000));
+    assert!(!lines(&long).is_empty());
+    let unknown: String = (0..3000).map(|number| format!("key{number} = 1\n")).collect();
+    assert_eq!(lines(&unknown).len(), 3000);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn any_text_is_checked_without_a_panic(text in "[a-z\\[\\]=\"'.#\n \u{e4}0-9]{0,60}") {
+        _ = lines(&text);
+    }
+
+    #[test]
+    fn a_good_text_with_a_mistake_is_checked_without_a_panic(at in 0_usize..400, with in "[\"\\[\\]=\n\u{e4}x]{0,2}") {
+        let mut text = format!("timezone = \"UTC\"\n[log]\nkeep = 3\n{}", target("include = [\"**/*.log\"]\nolder_than = \"3d\""));
+        let start = text.floor_char_boundary(at.min(text.len()));
+        let end = text.ceil_char_boundary((start + 1).min(text.len()));
+        text.replace_range(start..end, &with);
+        _ = lines(&text);
+    }
+}
