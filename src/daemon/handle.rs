@@ -99,6 +99,12 @@ impl Handle {
         self.status.borrow().clone()
     }
 
+    /// Whether the supervisor is still there to be told anything.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        !self.commands.is_closed()
+    }
+
     /// Sets off a sweep of one target, or of every enabled one.
     ///
     /// # Errors

@@ -5,6 +5,8 @@
 //! that hands on what it read.
 
 mod apply;
+#[cfg(test)]
+pub(crate) mod fake;
 mod handle;
 mod reload;
 mod runs;

@@ -1,0 +1,34 @@
+//! A supervisor for the tests of the doors: it answers as it is told to, on a thread of its own.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+
+use super::handle::{Command, Handle, ManualRuns, Refusal, Reloaded, Switched};
+use super::status::Status;
+
+/// What a test's supervisor does.
+pub(crate) trait Supervisor: Send + 'static {
+    fn manual(&mut self, target: Option<String>, dry_run: bool) -> Result<ManualRuns, Refusal>;
+    fn start(&mut self, target: Option<String>) -> Result<Switched, Refusal>;
+    fn stop(&mut self, target: Option<String>) -> Result<Switched, Refusal>;
+    fn reload(&mut self) -> Result<Reloaded, Refusal>;
+}
+
+/// A handle on `supervisor`, which works until the last clone of the handle is dropped. The sender publishes.
+pub(crate) fn handle(status: Status, mut supervisor: impl Supervisor) -> (Handle, watch::Sender<Arc<Status>>) {
+    let (commands, mut told) = mpsc::channel(16);
+    let (publish, status) = watch::channel(Arc::new(status));
+    std::thread::spawn(move || {
+        // Nobody listens to an answer when the caller has gone.
+        while let Some(command) = told.blocking_recv() {
+            match command {
+                Command::Manual { target, dry_run, answer } => drop(answer.send(supervisor.manual(target, dry_run))),
+                Command::Start { target, answer } => drop(answer.send(supervisor.start(target))),
+                Command::Stop { target, answer } => drop(answer.send(supervisor.stop(target))),
+                Command::Reload { answer } => drop(answer.send(supervisor.reload())),
+            }
+        }
+    });
+    (Handle { commands, status }, publish)
+}
