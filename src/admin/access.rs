@@ -1,0 +1,192 @@
+//! The bearer token, and who may do what.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use hyper::header::{AUTHORIZATION, HeaderMap};
+use rustix::fs::{Mode, OFlags};
+use subtle::ConstantTimeEq;
+
+use crate::names::Escaped;
+
+/// The secret that lets a caller in. It is never shown.
+#[derive(Clone)]
+pub struct Token(Box<[u8]>);
+
+/// The shortest token, in bytes: shorter ones could be guessed.
+const SHORTEST: usize = 16;
+
+/// The longest token, in bytes.
+const LONGEST: usize = 512;
+
+/// The largest token file, in bytes: the token and whatever white space is around it.
+const LARGEST_FILE: usize = 4096;
+
+impl Token {
+    /// Reads a token from a file: 16 to 512 visible ASCII characters, with white space around them at most.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is not a regular file, can be read by its group or by others, or holds no token.
+    pub fn read(path: &Path) -> Result<Self, TokenError> {
+        let fail = |why| TokenError { path: path.into(), why };
+        let read = || -> Result<Self, Why> {
+            // NONBLOCK: opening a FIFO that nobody writes to would wait for ever.
+            let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+            let file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from)?);
+            let facts = file.metadata()?;
+            if !facts.is_file() {
+                return Err(Why::NotRegular);
+            }
+            if facts.mode() & 0o077 != 0 {
+                return Err(Why::Exposed(facts.mode() & 0o7777));
+            }
+            let mut text = Vec::new();
+            file.take(LARGEST_FILE as u64 + 1).read_to_end(&mut text)?;
+            if text.len() > LARGEST_FILE {
+                return Err(Why::Length);
+            }
+            Self::new(text.trim_ascii())
+        };
+        read().map_err(fail)
+    }
+
+    fn new(text: &[u8]) -> Result<Self, Why> {
+        if !(SHORTEST..=LONGEST).contains(&text.len()) {
+            return Err(Why::Length);
+        }
+        if !text.iter().all(u8::is_ascii_graphic) {
+            return Err(Why::Characters);
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// Whether `given` is this token. How long that takes does not depend on where they differ.
+    fn is(&self, given: &[u8]) -> bool {
+        self.0.ct_eq(given).into()
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("[REDACTED]")
+    }
+}
+
+/// Why a file gives no token.
+#[derive(Debug)]
+pub struct TokenError {
+    path: PathBuf,
+    why: Why,
+}
+
+#[derive(Debug)]
+enum Why {
+    Read(io::Error),
+    NotRegular,
+    Exposed(u32),
+    Length,
+    Characters,
+}
+
+impl From<io::Error> for Why {
+    fn from(error: io::Error) -> Self {
+        Self::Read(error)
+    }
+}
+
+impl fmt::Display for TokenError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "cannot use the token file {}: ", Escaped(self.path.as_os_str().as_bytes()))?;
+        match &self.why {
+            Why::Read(error) => write!(out, "{error}"),
+            Why::NotRegular => out.write_str("it is not a regular file"),
+            Why::Exposed(mode) => {
+                write!(out, "others than its owner have access to it (mode {mode:04o}); chmod it to 600")
+            }
+            Why::Length => write!(out, "a token has {SHORTEST} to {LONGEST} characters"),
+            Why::Characters => out.write_str("a token has visible ASCII characters only, without spaces"),
+        }
+    }
+}
+
+impl std::error::Error for TokenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.why {
+            Why::Read(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// Who may do what: shared by the port and by whoever may give it another token while it runs. Cheap to clone.
+///
+/// On loopback, reading is open, and what changes something needs the daemon's user, root or the token. Beyond
+/// loopback, everything needs the token; while there is none, nobody is let in.
+#[derive(Clone, Debug)]
+pub struct Access(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    loopback: bool,
+    token: RwLock<Option<Token>>,
+}
+
+/// What a caller shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// No Authorization header.
+    Nothing,
+    /// The token.
+    Right,
+    /// Anything else.
+    Wrong,
+}
+
+impl Access {
+    /// The access to a port that listens on `address`.
+    #[must_use]
+    pub fn new(address: SocketAddr, token: Option<Token>) -> Self {
+        Self(Arc::new(Inner { loopback: address.ip().is_loopback(), token: RwLock::new(token) }))
+    }
+
+    /// From now on this token is the one, or there is none.
+    pub fn set_token(&self, token: Option<Token>) {
+        *self.0.token.write().unwrap_or_else(PoisonError::into_inner) = token;
+    }
+
+    /// Whether the port is on loopback.
+    pub(super) fn is_loopback(&self) -> bool {
+        self.0.loopback
+    }
+
+    /// Whether there is a token at all.
+    pub(super) fn has_token(&self) -> bool {
+        self.0.token.read().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// What the headers of a request show.
+    pub(super) fn shown(&self, headers: &HeaderMap) -> Shown {
+        let mut given = headers.get_all(AUTHORIZATION).iter();
+        let Some(first) = given.next() else { return Shown::Nothing };
+        let token = self.0.token.read().unwrap_or_else(PoisonError::into_inner);
+        match (given.next(), bearer(first.as_bytes()), &*token) {
+            (None, Some(given), Some(token)) if token.is(given) => Shown::Right,
+            _ => Shown::Wrong,
+        }
+    }
+}
+
+/// The token of `Bearer TOKEN`; the scheme in any case, as RFC 9110 has it.
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, rest) = value.split_at_checked("Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| rest.trim_ascii())
+}
+
+#[cfg(test)]
+mod tests;

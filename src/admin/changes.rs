@@ -1,0 +1,225 @@
+//! What changes something: each is carried out once it was allowed, even if the caller leaves, and each is logged with
+//! who asked for it and what came of it.
+
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use tracing::{info, warn};
+
+use super::answer::Answer;
+use super::query::Query;
+use super::routes::Caller;
+use super::wire::{Done, ManualDone, ManualRun, Refused, ReloadDone, Run, RunRef};
+use crate::daemon::{Busy, Handle, ManualRuns, Refusal, StartedRun, Switched};
+use crate::names::OneLine;
+use crate::report::{Outcome, Report};
+
+/// A change that is on its way: boxed, so that all of them have one type.
+pub(super) type Change = std::pin::Pin<Box<dyn Future<Output = Result<Answer, Answer>> + Send>>;
+
+/// The answer that scripts look for.
+const MANUAL_DONE: &str = "Manual cleanup completed successfully";
+
+/// Tells the supervisor something in a task of its own: a caller that leaves early ends its connection, not this.
+async fn tell<T: Send + 'static>(telling: impl Future<Output = T> + Send + 'static) -> Result<T, Answer> {
+    tokio::spawn(telling).await.map_err(|error| {
+        tracing::error!("A request failed inside the daemon: {error}");
+        Answer::internal()
+    })
+}
+
+/// `, target uploads`, or nothing.
+fn of_target(target: Option<&str>) -> String {
+    target.map(|name| format!(", target {}", OneLine(name))).unwrap_or_default()
+}
+
+/// Sweeps a target or all of them now, and waits for it unless told not to.
+///
+/// Targets that are being swept already are left to that and named under `busy`; the others decide about success.
+pub(super) fn manual(handle: Handle, caller: Caller, query: Query) -> Change {
+    Box::pin(async move {
+        let Query { target, dry_run, wait } = query;
+        let dry_run = dry_run.unwrap_or(false);
+        let asked = handle.clone();
+        let told = tell(async move {
+            let how = if dry_run { ", dry run" } else { "" };
+            info!("Manual cleanup triggered by {caller}{}{how}", of_target(target.as_deref()));
+            let told = asked.manual(target, dry_run).await;
+            match &told {
+                Ok(runs) => info!("Manual cleanup by {caller}: {}", begun(runs)),
+                Err(refusal) => warn!("Manual cleanup by {caller} refused: {}", in_words(refusal)),
+            }
+            told
+        });
+        let ManualRuns { started, busy } = told.await?.map_err(|refusal| refused(&refusal))?;
+        if wait.unwrap_or(true) { Ok(ended(&handle, started, &busy).await) } else { Ok(not_awaited(&started, &busy)) }
+    })
+}
+
+/// What a manual request set off, for the log.
+fn begun(runs: &ManualRuns) -> String {
+    let mut words: Vec<String> =
+        runs.started.iter().map(|StartedRun { run, target, .. }| format!("started {target} ({run})")).collect();
+    words.extend(runs.busy.iter().map(|Busy { target, run }| format!("already running {target} ({run})")));
+    if words.is_empty() { "no target is enabled".into() } else { words.join(", ") }
+}
+
+fn references(busy: &[Busy]) -> Vec<RunRef> {
+    busy.iter().map(RunRef::from).collect()
+}
+
+fn reference(started: &StartedRun) -> RunRef {
+    RunRef { run: started.run.to_string(), target: started.target.to_string() }
+}
+
+fn not_awaited(started: &[StartedRun], busy: &[Busy]) -> Answer {
+    let runs = started.iter().map(|started| ManualRun::Begun(reference(started))).collect();
+    let message = "Manual cleanup started".into();
+    let body = ManualDone { success: true, error: None, message, runs, busy: references(busy) };
+    Answer::json(StatusCode::ACCEPTED, &body)
+}
+
+/// Waits for the runs to end, and says how they did.
+async fn ended(handle: &Handle, started: Vec<StartedRun>, busy: &[Busy]) -> Answer {
+    let mut reports: Vec<(RunRef, Option<Arc<Report>>)> = Vec::new();
+    for started in started {
+        let reference = reference(&started);
+        // No report: the daemon ended before the run did.
+        reports.push((reference, started.done.await.ok()));
+    }
+    let zone = handle.status().zone.clone();
+    let mut runs = Vec::new();
+    let mut trouble = Vec::new();
+    for (RunRef { run, target }, report) in &reports {
+        trouble.extend(what_went_wrong(target, report.as_deref()));
+        runs.push(match report {
+            Some(report) => ManualRun::Ended(Box::new(Run::full(report, &zone))),
+            None => ManualRun::Begun(RunRef { run: run.clone(), target: target.clone() }),
+        });
+    }
+    let busy = references(busy);
+    if !trouble.is_empty() {
+        let message = format!("Manual cleanup did not complete: {}", trouble.join("; "));
+        return Answer::ok(&ManualDone { success: false, error: Some("run_failed"), message, runs, busy });
+    }
+    let message = if runs.is_empty() && busy.is_empty() { "No target is enabled: nothing to do" } else { MANUAL_DONE };
+    Answer::ok(&ManualDone { success: true, error: None, message: message.into(), runs, busy })
+}
+
+/// What kept a run from being done; `None` when it was.
+fn what_went_wrong(target: &str, report: Option<&Report>) -> Option<String> {
+    let Some(report) = report else {
+        return Some(format!("{target} has no report, since the daemon is shutting down"));
+    };
+    let why = match (&report.message, report.outcome) {
+        (_, Outcome::Done) => return None,
+        (Some(message), _) => format!(" ({})", OneLine(message)),
+        (None, Outcome::Partial) => format!(" (failures: {})", report.failures.count()),
+        (None, Outcome::Cancelled | Outcome::Failed) => String::new(),
+    };
+    let how = match report.outcome {
+        Outcome::Done | Outcome::Partial => "was done in part",
+        Outcome::Cancelled => "was cancelled",
+        Outcome::Failed => "failed",
+    };
+    Some(format!("{target} {how}{why}"))
+}
+
+/// Starts the schedule, of one target or of all.
+pub(super) fn start(handle: Handle, caller: Caller, query: Query) -> Change {
+    Box::pin(switch(
+        caller,
+        query.target,
+        "started",
+        "running",
+        move |target| async move { handle.start(target).await },
+    ))
+}
+
+/// Stops the schedule, of one target or of all; what is being swept is finished.
+pub(super) fn stop(handle: Handle, caller: Caller, query: Query) -> Change {
+    Box::pin(switch(caller, query.target, "stopped", "stopped", move |target| async move { handle.stop(target).await }))
+}
+
+async fn switch<F>(
+    caller: Caller,
+    target: Option<String>,
+    changed: &'static str,
+    state: &'static str,
+    act: impl FnOnce(Option<String>) -> F + Send + 'static,
+) -> Result<Answer, Answer>
+where
+    F: Future<Output = Result<Switched, Refusal>> + Send,
+{
+    let told = tell(async move {
+        let whose = target.as_deref().map(|name| format!(" for {}", OneLine(name))).unwrap_or_default();
+        let told = act(target).await.map(|switched| match switched {
+            Switched::Changed => format!("Cleanup scheduler {changed}{whose}"),
+            Switched::Already => format!("Cleanup scheduler is already {state}{whose}"),
+        });
+        match &told {
+            Ok(message) => info!("{message}, by {caller}"),
+            Err(refusal) => warn!("Cleanup scheduler not {changed}{whose}, by {caller}: {}", in_words(refusal)),
+        }
+        told
+    });
+    let message = told.await?.map_err(|refusal| refused(&refusal))?;
+    Ok(Answer::ok(&Done { success: true, message }))
+}
+
+/// Reads the config again, now.
+pub(super) fn reload(handle: Handle, caller: Caller, _: Query) -> Change {
+    Box::pin(async move {
+        let told = tell(async move {
+            info!("Configuration reload triggered by {caller}");
+            let told = handle.reload().await;
+            match &told {
+                Ok(done) => info!("Configuration reload by {caller}: generation {} is in force", done.generation),
+                Err(refusal) => warn!("Configuration reload by {caller} refused: {}", in_words(refusal)),
+            }
+            told
+        });
+        let done = told.await?.map_err(|refusal| refused(&refusal))?;
+        Ok(Answer::ok(&ReloadDone {
+            success: true,
+            message: if done.any_change { "Configuration reloaded" } else { "Configuration is unchanged" },
+            generation: done.generation,
+            added: done.added,
+            changed: done.changed,
+            removed: done.removed,
+            changed_anything: done.any_change,
+        }))
+    })
+}
+
+fn in_words(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::UnknownTarget(name) => format!("no target is named `{}`", OneLine(name)),
+        Refusal::Disabled(name) => format!("the target {name} is not enabled"),
+        Refusal::Running(busy) => {
+            let busy: Vec<String> = busy.iter().map(|Busy { target, run }| format!("{target} ({run})")).collect();
+            format!("already running: {}", busy.join(", "))
+        }
+        Refusal::Rejected(_) => "the new configuration is not valid; the one in force stays".into(),
+        Refusal::ShuttingDown => "the daemon is shutting down".into(),
+    }
+}
+
+fn refused(refusal: &Refusal) -> Answer {
+    let message = in_words(refusal);
+    match refusal {
+        Refusal::UnknownTarget(_) => Answer::error(StatusCode::NOT_FOUND, "unknown_target", message),
+        Refusal::Disabled(_) => Answer::error(StatusCode::UNPROCESSABLE_ENTITY, "target_disabled", message),
+        Refusal::Running(busy) => Answer::json(StatusCode::CONFLICT, &Refused::new("running", message).with_runs(busy)),
+        Refusal::Rejected(rejection) => {
+            let body = Refused::new("config_rejected", message).with_problems(&rejection.problems);
+            Answer::json(StatusCode::UNPROCESSABLE_ENTITY, &body)
+        }
+        Refusal::ShuttingDown => Answer::error(StatusCode::SERVICE_UNAVAILABLE, "shutting_down", message),
+    }
+}
+
+/// 503: the supervisor is not there any more, or will soon not be.
+pub(super) fn shutting_down() -> Answer {
+    refused(&Refusal::ShuttingDown)
+}

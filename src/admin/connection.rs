@@ -1,0 +1,216 @@
+//! One connection: how long it may take, and how much of it there may be.
+
+use std::convert::Infallible;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::Watcher;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::clock::{self, Mark};
+
+/// The limits of the port.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// How long the head of a request may take, and how long a connection may wait for its next request.
+    pub(super) head: Duration,
+    /// How long the body of a request may take.
+    pub(super) body: Duration,
+    /// How long nothing may happen on a connection while no request is being worked on: a client that does not read
+    /// its answers is not waited for longer.
+    pub(super) silence: Duration,
+    /// How many connections anybody may have.
+    pub(super) open: usize,
+    /// How many more are kept for root and the daemon's own user, so that nobody can lock them out.
+    pub(super) reserved: usize,
+    /// How many connections may wait to hear whether they are let in to the reserve.
+    pub(super) screened: usize,
+    /// How long requests that are being worked on may take once the daemon shuts down.
+    pub(super) drain: Duration,
+}
+
+impl Limits {
+    pub(super) const DEFAULT: Self = Self {
+        head: Duration::from_secs(5),
+        body: Duration::from_secs(10),
+        silence: Duration::from_secs(15),
+        open: 48,
+        reserved: 16,
+        screened: 256,
+        drain: Duration::from_secs(1),
+    };
+}
+
+/// The largest head of a request, in bytes. hyper answers 431 to larger ones.
+const HEAD_SIZE: usize = 16 * 1024;
+
+/// The most headers. hyper answers 431 to more.
+const HEADERS: usize = 64;
+
+/// Places for connections.
+#[derive(Debug)]
+pub(super) struct Places {
+    open: Arc<Semaphore>,
+    reserved: Arc<Semaphore>,
+    screened: Arc<Semaphore>,
+}
+
+/// A place that is taken until this is dropped.
+#[derive(Debug)]
+pub(super) struct Place(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
+
+impl Places {
+    pub(super) fn new(limits: &Limits) -> Self {
+        let places = |count| Arc::new(Semaphore::new(count));
+        Self { open: places(limits.open), reserved: places(limits.reserved), screened: places(limits.screened) }
+    }
+
+    /// A place for anybody.
+    pub(super) fn open(&self) -> Option<Place> {
+        Self::take(&self.open)
+    }
+
+    /// A place from the reserve.
+    pub(super) fn reserved(&self) -> Option<Place> {
+        Self::take(&self.reserved)
+    }
+
+    /// A place to wait for the answer to whether the reserve is for this caller.
+    pub(super) fn screened(&self) -> Option<Place> {
+        Self::take(&self.screened)
+    }
+
+    fn take(from: &Arc<Semaphore>) -> Option<Place> {
+        from.clone().try_acquire_owned().ok().map(Place)
+    }
+}
+
+/// When something last happened on a connection, and whether a request is being worked on.
+#[derive(Clone, Debug)]
+struct Activity(Arc<Seen>);
+
+#[derive(Debug)]
+struct Seen {
+    last: Mutex<Mark>,
+    at_work: AtomicUsize,
+}
+
+/// A request is being worked on until this is dropped.
+struct AtWork(Activity);
+
+impl Activity {
+    fn new() -> Self {
+        Self(Arc::new(Seen { last: Mutex::new(clock::mark()), at_work: AtomicUsize::new(0) }))
+    }
+
+    fn now(&self) {
+        *self.0.last.lock().unwrap_or_else(PoisonError::into_inner) = clock::mark();
+    }
+
+    fn at_work(&self) -> AtWork {
+        self.0.at_work.fetch_add(1, Ordering::Relaxed);
+        AtWork(self.clone())
+    }
+
+    /// For how long nothing has happened.
+    fn silent_for(&self) -> Duration {
+        if self.0.at_work.load(Ordering::Relaxed) > 0 {
+            return Duration::ZERO;
+        }
+        self.0.last.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+
+    /// Waits until nothing has happened for this long.
+    async fn silence(&self, limit: Duration) {
+        while let Some(rest) = limit.checked_sub(self.silent_for()).filter(|rest| !rest.is_zero()) {
+            tokio::time::sleep(rest).await;
+        }
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.0.now();
+        self.0.0.at_work.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A stream that notes when bytes pass.
+struct Wire {
+    stream: TcpStream,
+    activity: Activity,
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer));
+        self.activity.now();
+        Poll::Ready(read)
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes));
+        self.activity.now();
+        Poll::Ready(written)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// Serves one connection to its end. What goes wrong on it is its client's affair.
+pub(super) async fn serve<F>(
+    stream: TcpStream,
+    limits: &Limits,
+    shutdown: Watcher,
+    answer: impl Fn(Request<Incoming>) -> F,
+) where
+    F: Future<Output = Response<Full<Bytes>>>,
+{
+    let activity = Activity::new();
+    let service = service_fn(|request| {
+        let at_work = activity.at_work();
+        let answer = answer(request);
+        async move {
+            let answer = answer.await;
+            drop(at_work);
+            Ok::<_, Infallible>(answer)
+        }
+    });
+    let wire = TokioIo::new(Wire { stream, activity: activity.clone() });
+    let connection = http1::Builder::new()
+        // Without a timer the time limit for heads would be a panic (or, left unset, no limit at all).
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head)
+        .max_buf_size(HEAD_SIZE)
+        .max_headers(HEADERS)
+        .serve_connection(wire, service);
+    tokio::select! {
+        ended = pin!(shutdown.watch(connection)) => {
+            if let Err(error) = ended {
+                tracing::debug!("An admin connection ended: {error}");
+            }
+        }
+        () = activity.silence(limits.silence) => tracing::debug!("An admin connection was silent for too long"),
+    }
+}

@@ -1,0 +1,159 @@
+use super::*;
+
+/// A user that nobody is.
+const NOBODY: u32 = u32::MAX - 7;
+
+const CHANGES: [&str; 4] = ["/cleanup/manual", "/cleanup/start", "/cleanup/stop", "/cleanup/reload"];
+
+#[test]
+fn the_daemons_own_user_needs_nothing() {
+    let port = open();
+    for path in CHANGES {
+        assert_eq!(port.post(path).status, 200, "{path}");
+    }
+    assert_eq!(port.told(), ["manual None false", "start None", "stop None", "reload"]);
+    let own = rustix::process::geteuid().as_raw();
+    let log = port.log.lines();
+    for expected in [
+        format!("Manual cleanup triggered by uid {own}"),
+        format!("Cleanup scheduler started, by uid {own}"),
+        format!("Cleanup scheduler stopped, by uid {own}"),
+        format!("Configuration reload triggered by uid {own}"),
+        format!("Configuration reload by uid {own}: generation 2 is in force"),
+    ] {
+        assert!(log.contains(&expected), "{expected}: {log:?}");
+    }
+}
+
+#[test]
+fn another_user_may_read_and_change_nothing() {
+    let mut setup = Setup::default();
+    setup.server.trusted = vec![NOBODY];
+    let port = setup.open();
+    for path in CHANGES {
+        let reply = port.post(path);
+        assert_eq!((reply.status, reply.code()), (403, "forbidden".into()), "{path}");
+        assert!(reply.message().contains("admin.token_file"), "{}", reply.message());
+    }
+    assert_eq!(port.get("/cleanup/status").status, 200);
+    assert_eq!(port.told(), Vec::<String>::new());
+    let denied: Vec<_> = port.log.lines().into_iter().filter(|line| line.starts_with("Refused")).collect();
+    assert_eq!(denied.len(), 1, "the other three wait for the minute: {denied:?}");
+    assert!(denied[0].contains("POST /cleanup/manual from 127.0.0.1:"), "{denied:?}");
+}
+
+#[test]
+fn another_user_with_the_token_may() {
+    let mut setup = Setup { token: true, ..Setup::default() };
+    setup.server.trusted = vec![NOBODY];
+    let port = setup.open();
+    assert_eq!(port.post("/cleanup/stop").status, 403);
+    let reply = port.send("POST /cleanup/stop", &format!("Authorization: bearer {TOKEN}\r\n"));
+    assert_eq!(reply.status, 200);
+    assert!(port.log.lines().contains(&"Cleanup scheduler stopped, by a holder of the token".to_owned()));
+    // A token that was changed counts from the next request on.
+    port.access.set_token(Some(token("another-token-0123")));
+    assert_eq!(port.send("POST /cleanup/stop", &format!("Authorization: Bearer {TOKEN}\r\n")).status, 401);
+    assert_eq!(port.send("POST /cleanup/stop", "Authorization: Bearer another-token-0123\r\n").status, 200);
+    assert_eq!(port.told().len(), 2);
+    assert!(!port.log.lines().iter().any(|line| line.contains(TOKEN)));
+}
+
+#[test]
+fn a_wrong_token_does_not_fall_back_to_the_user() {
+    for token in [true, false] {
+        let port = Setup { token, ..Setup::default() }.open();
+        assert_eq!(port.post("/cleanup/stop").status, 200);
+        let long = format!("Bearer {}", "x".repeat(5000));
+        for wrong in ["", "Bearer", "Bearer x", "Basic cm9vdDo=", &TOKEN[1..], &long] {
+            let reply = port.send("POST /cleanup/stop", &format!("Authorization: {wrong}\r\n"));
+            assert_eq!((reply.status, reply.code()), (401, "unauthorized".into()), "{token} {wrong}");
+            assert_eq!(reply.header("www-authenticate"), Some("Bearer"));
+        }
+        let twice = format!("Authorization: Bearer {TOKEN}\r\nAuthorization: Bearer {TOKEN}\r\n");
+        assert_eq!(port.send("POST /cleanup/stop", &twice).status, 401);
+        assert_eq!(port.told().len(), 1);
+    }
+}
+
+#[test]
+fn where_the_kernel_does_not_tell_the_token_is_needed() {
+    let empty = tempfile::NamedTempFile::new().unwrap();
+    let mut setup = Setup { token: true, ..Setup::default() };
+    setup.server.tables = vec![empty.path().into()];
+    let port = setup.open();
+    let reply = port.post("/cleanup/stop");
+    assert_eq!((reply.status, reply.code()), (401, "unauthorized".into()));
+    assert!(reply.message().contains("the kernel does not tell"), "{}", reply.message());
+    assert_eq!(port.send("POST /cleanup/stop", &format!("Authorization: Bearer {TOKEN}\r\n")).status, 200);
+    assert_eq!(port.told().len(), 1);
+}
+
+#[test]
+fn the_user_is_known_over_ipv6_too() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        return; // a machine without IPv6
+    }
+    let port = Setup { listen: "[::1]:0", ..Setup::default() }.open();
+    assert_eq!(port.post("/cleanup/stop").status, 200);
+}
+
+/// Runs a bash script as another user; only root can.
+fn bash_as(uid: u32, script: &str) -> std::process::Command {
+    use std::os::unix::process::CommandExt;
+    let mut command = std::process::Command::new("bash");
+    command.args(["-c", script]).uid(uid).gid(uid);
+    command
+}
+
+fn ask_as(uid: u32, port: &Port, line: &str) -> Reply {
+    let script = format!(
+        "exec 3<>/dev/tcp/127.0.0.1/{0}; printf '{line} HTTP/1.1\\r\\nHost: 127.0.0.1:{0}\\r\\n\
+         Connection: close\\r\\n\\r\\n' >&3; cat <&3",
+        port.address.port()
+    );
+    let output = bash_as(uid, &script).output().unwrap();
+    replies(&output.stdout, true).pop().expect("an answer")
+}
+
+#[test]
+fn really_another_user_is_refused() {
+    if !rustix::process::geteuid().is_root() {
+        return; // only root can be somebody else
+    }
+    let port = open();
+    assert_eq!(ask_as(0, &port, "POST /cleanup/stop").status, 200);
+    let reply = ask_as(65534, &port, "POST /cleanup/stop");
+    assert_eq!((reply.status, reply.code()), (403, "forbidden".into()));
+    assert!(reply.message().contains("65534"), "{}", reply.message());
+    assert_eq!(ask_as(65534, &port, "GET /cleanup/status").status, 200);
+    assert_eq!(port.told().len(), 1);
+}
+
+#[test]
+fn another_user_cannot_lock_root_out() {
+    if !rustix::process::geteuid().is_root() {
+        return; // only root can be somebody else
+    }
+    let mut setup = Setup::default();
+    setup.server.limits.head = Duration::from_secs(60); // the crowd stays for as long as the test may take
+    let port = setup.open();
+    let script = format!(
+        "for i in {{1..100}}; do exec {{fd}}<>/dev/tcp/127.0.0.1/{} || exit; done; echo; read -r line",
+        port.address.port()
+    );
+    let mut crowd = bash_as(65534, &script)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    crowd.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+    // All of its 100 connections are made, and 48 have a place.
+    assert_eq!(ask_as(65534, &port, "GET /healthz").code(), "too_many_connections");
+    for _ in 0..20 {
+        assert_eq!(port.get("/cleanup/status").status, 200);
+        assert_eq!(port.post("/cleanup/stop").status, 200);
+    }
+    drop(crowd.stdin.take());
+    crowd.wait().unwrap();
+}

@@ -1,0 +1,360 @@
+//! The port as its clients see it: bytes over real connections, with a supervisor that does what a test says.
+
+mod callers;
+mod life;
+mod limits;
+mod routes;
+mod wall;
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::Value;
+use tokio::sync::{oneshot, watch};
+use tracing_subscriber::layer::SubscriberExt;
+
+use super::*;
+use crate::clock;
+use crate::daemon::fake::{self, Supervisor};
+use crate::daemon::{
+    Busy, ConfigStatus, LogHealth, ManualRuns, Refusal, Reloaded, StartedRun, Status, Switched, TargetState,
+    TargetStatus,
+};
+use crate::names::{RunId, TargetName};
+use crate::report::{Counts, Failures, Outcome, Report, Trigger};
+
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+/// 2024-09-24 22:00 in UTC.
+const INSTANT: i64 = 1_727_215_200;
+
+fn instant() -> Timestamp {
+    Timestamp::from_second(INSTANT).unwrap()
+}
+
+fn name(text: &str) -> TargetName {
+    TargetName::new(text).unwrap()
+}
+
+/// A target as the status has it.
+fn target(text: &str, state: TargetState) -> TargetStatus {
+    TargetStatus {
+        name: name(text),
+        written_path: format!("dir/{text}"),
+        schedule: "0 2 * * *".into(),
+        zone_name: "local".into(),
+        next_run: (state != TargetState::Disabled).then(|| instant() + jiff::SignedDuration::from_hours(2)),
+        state,
+        running: None,
+        last_run: None,
+        skipped_ticks: 0,
+    }
+}
+
+fn status() -> Status {
+    Status {
+        started: instant(),
+        started_mark: clock::mark(),
+        zone: TimeZone::fixed(jiff::tz::offset(2)),
+        is_running: true,
+        shutting_down: false,
+        targets: vec![target("uploads", TargetState::Scheduled), target("marked_images", TargetState::Scheduled)],
+        config: ConfigStatus {
+            path: Some("config/janitor.toml".into()),
+            generation: 1,
+            in_force_since: instant(),
+            rejection: None,
+            needs_restart: Vec::new(),
+        },
+        log: Arc::new(LogHealth::default()),
+    }
+}
+
+fn report(target: &str, outcome: Outcome) -> Report {
+    let mut failures = Failures::default();
+    if outcome == Outcome::Partial {
+        failures.add("Permission denied", "secret-name.png");
+    }
+    Report {
+        run: RunId::new(instant()),
+        target: name(target),
+        trigger: Trigger::Manual,
+        dry_run: false,
+        started: instant(),
+        took: Duration::from_millis(1500),
+        outcome,
+        counts: Counts {
+            examined: 7,
+            deleted: 3,
+            freed: 12_288,
+            failed: 1,
+            kept: 2,
+            skipped_directories: 1,
+            vanished: 0,
+        },
+        failures,
+        message: (outcome == Outcome::Failed).then(|| "the directory is gone".into()),
+    }
+}
+
+/// A run that has ended already.
+fn ran(report: Report) -> StartedRun {
+    let (done, receiver) = oneshot::channel();
+    let (run, target) = (report.run.clone(), report.target.clone());
+    done.send(Arc::new(report)).unwrap();
+    StartedRun { run, target, done: receiver }
+}
+
+type Answers<T> = Box<dyn FnMut(Option<String>, bool) -> Result<T, Refusal> + Send>;
+
+/// A supervisor that answers as a test says, and notes what it was told.
+struct Script {
+    told: Arc<Mutex<Vec<String>>>,
+    manual: Answers<ManualRuns>,
+    switch: Answers<Switched>,
+    reload: Answers<Reloaded>,
+}
+
+impl Script {
+    fn note(&self, line: String) {
+        self.told.lock().unwrap().push(line);
+    }
+}
+
+impl Supervisor for Script {
+    fn manual(&mut self, target: Option<String>, dry_run: bool) -> Result<ManualRuns, Refusal> {
+        self.note(format!("manual {target:?} {dry_run}"));
+        (self.manual)(target, dry_run)
+    }
+    fn start(&mut self, target: Option<String>) -> Result<Switched, Refusal> {
+        self.note(format!("start {target:?}"));
+        (self.switch)(target, true)
+    }
+    fn stop(&mut self, target: Option<String>) -> Result<Switched, Refusal> {
+        self.note(format!("stop {target:?}"));
+        (self.switch)(target, false)
+    }
+    fn reload(&mut self) -> Result<Reloaded, Refusal> {
+        self.note("reload".into());
+        (self.reload)(None, false)
+    }
+}
+
+/// How a test wants the port.
+struct Setup {
+    server: Server,
+    listen: &'static str,
+    /// Treats the port as one that is not on loopback.
+    beyond: bool,
+    token: bool,
+    status: Status,
+    script: Script,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let trusted = vec![0, rustix::process::geteuid().as_raw()];
+        let script = Script {
+            told: Arc::default(),
+            manual: Box::new(|target, _| {
+                let started = vec![ran(report(target.as_deref().unwrap_or("marked_images"), Outcome::Done))];
+                Ok(ManualRuns { started, busy: Vec::new() })
+            }),
+            switch: Box::new(|_, _| Ok(Switched::Changed)),
+            reload: Box::new(|_, _| Ok(Reloaded { generation: 2, added: 1, any_change: true, ..Reloaded::default() })),
+        };
+        Self {
+            server: Server { limits: Limits::DEFAULT, trusted, tables: Callers::kernel_tables() },
+            listen: "127.0.0.1:0",
+            beyond: false,
+            token: false,
+            status: status(),
+            script,
+        }
+    }
+}
+
+/// A port that is served on a thread of its own, until this is dropped.
+struct Port {
+    address: SocketAddr,
+    access: Access,
+    told: Arc<Mutex<Vec<String>>>,
+    log: Log,
+    publish: watch::Sender<Arc<Status>>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Setup {
+    fn open(self) -> Port {
+        let bound = bind(self.listen.parse().unwrap()).unwrap();
+        let address = bound.address();
+        let claimed = if self.beyond { "192.0.2.1:8000".parse().unwrap() } else { address };
+        let access = Access::new(claimed, self.token.then(|| token(TOKEN)));
+        let told = self.script.told.clone();
+        let (handle, publish) = fake::handle(self.status, self.script);
+        let (stop, stopped) = oneshot::channel();
+        let (log, served) = (Log::default(), access.clone());
+        let subscriber = tracing_subscriber::registry().with(log.clone());
+        let thread = std::thread::spawn(move || {
+            tracing::subscriber::with_default(subscriber, || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(self.server.serve(bound, handle, served, async { stopped.await.unwrap_or(()) }));
+            });
+        });
+        Port { address, access, told, log, publish, stop: Some(stop), thread: Some(thread) }
+    }
+}
+
+fn open() -> Port {
+    Setup::default().open()
+}
+
+fn token(text: &str) -> Token {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    Token::read(file.path()).unwrap()
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        self.stop.take();
+        let ended = self.thread.take().unwrap().join();
+        assert!(ended.is_ok() || std::thread::panicking(), "the server panicked");
+    }
+}
+
+/// An answer as it came.
+#[derive(Debug)]
+struct Reply {
+    status: u16,
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Reply {
+    /// The value of a header that is there once.
+    fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.head.lines().filter_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then(|| value.trim())
+        });
+        let value = values.next();
+        assert_eq!(values.next(), None, "{name} is there twice");
+        value
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic_with(&format!("{error}: {self:?}")))
+    }
+
+    /// Its `error`.
+    fn code(&self) -> String {
+        self.json()["error"].as_str().unwrap_or_default().to_owned()
+    }
+
+    fn message(&self) -> String {
+        self.json()["message"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+#[expect(clippy::panic, reason = "this is how a test fails")]
+fn panic_with(message: &str) -> ! {
+    panic!("{message}")
+}
+
+/// Reads answers until the other end closes. A reset is an end, too.
+fn read_all(mut stream: &TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    match stream.read_to_end(&mut bytes) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
+        Err(error) => panic_with(&format!("{error} after {:?}", String::from_utf8_lossy(&bytes))),
+    }
+    bytes
+}
+
+/// Splits what came into answers. `bodies`: whether answers have them (those to HEAD have not).
+fn replies(mut bytes: &[u8], bodies: bool) -> Vec<Reply> {
+    let mut replies = Vec::new();
+    while !bytes.is_empty() {
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a whole head") + 4;
+        let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+        let status = head.split(' ').nth(1).and_then(|text| text.parse().ok()).expect("a status");
+        let mut reply = Reply { status, head, body: Vec::new() };
+        let length: usize = reply.header("content-length").map_or(0, |text| text.parse().unwrap());
+        let length = if bodies { length } else { 0 };
+        reply.body = bytes[end..end + length].to_vec();
+        bytes = &bytes[end + length..];
+        replies.push(reply);
+    }
+    replies
+}
+
+impl Port {
+    fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).unwrap()
+    }
+
+    /// Sends bytes and reads the one answer. The server must close, be it because the request asks for that.
+    fn raw(&self, bytes: &[u8]) -> Option<Reply> {
+        let mut stream = self.connect();
+        // It may have closed before everything was sent.
+        stream.write_all(bytes).ok();
+        let mut replies = replies(&read_all(&stream), true);
+        assert!(replies.len() <= 1, "{replies:?}");
+        replies.pop()
+    }
+
+    /// Sends `GET /path` with our Host and these headers.
+    fn send(&self, line: &str, headers: &str) -> Reply {
+        let request = format!("{line} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{headers}\r\n", self.address);
+        self.raw(request.as_bytes()).expect("an answer")
+    }
+
+    fn get(&self, path: &str) -> Reply {
+        self.send(&format!("GET {path}"), "")
+    }
+
+    fn post(&self, path: &str) -> Reply {
+        self.send(&format!("POST {path}"), "")
+    }
+
+    fn told(&self) -> Vec<String> {
+        std::mem::take(&mut *self.told.lock().unwrap())
+    }
+}
+
+/// Collects the messages that are logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Log {
+    fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+        struct Message(String);
+        impl tracing::field::Visit for Message {
+            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn fmt::Debug) {
+                if field.name() == "message" {
+                    self.0 = format!("{value:?}");
+                }
+            }
+        }
+        if event.metadata().target().starts_with("janitor") {
+            let mut message = Message(String::new());
+            event.record(&mut message);
+            self.0.lock().unwrap().push(message.0);
+        }
+    }
+}
