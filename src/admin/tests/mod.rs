@@ -48,6 +48,7 @@ fn target(text: &str, state: TargetState) -> TargetStatus {
         written_path: format!("dir/{text}"),
         schedule: "0 2 * * *".into(),
         zone_name: "local".into(),
+        enabled: state != TargetState::Disabled,
         next_run: (state != TargetState::Disabled).then(|| instant() + jiff::SignedDuration::from_hours(2)),
         state,
         running: None,
