@@ -6,9 +6,11 @@
 //! kernel, except the relative ones that [`Dir::open_beneath`] resolves beneath the root.
 
 mod dir;
+mod own;
 mod root;
 
 pub use dir::{Dir, Found, ListingBuffer};
+pub use own::{remove_own, rename_own};
 pub use root::{Root, RootError, resolve};
 
 use std::io;

@@ -1,1 +1,161 @@
-//! (being written)
+//! The log: `2024-09-25 02:00:00 - marked_images - INFO - Deleted file: x`, on the terminal and in a file.
+//!
+//! A record is written before the call that makes it returns, in one piece, by `tracing-appender`'s file writer without
+//! its background thread: that loses lines under load and at exit (measured). Its rotation goes by UTC and prunes files
+//! it never wrote, so rotation is done here. A log that cannot be written stops nothing.
+
+mod file;
+mod record;
+mod rotation;
+#[cfg(test)]
+mod tests;
+
+use std::io::Write;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::tz::TimeZone;
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::{Layer, Registry};
+
+use crate::clock;
+use crate::config::{LogFormat, LogLevel, LogSettings};
+use crate::daemon::LogHealth;
+use file::LogFile;
+use record::Record;
+
+/// Whether records go to the terminal (stderr) too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Terminal {
+    /// They do.
+    Shown,
+    /// They only go to the file.
+    Off,
+}
+
+/// The log of this process. Cheap to clone.
+#[derive(Clone)]
+pub struct Logging {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// The least level, as [`rank`] counts.
+    level: AtomicU8,
+    terminal: Terminal,
+    sink: Mutex<Sink>,
+}
+
+struct Sink {
+    format: LogFormat,
+    zone: TimeZone,
+    file: LogFile,
+}
+
+/// Sets up the log for the whole process, and a hook that logs panics. A file that cannot be opened is told on stderr
+/// and in `health`, and tried again.
+///
+/// # Errors
+/// When the process has a log already.
+pub fn install(
+    settings: &LogSettings,
+    zone: &TimeZone,
+    health: Arc<LogHealth>,
+    terminal: Terminal,
+) -> Result<Logging, tracing::subscriber::SetGlobalDefaultError> {
+    let logging = Logging::new(settings, zone, health, terminal);
+    tracing::subscriber::set_global_default(logging.subscriber())?;
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        let place = panic.location().map(|place| format!(" at {}:{}", place.file(), place.line())).unwrap_or_default();
+        let message = panic.payload_as_str().unwrap_or("no message");
+        tracing::error!("Panic in thread {}{place}: {message}", thread.name().unwrap_or("without a name"));
+    }));
+    Ok(logging)
+}
+
+impl Logging {
+    fn new(settings: &LogSettings, zone: &TimeZone, health: Arc<LogHealth>, terminal: Terminal) -> Self {
+        let file = LogFile::new(settings, zone, health, clock::wall());
+        let sink = Sink { format: settings.format, zone: zone.clone(), file };
+        let level = AtomicU8::new(least(settings.level));
+        Self { shared: Arc::new(Shared { level, terminal, sink: Mutex::new(sink) }) }
+    }
+
+    fn subscriber(&self) -> impl Subscriber + Send + Sync + 'static {
+        Registry::default().with(self.clone())
+    }
+
+    fn sink(&self) -> MutexGuard<'_, Sink> {
+        // A panic while writing leaves a file that is as good as any.
+        self.shared.sink.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes over new settings.
+    ///
+    /// # Errors
+    /// In words, when the new file cannot be opened; everything then stays as it was.
+    pub fn apply(&self, settings: &LogSettings, zone: &TimeZone) -> Result<(), String> {
+        let mut sink = self.sink();
+        sink.file.apply(settings, zone, clock::wall())?;
+        sink.format = settings.format;
+        sink.zone = zone.clone();
+        self.shared.level.store(least(settings.level), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Opens the file anew: somebody may have moved it away.
+    pub fn reopen(&self) {
+        self.sink().file.reopen(clock::wall());
+    }
+
+    fn write(&self, record: &Record) {
+        let mut sink = self.sink();
+        let line = match sink.format {
+            LogFormat::Text => record.text(&sink.zone),
+            LogFormat::Json => record.json(&sink.zone),
+        };
+        if self.shared.terminal == Terminal::Shown {
+            // A terminal that is gone is no reason to stop.
+            _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
+        }
+        let Sink { format, zone, file } = &mut *sink;
+        file.write(record.at, &line, |lost| {
+            let note = Record::note(record.at, format!("{lost} records could not be written to this file"));
+            match format {
+                LogFormat::Text => note.text(zone),
+                LogFormat::Json => note.json(zone),
+            }
+        });
+    }
+}
+
+fn rank(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 3,
+        Level::WARN => 2,
+        Level::INFO => 1,
+        _ => 0,
+    }
+}
+
+fn least(level: LogLevel) -> u8 {
+    match level {
+        LogLevel::Error => 3,
+        LogLevel::Warning => 2,
+        LogLevel::Info => 1,
+        LogLevel::Debug => 0,
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Logging {
+    fn enabled(&self, about: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        let ours = about.target() == "janitor" || about.target().starts_with("janitor::");
+        ours && rank(*about.level()) >= self.shared.level.load(Ordering::Relaxed)
+    }
+
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        self.write(&Record::of(event, clock::wall()));
+    }
+}

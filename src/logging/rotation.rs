@@ -1,0 +1,124 @@
+//! Which period a record belongs to, and which rotated files are there.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use crate::config::Rotation;
+use crate::fsys;
+
+/// The day or the hour that a record belongs to, as it stands in the name of a rotated file. Later periods sort later.
+pub(super) fn period(rotation: Rotation, at: Timestamp, zone: &TimeZone) -> Option<String> {
+    let format = match rotation {
+        Rotation::Daily => "%Y-%m-%d",
+        Rotation::Hourly => "%Y-%m-%d-%H",
+        Rotation::Never => return None,
+    };
+    Some(at.to_zoned_datetime(zone.clone()).strftime(format).to_string())
+}
+
+/// The period and the number of a rotated file, if `name` is exactly that of one: `FILE.2026-11-22`,
+/// `FILE.2026-11-22-14`, either with `.1` and so on behind it.
+fn parse<'a>(name: &'a str, file: &str) -> Option<(&'a str, u32)> {
+    let rest = name.strip_prefix(file)?.strip_prefix('.')?;
+    let (period, number) = match rest.split_once('.') {
+        Some((period, number)) => (period, number.parse::<u32>().ok().filter(|parsed| parsed.to_string() == number)?),
+        None => (rest, 0),
+    };
+    let (date, hour) = match period.len() {
+        10 => (period, None),
+        13 => (&period[..10], Some(period.get(10..)?)),
+        _ => return None,
+    };
+    let is_date = date.parse::<Date>().is_ok_and(|parsed| parsed.to_string() == date);
+    let is_hour = hour.is_none_or(|hour| {
+        hour.strip_prefix('-').is_some_and(|hour| hour.bytes().all(|byte| byte.is_ascii_digit()) && hour < "24")
+    });
+    (is_date && is_hour).then_some((period, number))
+}
+
+/// Moves the log file out of the way, to the name of its period; where that is taken, to the next free number.
+pub(super) fn rotate(path: &Path, period: &str) -> io::Result<()> {
+    const NUMBERS: u32 = 10_000;
+    let (directory, name) = parts(path)?;
+    for number in 0..NUMBERS {
+        let mut to = name.to_os_string();
+        to.push(format!(".{period}"));
+        if number > 0 {
+            to.push(format!(".{number}"));
+        }
+        match fsys::rename_own(&directory, name, &to) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            other => return other,
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// Removes all but the newest `keep` rotated files.
+pub(super) fn prune(path: &Path, keep: usize) -> io::Result<()> {
+    let (directory, name) = parts(path)?;
+    let Some(file) = name.to_str() else { return Ok(()) };
+    let mut rotated = Vec::new();
+    for entry in std::fs::read_dir(&directory)? {
+        let entry = entry?;
+        if let Some(name) = entry.file_name().to_str()
+            && let Some((period, number)) = parse(name, file)
+            && entry.file_type()?.is_file()
+        {
+            rotated.push((period.to_owned(), number, name.to_owned()));
+        }
+    }
+    rotated.sort();
+    let too_many = rotated.len().saturating_sub(keep);
+    for (_, _, name) in rotated.iter().take(too_many) {
+        fsys::remove_own(&directory, OsStr::from_bytes(name.as_bytes()))?;
+    }
+    Ok(())
+}
+
+fn parts(path: &Path) -> io::Result<(PathBuf, &OsStr)> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    Ok((path.parent().unwrap_or(Path::new("/")).to_path_buf(), name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_exact_name_of_a_rotated_file_is_one() {
+        let file = "cleanup_scheduler.log";
+        for (rest, expected) in [
+            (".2026-11-22", Some(("2026-11-22", 0))),
+            (".2026-11-22.3", Some(("2026-11-22", 3))),
+            (".2026-11-22-14", Some(("2026-11-22-14", 0))),
+            (".2026-11-22-24", None),
+            (".2026-13-22", None),
+            (".2026-11-22x", None),
+            (".2026-11-22.03", None),
+            (".2026-11-22.gz", None),
+            (".bak", None),
+            ("", None),
+            ("2026-11-22", None),
+            (".2026-11-22-\u{e4}", None),
+        ] {
+            assert_eq!(parse(&format!("{file}{rest}"), file), expected, "{rest}");
+        }
+        assert_eq!(parse("cleanup_scheduler.toml", file), None);
+    }
+
+    #[test]
+    fn a_period_is_one_of_local_time() {
+        let at: Timestamp = "2026-11-22T23:30:00Z".parse().expect("an instant");
+        let zone = TimeZone::fixed(jiff::tz::offset(1));
+        assert_eq!(period(Rotation::Daily, at, &zone).as_deref(), Some("2026-11-23"));
+        assert_eq!(period(Rotation::Hourly, at, &zone).as_deref(), Some("2026-11-23-00"));
+        assert_eq!(period(Rotation::Never, at, &zone), None);
+    }
+}

@@ -1,0 +1,156 @@
+//! Rotation, retention, and files that go away or cannot be written.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use super::super::file::LogFile;
+use super::*;
+
+struct Log {
+    _yard: tempfile::TempDir,
+    directory: PathBuf,
+    settings: LogSettings,
+    zone: TimeZone,
+    health: Arc<LogHealth>,
+}
+
+fn at(text: &str) -> Timestamp {
+    text.parse().expect("an instant")
+}
+
+impl Log {
+    fn new(rotation: Rotation, keep: usize) -> Self {
+        let yard = tempfile::tempdir().expect("a temporary directory");
+        let directory = yard.path().canonicalize().expect("it exists");
+        let settings = LogSettings { rotation, keep, ..settings(&directory.join("j.log")) };
+        let zone = TimeZone::get("Europe/Berlin").expect("tzdata is installed");
+        Self { _yard: yard, directory, settings, zone, health: Arc::default() }
+    }
+
+    fn open(&self, now: &str) -> LogFile {
+        LogFile::new(&self.settings, &self.zone, self.health.clone(), at(now))
+    }
+
+    fn files(&self) -> BTreeMap<String, String> {
+        let entries = fs::read_dir(&self.directory).expect("readable");
+        let content = |path: PathBuf| {
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            (name, fs::read_to_string(path).unwrap_or_default())
+        };
+        entries.map(|entry| content(entry.expect("readable").path())).collect()
+    }
+
+    #[track_caller]
+    fn holds(&self, expected: &[(&str, &str)]) {
+        let expected = expected.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+        assert_eq!(self.files(), expected);
+    }
+}
+
+fn write(file: &mut LogFile, now: &str, line: &str) {
+    file.write(at(now), line, |lost| format!("({lost} lost)"));
+}
+
+#[test]
+fn a_new_day_of_local_time_begins_a_new_file() {
+    let log = Log::new(Rotation::Daily, 14);
+    let mut file = log.open("2026-11-22T12:00:00Z");
+    write(&mut file, "2026-11-22T22:59:59Z", "a");
+    write(&mut file, "2026-11-22T23:00:00Z", "b");
+    write(&mut file, "2026-11-23T01:00:00Z", "c");
+    log.holds(&[("j.log", "b\nc\n"), ("j.log.2026-11-22", "a\n")]);
+}
+
+#[test]
+fn a_repeated_hour_stays_in_one_file() {
+    let log = Log::new(Rotation::Hourly, 14);
+    let mut file = log.open("2026-10-25T00:10:00Z");
+    write(&mut file, "2026-10-25T00:30:00Z", "first two");
+    write(&mut file, "2026-10-25T01:30:00Z", "second two");
+    write(&mut file, "2026-10-25T02:00:00Z", "three");
+    log.holds(&[("j.log", "three\n"), ("j.log.2026-10-25-02", "first two\nsecond two\n")]);
+}
+
+#[test]
+fn a_start_on_a_later_day_rotates_what_is_there_and_overwrites_nothing() {
+    let log = Log::new(Rotation::Daily, 14);
+    fs::write(&log.settings.file, "old\n").expect("written");
+    fs::write(log.directory.join("j.log.2026-11-20"), "taken\n").expect("written");
+    let old = fs::File::options().write(true).open(&log.settings.file).expect("there");
+    let seconds = at("2026-11-20T12:00:00Z").as_second().unsigned_abs();
+    old.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).expect("ours");
+    let mut file = log.open("2026-11-22T12:00:00Z");
+    write(&mut file, "2026-11-22T12:00:01Z", "new");
+    log.holds(&[("j.log", "new\n"), ("j.log.2026-11-20", "taken\n"), ("j.log.2026-11-20.1", "old\n")]);
+}
+
+#[test]
+fn only_the_oldest_rotated_files_are_pruned_and_nothing_else() {
+    let log = Log::new(Rotation::Daily, 2);
+    let foreign =
+        ["j.log.bak", "j.toml", "j.log.2026-11-01x", "j.log.2026-11-01.gz", "other.log.2026-11-01", "j.log-2026-11-01"];
+    for name in foreign {
+        fs::write(log.directory.join(name), "").expect("written");
+    }
+    fs::create_dir(log.directory.join("j.log.2026-10-01")).expect("made");
+    let mut file = log.open("2026-11-18T12:00:00Z");
+    for day in 18..=22 {
+        write(&mut file, &format!("2026-11-{day}T12:00:00Z"), "x");
+    }
+    let files = log.files();
+    for name in foreign.into_iter().chain(["j.log", "j.log.2026-11-21", "j.log.2026-11-20", "j.log.2026-10-01"]) {
+        assert!(files.contains_key(name), "{name} in {files:?}");
+    }
+    assert_eq!(files.len(), foreign.len() + 4, "{files:?}");
+}
+
+#[test]
+fn a_file_that_was_moved_or_removed_is_made_anew() {
+    let log = Log::new(Rotation::Never, 14);
+    let mut file = log.open("2026-11-22T12:00:00Z");
+    write(&mut file, "2026-11-22T12:00:00Z", "a");
+    fs::rename(&log.settings.file, log.directory.join("moved")).expect("ours");
+    write(&mut file, "2026-11-22T12:00:05Z", "b");
+    log.holds(&[("j.log", "b\n"), ("moved", "a\n")]);
+    fs::rename(&log.settings.file, log.directory.join("again")).expect("ours");
+    file.reopen(at("2026-11-22T12:00:05.1Z"));
+    write(&mut file, "2026-11-22T12:00:05.1Z", "c");
+    log.holds(&[("again", "b\n"), ("j.log", "c\n"), ("moved", "a\n")]);
+}
+
+#[test]
+fn a_full_disk_is_counted_and_overcome() {
+    let mut log = Log::new(Rotation::Daily, 14);
+    log.settings.file = log.directory.join("link");
+    symlink("/dev/full", &log.settings.file).expect("made");
+    let mut file = log.open("2026-11-22T12:00:00Z");
+    for _ in 0..3 {
+        write(&mut file, "2026-11-22T12:00:00Z", "lost");
+    }
+    assert_eq!(log.health.lost(), 3);
+    assert!(log.health.last_error().is_some(), "it says why");
+    write(&mut file, "2026-11-25T12:00:00Z", "lost");
+    assert!(log.settings.file.is_symlink(), "what is no regular file is never rotated");
+    let other = log.directory.join("other");
+    symlink(log.directory.join("real"), &other).expect("made");
+    fs::rename(&other, &log.settings.file).expect("ours");
+    write(&mut file, "2026-11-25T12:00:05Z", "back");
+    assert_eq!(fs::read_to_string(log.directory.join("real")).expect("there"), "(4 lost)\nback\n");
+    assert_eq!((log.health.lost(), log.health.last_error()), (4, None));
+}
+
+#[test]
+fn what_cannot_be_opened_is_told_and_tried_again() {
+    let mut log = Log::new(Rotation::Never, 14);
+    log.settings.file = log.directory.join("directory");
+    fs::create_dir(&log.settings.file).expect("made");
+    let mut file = log.open("2026-11-22T12:00:00Z");
+    write(&mut file, "2026-11-22T12:00:00Z", "lost");
+    assert_eq!(log.health.lost(), 1);
+    fs::rename(&log.settings.file, log.directory.join("away")).expect("ours");
+    write(&mut file, "2026-11-22T12:00:02Z", "back");
+    assert_eq!(fs::read_to_string(&log.settings.file).expect("there"), "(1 lost)\nback\n");
+}
