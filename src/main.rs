@@ -1,4 +1,7 @@
 //! The command `janitor`.
-fn main() {
-    print!("{}", janitor::config::schema());
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    janitor::cli::main(std::env::args_os())
 }

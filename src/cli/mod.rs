@@ -1,1 +1,66 @@
-//! (being written)
+//! The command line: what is asked for, and the exit code that tells how it went.
+
+mod args;
+mod check;
+mod client;
+mod load;
+mod next;
+mod output;
+mod run;
+mod sweeps;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command};
+
+/// How a command ended, as the shell sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    /// It did what it was asked.
+    Ok = 0,
+    /// It failed, or did only a part.
+    Failed = 1,
+    /// It was asked wrongly (`EX_USAGE` of `sysexits.h`).
+    Usage = 64,
+    /// The config is wrong (`EX_CONFIG`).
+    Config = 78,
+}
+
+/// What a command gives back. What went wrong has been told by then.
+type Done = Result<(), Exit>;
+
+/// Runs the command that the arguments ask for; the first is the program's name.
+pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let exit = match Args::try_parse_from(arguments) {
+        Ok(args) => dispatch(args).err().unwrap_or(Exit::Ok),
+        Err(asked) => {
+            // Help and version are asked for this way too; where they cannot be printed, nothing can.
+            _ = asked.print();
+            if asked.use_stderr() { Exit::Usage } else { Exit::Ok }
+        }
+    };
+    ExitCode::from(exit as u8)
+}
+
+fn dispatch(args: Args) -> Done {
+    let config = args.config.as_deref();
+    match args.command {
+        Command::Run => run::run(config),
+        Command::Check(args) => check::check(config, &args),
+        Command::Preview(args) => sweeps::preview(config, &args),
+        Command::Clean(args) => sweeps::clean(config, &args),
+        Command::Next(args) => next::next(config, &args),
+        Command::Schema => output::print(&crate::config::schema()),
+        Command::Status(args) => client::status(config, &args),
+        Command::Trigger(args) => client::trigger(config, &args),
+        Command::Start(args) => client::switch(config, "/cleanup/start", &args),
+        Command::Stop(args) => client::switch(config, "/cleanup/stop", &args),
+        Command::Reload(args) => client::reload(config, &args),
+    }
+}

@@ -61,3 +61,12 @@ pub fn built_in(surroundings: &Surroundings) -> Result<Config, Problems> {
     let problems = checker.problems;
     Problems::new("", "the built-in config", problems).map_or(Ok(config), Err)
 }
+
+/// The settings of the admin port, as far as they can be told from a text that may be wrong: a client has to find the
+/// daemon that rejected it.
+#[must_use]
+pub fn admin_of(text: &str, surroundings: &Surroundings) -> AdminSettings {
+    let parsed = parse::parse(text);
+    let mut checker = Checker { text, surroundings, blamed: &parsed.blamed, problems: Vec::new() };
+    checker.config(&parsed.raw).settings.admin
+}

@@ -80,7 +80,8 @@ impl Supervisor {
 
     fn put_in_force(&mut self, config: Config) -> Reloaded {
         let difference = difference(&self.config.targets, &config.targets);
-        let any_change = self.config != config;
+        // What is protected follows from the settings and from what is on disk; that is no change of the config.
+        let any_change = self.config.settings != config.settings || self.config.targets != config.targets;
         let was_rejected = self.about_config.rejection.take().is_some();
         let now = clock::wall();
         for (names, why) in

@@ -99,6 +99,13 @@ impl Handle {
         self.status.borrow().clone()
     }
 
+    /// Returns when the daemon begins to shut down, or is gone.
+    pub async fn shutdown_begun(&self) {
+        let mut status = self.status.clone();
+        // An error means that the publisher is gone, which is the end too.
+        drop(status.wait_for(|status| status.shutting_down).await);
+    }
+
     /// Whether the supervisor is still there to be told anything.
     #[must_use]
     pub fn is_alive(&self) -> bool {

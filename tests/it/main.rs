@@ -1,1 +1,1 @@
-
+//! The whole program, as a user sees it.

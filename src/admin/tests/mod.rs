@@ -264,7 +264,6 @@ impl Reply {
     }
 }
 
-#[expect(clippy::panic, reason = "this is how a test fails")]
 fn panic_with(message: &str) -> ! {
     panic!("{message}")
 }

@@ -1,0 +1,156 @@
+//! The grammar of the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0   ok
+  1   a run failed or was only partly done, or the daemon could not be reached
+  64  the command line is wrong
+  75  held, waiting for a release (kept for later)
+  78  the config is wrong
+
+Without --config, config/janitor.toml in the working directory is used, else /etc/janitor/janitor.toml, else the
+built-in target `marked_images`.";
+
+/// Keeps many directories clean from one TOML file.
+#[derive(Debug, Parser)]
+#[command(name = "janitor", version, about, after_help = EXIT_CODES, arg_required_else_help = true)]
+pub(super) struct Args {
+    /// The config file
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(super) config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the daemon: sweep each target on its schedule until told to stop
+    #[command(
+        after_help = "SIGHUP reads the config again and opens the log anew; SIGTERM and SIGINT stop between two files."
+    )]
+    Run,
+    /// Check the config, and print the targets with their next three runs
+    Check(Printed),
+    /// Tell what a run would remove now, and why; removes nothing
+    Preview(Preview),
+    /// Sweep now, in this process; no daemon is needed
+    #[command(after_help = "Example: janitor clean marked_images --dry-run")]
+    Clean(Clean),
+    /// Print when a schedule fires, one RFC 3339 instant a line
+    #[command(
+        after_help = "Example: janitor next --cron '30 2 * * *' --timezone America/New_York --from 2026-03-07T12:00:00Z"
+    )]
+    Next(Next),
+    /// Print the JSON schema of the config
+    Schema,
+    /// Print the daemon's status
+    Status(Status),
+    /// Sweep now, in the daemon, and wait for the end
+    Trigger(Trigger),
+    /// Start the schedule of one target, or of all
+    Start(Switch),
+    /// Stop the schedule of one target, or of all; manual runs go on working
+    Stop(Switch),
+    /// Have the daemon read its config again, now
+    Reload(Client),
+}
+
+/// How the result is printed.
+#[derive(Clone, Copy, Debug, ClapArgs)]
+pub(super) struct Printed {
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Preview {
+    /// The targets; all that are enabled if none is named
+    #[arg(value_name = "TARGET")]
+    pub(super) targets: Vec<String>,
+    #[command(flatten)]
+    pub(super) printed: Printed,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Clean {
+    /// The targets; all that are enabled if none is named
+    #[arg(value_name = "TARGET")]
+    pub(super) targets: Vec<String>,
+    /// Only log what would be removed
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Print nothing but errors
+    #[arg(long, short)]
+    pub(super) quiet: bool,
+    #[command(flatten)]
+    pub(super) printed: Printed,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Next {
+    /// A crontab expression
+    #[arg(long, value_name = "EXPR", conflicts_with = "target")]
+    pub(super) cron: Option<String>,
+    /// The schedule of this target; of all that are enabled if neither is given
+    #[arg(long, value_name = "NAME")]
+    pub(super) target: Option<String>,
+    /// The zone, "local" or an IANA name; that of the target, or local, if not given
+    #[arg(long, value_name = "ZONE")]
+    pub(super) timezone: Option<String>,
+    /// Only what lies strictly after this; now if not given
+    #[arg(long, value_name = "RFC3339")]
+    pub(super) from: Option<String>,
+    /// How many
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(super) count: u32,
+    #[command(flatten)]
+    pub(super) printed: Printed,
+}
+
+/// What every client of the daemon takes.
+#[derive(Clone, Debug, ClapArgs)]
+pub(super) struct Client {
+    /// The daemon's admin port, if not that of the config
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(super) admin: Option<String>,
+    #[command(flatten)]
+    pub(super) printed: Printed,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Status {
+    /// Print it again every 30 seconds
+    #[arg(long)]
+    pub(super) watch: bool,
+    #[command(flatten)]
+    pub(super) client: Client,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Trigger {
+    /// The target; all that are enabled if none is named
+    #[arg(value_name = "TARGET")]
+    pub(super) target: Option<String>,
+    /// Only log what would be removed
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Do not wait for the end
+    #[arg(long)]
+    pub(super) no_wait: bool,
+    #[command(flatten)]
+    pub(super) client: Client,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Switch {
+    /// The target; all of them if none is named
+    #[arg(value_name = "TARGET")]
+    pub(super) target: Option<String>,
+    #[command(flatten)]
+    pub(super) client: Client,
+}

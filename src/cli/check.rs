@@ -1,0 +1,105 @@
+//! `janitor check`: what the config says, in words.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::args::Printed;
+use super::load::load;
+use super::{Done, output};
+use crate::clock;
+use crate::names::OneLine;
+use crate::target::{Policy, Target};
+use crate::units::{Bytes, Span};
+
+/// How many runs ahead are told.
+const RUNS: usize = 3;
+
+fn next_runs(target: &Target, now: Timestamp, count: usize) -> Vec<String> {
+    let tz = &target.zone.tz;
+    let after = |at: &Timestamp| target.schedule.next_after(*at, tz);
+    std::iter::successors(after(&now), after).take(count).map(|at| super::next::instant(at, tz)).collect()
+}
+
+fn list<'a>(patterns: impl Iterator<Item = &'a str>) -> String {
+    patterns.map(|pattern| format!("`{pattern}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// The policy in one sentence.
+fn sentence(policy: &Policy) -> String {
+    let mut sentence = format!("files named by {}", list(policy.globs.include()));
+    if let Some(limit) = policy.larger_than {
+        sentence.push_str(&format!(", larger than {}", Bytes(limit)));
+    }
+    if let Some(limit) = policy.smaller_than {
+        sentence.push_str(&format!(", smaller than {}", Bytes(limit)));
+    }
+    sentence.push_str(" go");
+    if let Some(limit) = policy.older_than {
+        sentence.push_str(&format!(" at an age of {} ({})", Span(limit), policy.age_by.word()));
+    }
+    if let Some(limit) = policy.min_age {
+        sentence.push_str(&format!(", none younger than {} ({})", Span(limit), policy.age_by.word()));
+    }
+    if policy.globs.exclude().next().is_some() {
+        sentence.push_str(&format!(", except {}", list(policy.globs.exclude())));
+    }
+    sentence
+}
+
+fn remarks(target: &Target) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if !target.enabled {
+        remarks.push("not enabled: never swept".to_owned());
+    }
+    if target.dry_run {
+        remarks.push("dry run: removes nothing".to_owned());
+    }
+    match (target.path.symlink_metadata().is_ok(), target.create) {
+        (true, _) => {}
+        (false, true) => remarks.push("the directory does not exist; the first run makes it".to_owned()),
+        (false, false) => remarks.push("the directory does not exist; runs fail until it does".to_owned()),
+    }
+    remarks
+}
+
+/// Checks and prints.
+pub(super) fn check(config: Option<&Path>, args: &Printed) -> Done {
+    let loaded = load(config)?;
+    let now = clock::wall();
+    let from = if loaded.text.is_some() { loaded.source.shown.as_str() } else { "built in, there is no file" };
+    let targets = &loaded.config.targets;
+    if args.json {
+        let target = |target: &Target| -> Value {
+            json!({
+                "name": target.name.as_str(),
+                "path": target.path.to_string_lossy(),
+                "schedule": target.schedule.text(),
+                "timezone": target.zone.name,
+                "enabled": target.enabled,
+                "policy": sentence(&target.policy),
+                "remarks": remarks(target),
+                "next_runs": next_runs(target, now, RUNS),
+            })
+        };
+        let targets: Vec<Value> = targets.iter().map(|one| target(one)).collect();
+        return output::json(&json!({ "success": true, "config": from, "targets": targets }));
+    }
+    output::line(format_args!("config: {} is good, {} target(s)", OneLine(from), targets.len()))?;
+    for target in targets {
+        output::foreign("")?;
+        output::foreign(&format!("{}: {}", target.name, target.path.to_string_lossy()))?;
+        output::foreign(&format!("  {}", sentence(&target.policy)))?;
+        output::foreign(&format!("  schedule: {} ({})", target.schedule.text(), target.zone.name))?;
+        for remark in remarks(target) {
+            output::line(format_args!("  {remark}"))?;
+        }
+        if target.enabled {
+            for run in next_runs(target, now, RUNS) {
+                output::line(format_args!("  next run: {run}"))?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,215 @@
+//! `janitor preview` and `janitor clean`: sweeps in this process.
+
+use std::cell::RefCell;
+use std::io::IsTerminal;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use indicatif::ProgressBar;
+use serde_json::{Value, json};
+
+use super::args::{Clean, Preview};
+use super::load::{Loaded, load};
+use super::output::{self, complain};
+use super::{Done, Exit};
+use crate::clock;
+use crate::daemon::LogHealth;
+use crate::logging::{self, Terminal};
+use crate::names::RunId;
+use crate::report::{Outcome, Report, Trigger};
+use crate::sweep::{self, Control, Event, LogLines, Order};
+use crate::target::Target;
+use crate::units::{Bytes, Span};
+
+fn order(loaded: &Loaded, target: &Arc<Target>, dry_run: bool) -> Order {
+    let now = clock::wall();
+    Order {
+        run: RunId::new(now),
+        target: target.clone(),
+        trigger: Trigger::Manual,
+        dry_run,
+        protected: loaded.config.protected.clone(),
+        now,
+    }
+}
+
+fn as_json(report: &Report) -> Value {
+    let counts = &report.counts;
+    let failures = report
+        .failures
+        .iter()
+        .map(|(class, failure)| json!({ "class": class, "count": failure.count, "examples": failure.examples }));
+    json!({
+        "run": report.run.as_str(),
+        "target": report.target.as_str(),
+        "dry_run": report.dry_run,
+        "outcome": report.outcome.to_string(),
+        "message": report.message,
+        "took_s": report.took.as_secs_f64(),
+        "examined": counts.examined,
+        "deleted": counts.deleted,
+        "freed_bytes": counts.freed,
+        "failed": counts.failed,
+        "kept": counts.kept,
+        "skipped_directories": counts.skipped_directories,
+        "vanished": counts.vanished,
+        "failures": failures.collect::<Vec<_>>(),
+    })
+}
+
+/// Tells why a run was not done completely.
+fn tell_failure(report: &Report) {
+    if let Some(message) = report.message.as_deref().filter(|_| report.outcome != Outcome::Done) {
+        complain(format_args!("{}: {}: {message}", report.target, report.outcome));
+    }
+    for (class, failure) in report.failures.iter() {
+        let some = failure.examples.first().map(String::as_str).unwrap_or_default();
+        complain(format_args!("{}: {class}: {} time(s), first at {some}", report.target, failure.count));
+    }
+}
+
+fn exit(reports: &[Report]) -> Done {
+    if reports.iter().all(|report| report.outcome == Outcome::Done) { Ok(()) } else { Err(Exit::Failed) }
+}
+
+/// What would go, and why.
+pub(super) fn preview(config: Option<&Path>, args: &Preview) -> Done {
+    let loaded = load(config)?;
+    let mut reports = Vec::new();
+    let mut told = Vec::new();
+    for target in loaded.targets(&args.targets)? {
+        let order = order(&loaded, &target, true);
+        let (report, seen) =
+            if args.printed.json { preview_json(&order) } else { (preview_text(&order)?, Value::Null) };
+        told.push(seen);
+        reports.push(report);
+    }
+    if args.printed.json {
+        let done = exit(&reports).is_ok();
+        output::json(&json!({ "success": done, "targets": told }))?;
+    }
+    exit(&reports)
+}
+
+fn preview_json(order: &Order) -> (Report, Value) {
+    let (mut files, mut skipped) = (Vec::new(), Vec::new());
+    let report = sweep::preview(order, &Control::default(), &mut |event| match event {
+        Event::WouldRemove { at, facts, reason } => {
+            files.push(json!({ "path": at.to_string(), "size": facts.size, "reason": reason.to_string() }));
+        }
+        Event::SkippedDirectory { at, because } => {
+            skipped.push(json!({ "path": at.to_string(), "because": because.to_string() }));
+        }
+        _ => {}
+    });
+    let seen = json!({
+        "name": order.target.name.as_str(),
+        "path": order.target.path.to_string_lossy(),
+        "would_delete": files,
+        "skipped_directories": skipped,
+        "report": as_json(&report),
+    });
+    (report, seen)
+}
+
+fn preview_text(order: &Order) -> Result<Report, Exit> {
+    let target = &order.target;
+    output::foreign(&format!("{}: {}", target.name, target.path.to_string_lossy()))?;
+    let control = Control::default();
+    let mut printed = Ok(());
+    let report = sweep::preview(order, &control, &mut |event| {
+        let line = match event {
+            Event::WouldRemove { at, facts, reason } => {
+                format!("  would delete  {at}  ({}, {reason})", Bytes(facts.size))
+            }
+            Event::SkippedDirectory { at, because } => format!("  skips directory  {at}  ({because})"),
+            _ => return,
+        };
+        if printed.is_ok() {
+            printed = output::line(line);
+        }
+        if printed.is_err() {
+            control.cancel("nobody reads on");
+        }
+    });
+    printed?;
+    let counts = &report.counts;
+    output::line(format_args!(
+        "  {} file(s) would go and free {}; {} stay, {} directories skipped",
+        counts.deleted,
+        Bytes(counts.freed),
+        counts.kept,
+        counts.skipped_directories
+    ))?;
+    if let (Some(message), Outcome::Done) = (&report.message, report.outcome) {
+        output::line(format_args!("  {message}"))?;
+    }
+    tell_failure(&report);
+    Ok(report)
+}
+
+/// Sweeps now.
+pub(super) fn clean(config: Option<&Path>, args: &Clean) -> Done {
+    let loaded = load(config)?;
+    let targets = loaded.targets(&args.targets)?;
+    if let Some(disabled) = targets.iter().find(|target| !target.enabled) {
+        complain(format_args!("the target `{}` is not enabled", disabled.name));
+        return Err(Exit::Failed);
+    }
+    let settings = &loaded.config.settings;
+    let health = Arc::new(LogHealth::default());
+    // Without its log a run by hand is still a run; that the file cannot be written has been told.
+    drop(logging::install(&settings.log, &settings.zone.tz, health, Terminal::Off));
+    let mut reports = Vec::new();
+    for target in &targets {
+        let report = clean_one(&order(&loaded, target, args.dry_run), args);
+        tell_failure(&report);
+        if !args.quiet && !args.printed.json {
+            output::line(summary(&report))?;
+        }
+        reports.push(report);
+    }
+    if args.printed.json {
+        let runs: Vec<Value> = reports.iter().map(as_json).collect();
+        output::json(&json!({ "success": exit(&reports).is_ok(), "runs": runs }))?;
+    }
+    exit(&reports)
+}
+
+fn clean_one(order: &Order, args: &Clean) -> Report {
+    let shown = !args.quiet && !args.printed.json && std::io::stderr().is_terminal();
+    let progress = if shown { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+    progress.enable_steady_tick(Duration::from_millis(100));
+    let control = Control::default();
+    let lines = RefCell::new(LogLines::begin(order));
+    let mut seen = 0_u64;
+    let report = sweep::sweep(order, &control, &mut |event| {
+        lines.borrow_mut().see(event);
+        seen += 1;
+        if seen.is_multiple_of(64) {
+            let count = |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
+            let (examined, deleted) = (count(&control.progress.examined), count(&control.progress.deleted));
+            progress.set_message(format!("{}: {examined} examined, {deleted} deleted", order.target.name));
+        }
+    });
+    lines.into_inner().end(&report);
+    progress.finish_and_clear();
+    report
+}
+
+fn summary(report: &Report) -> String {
+    let counts = &report.counts;
+    let deleted = if report.dry_run { "would delete" } else { "deleted" };
+    let message = report.message.as_deref().filter(|_| report.outcome == Outcome::Done);
+    let remark = message.map(|message| format!(" ({message})")).unwrap_or_default();
+    format!(
+        "{}: {deleted} {} file(s), {} failed, {} stay, freed {} in {}{remark}",
+        report.target,
+        counts.deleted,
+        counts.failed,
+        counts.kept,
+        Bytes(counts.freed),
+        Span(report.took)
+    )
+}
