@@ -9,8 +9,6 @@ mod output;
 mod run;
 mod sweeps;
 mod table;
-#[cfg(test)]
-mod tests;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

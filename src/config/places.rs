@@ -1,11 +1,18 @@
 //! Which places are protected here and now.
 
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::{Settings, Surroundings};
 use crate::entry::Identity;
-use crate::fsys;
 use crate::protected::{KERNEL, Place, Protected, SYSTEM};
+
+/// Which inode a path leads to, links followed.
+fn identity(path: &Path) -> io::Result<Identity> {
+    let about = path.metadata()?;
+    Ok(Identity { device: about.dev(), inode: about.ino() })
+}
 
 /// The path with its links resolved, as far as it exists.
 fn resolved(path: &Path) -> PathBuf {
@@ -22,7 +29,7 @@ fn resolved(path: &Path) -> PathBuf {
 fn identities(path: &Path) -> Vec<Identity> {
     let below_root = path.ancestors().filter(|ancestor| ancestor.parent().is_some());
     // What cannot be looked at is still protected by its path.
-    below_root.filter_map(|ancestor| fsys::identity(ancestor).ok().flatten()).collect()
+    below_root.filter_map(|ancestor| identity(ancestor).ok()).collect()
 }
 
 fn place(path: &Path, what: &str, with_all_below: bool) -> [Place; 2] {
@@ -39,7 +46,7 @@ pub(super) fn protected(settings: &Settings, surroundings: &Surroundings) -> Pro
         let kernel = KERNEL.contains(&path);
         places.extend(place(Path::new(path), "a system directory", kernel));
     }
-    if let Ok(Some(identity)) = fsys::identity(Path::new("/")) {
+    if let Ok(identity) = identity(Path::new("/")) {
         let what = "the root of the file system".to_owned();
         places.push(Place { path: "/".into(), what, with_all_below: false, identities: vec![identity] });
     }
@@ -59,7 +66,7 @@ pub(super) fn protected(settings: &Settings, surroundings: &Surroundings) -> Pro
 
 /// Why a target's directory is refused, as far as can be told before it is swept.
 pub(super) fn refuse(protected: &Protected, path: &Path) -> Option<String> {
-    let identity = fsys::identity(path).ok().flatten();
+    let identity = identity(path).ok();
     let resolved = resolved(path);
     // In the words of the config where that says it, then by where it leads.
     let by_path = protected.refuse(path, None).or_else(|| protected.refuse(&resolved, None));

@@ -24,8 +24,8 @@ fn identity_of(found: &Statx) -> Identity {
     Identity { device: makedev(found.stx_dev_major, found.stx_dev_minor), inode: found.stx_ino }
 }
 
-/// Which inode a path leads to, links followed; `None` when nothing is there. For the places that no target may be,
-/// never for what lies below a target.
+/// Which inode a path leads to, links followed; `None` when nothing is there. For the janitor's own files, never for
+/// what lies below a target.
 ///
 /// # Errors
 /// When the path cannot be looked at.

@@ -35,6 +35,8 @@ pub(super) struct LogFile {
     torn: bool,
     /// Records that were lost since the outage began.
     lost: u64,
+    /// Why the file cannot be written.
+    why: String,
 }
 
 struct Open {
@@ -56,6 +58,7 @@ impl LogFile {
             looked: now,
             torn: false,
             lost: 0,
+            why: String::new(),
         };
         file.reopen(now);
         file
@@ -137,7 +140,7 @@ impl LogFile {
         bytes.extend_from_slice(line.as_bytes());
         bytes.push(b'\n');
         let Some(open) = &mut self.open else {
-            self.lose("the log file is not open");
+            self.lose();
             return;
         };
         match write_all(&mut open.appender, &bytes) {
@@ -152,7 +155,7 @@ impl LogFile {
                 self.torn = written > 0 || self.torn;
                 self.open = None;
                 self.outage(&error);
-                self.lose(&error.to_string());
+                self.lose();
             }
         }
     }
@@ -183,13 +186,14 @@ impl LogFile {
         }
     }
 
-    fn lose(&mut self, why: &str) {
+    fn lose(&mut self) {
         self.lost += 1;
-        self.health.lost_one(why);
+        self.health.lost_one(self.why.as_str());
     }
 
     /// Tells of an outage once, on stderr: the log itself cannot.
-    fn outage(&self, error: &io::Error) {
+    fn outage(&mut self, error: &io::Error) {
+        self.why = error.to_string();
         if self.lost == 0 {
             complain(&format!("cannot write the log `{}`: {error}", Escaped(self.path.as_os_str().as_bytes())));
         }

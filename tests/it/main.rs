@@ -1,1 +1,20 @@
-//! The whole program, as a user sees it.
+//! The whole program, as a user sees it: the real binary, real files, real sockets, real signals.
+//!
+//! [`yard`] is a directory with files in it, [`daemon`] the program running there, [`client`] what talks to its port.
+
+mod admin_wall;
+mod architecture;
+mod audit;
+mod client;
+mod command_line;
+mod daemon;
+mod examples;
+mod faults;
+mod hostile;
+mod log;
+mod needs;
+mod reload;
+mod schedule;
+mod seed_day;
+mod signals;
+mod yard;

@@ -1,0 +1,159 @@
+//! What the program asks of the kernel, seen by strace; and mounts, which need root.
+
+use std::process::Command;
+
+use super::needs;
+use super::yard::{JANITOR, Yard};
+
+fn tree() -> Yard {
+    let yard = Yard::new();
+    for path in ["target/a", "target/d/b", "target/d/e/c", "target/d/e/x.keep", "target/.hidden"] {
+        yard.file(path);
+    }
+    std::os::unix::fs::symlink("/etc", yard.path("target/link")).expect("made");
+    yard.config(
+        "[log]\nfile = \"/dev/null\"\n[[target]]\npath = \"target\"\nschedule = \"@daily\"\ninclude = [\"**\"]\nexclude = [\"*.keep\"]\nmin_age = \"0s\"\n",
+    );
+    yard
+}
+
+/// The system calls on files that a command makes, one a line.
+fn traced(yard: &Yard, command: &str) -> Vec<String> {
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-s", "4096", "-e", "trace=file,desc", "-o", "trace", JANITOR, command]);
+    let status =
+        strace.current_dir(yard.path("")).env("TZ", "UTC").env("HOME", "/nonexistent").output().expect("strace runs");
+    assert!(status.status.success(), "{status:?}");
+    let trace = std::fs::read_to_string(yard.path("trace")).expect("written");
+    trace.lines().map(|line| line.split_once(' ').map_or(line, |(_, call)| call.trim()).to_owned()).collect()
+}
+
+/// The first two arguments of a call: a handle and a quoted path.
+fn handle_and_path(call: &str) -> (&str, &str) {
+    let arguments = call.split_once('(').map_or("", |(_, rest)| rest);
+    let (handle, rest) = arguments.split_once(", ").unwrap_or((arguments, ""));
+    (handle, rest.split('"').nth(1).unwrap_or(""))
+}
+
+/// The calls that open, look at or remove something by a name.
+const BY_NAME: [&str; 16] = [
+    "open(",
+    "openat(",
+    "openat2(",
+    "stat(",
+    "lstat(",
+    "newfstatat(",
+    "statx(",
+    "unlink(",
+    "unlinkat(",
+    "rmdir(",
+    "rename(",
+    "renameat(",
+    "renameat2(",
+    "access(",
+    "faccessat(",
+    "readlink(",
+];
+
+#[test]
+fn below_a_target_everything_goes_by_handle() {
+    if !needs::tool("strace") {
+        return;
+    }
+    let yard = tree();
+    let calls = traced(&yard, "clean");
+    assert_eq!(yard.left("target"), ["d/e/x.keep", "link"], "it did its work");
+    let root = yard.path("target").to_string_lossy().into_owned();
+    let mut removals = 0;
+    let mut beneath = 0;
+    for call in calls.iter().filter(|call| BY_NAME.iter().any(|name| call.starts_with(name))) {
+        assert!(!call.contains(&format!("\"{root}/")), "a path below the target: {call}");
+        assert!(!call.contains("\"target/"), "a path below the target: {call}");
+        let (handle, path) = handle_and_path(call);
+        if call.starts_with("unlinkat(") {
+            removals += 1;
+            assert!(handle.bytes().all(|byte| byte.is_ascii_digit()), "not by handle: {call}");
+            assert!(!path.contains('/') && !path.is_empty(), "not one component: {call}");
+        }
+        if call.starts_with("openat2(") && handle != "AT_FDCWD" {
+            beneath += 1;
+            for flag in ["RESOLVE_BENEATH", "RESOLVE_NO_SYMLINKS", "RESOLVE_NO_MAGICLINKS", "RESOLVE_NO_XDEV"] {
+                assert!(call.contains(flag), "without {flag}: {call}");
+            }
+        }
+        for name in ["unlink(", "rmdir(", "rename"] {
+            assert!(!call.starts_with(name), "{call}");
+        }
+        for name in ["\"a\"", "\"b\"", "\"c\"", "\".hidden\""] {
+            if call.contains(name) {
+                let by_handle = call.starts_with("statx(") || call.starts_with("unlinkat(");
+                assert!(by_handle && handle != "AT_FDCWD", "{call}");
+            }
+        }
+    }
+    assert_eq!((removals, beneath), (4, 2), "four files, two directories below the root");
+}
+
+#[test]
+fn a_preview_changes_nothing_at_all() {
+    if !needs::tool("strace") {
+        return;
+    }
+    let yard = tree();
+    let calls = traced(&yard, "preview");
+    for call in &calls {
+        for name in ["unlink", "rmdir", "rename", "mkdir", "link(", "linkat", "symlink", "chmod", "truncate", "utimens"]
+        {
+            assert!(!call.starts_with(name), "{call}");
+        }
+        let writes = call.contains("O_WRONLY") || call.contains("O_RDWR") || call.contains("O_CREAT");
+        assert!(!writes || call.contains("\"/dev/") || call.contains("\"/proc/"), "{call}");
+    }
+    assert_eq!(yard.left("target").len(), 6);
+}
+
+#[test]
+fn mounts_below_a_target_are_never_entered() {
+    if !needs::root() || !needs::tool("unshare") {
+        return;
+    }
+    let yard = Yard::new();
+    for path in
+        ["victim/precious", "victim-file", "target/bind/x", "target/other/x", "target/file-bind", "target/plain"]
+    {
+        yard.file(path);
+    }
+    yard.config("[[target]]\npath = \"target\"\nschedule = \"@daily\"\ninclude = [\"**\"]\n");
+    let script = format!(
+        "set -e; mount --bind victim target/bind; mount --bind victim-file target/file-bind; \
+         mount -t tmpfs none target/other; touch target/other/in-tmpfs; \
+         {JANITOR} clean --json; ls target/other"
+    );
+    let mut shell = Command::new("unshare");
+    shell.args(["-m", "--propagation", "private", "sh", "-c", &script]).current_dir(yard.path("")).env("TZ", "UTC");
+    let output = shell.output().expect("unshare runs");
+    assert!(output.status.success(), "{output:?}");
+    let out = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        out.contains("in-tmpfs") && out.contains("\"deleted\": 1") && out.contains("\"outcome\": \"done\""),
+        "{out}"
+    );
+    assert!(out.contains("\"skipped_directories\": 2"), "{out}");
+    assert_eq!(yard.left("victim"), ["precious"]);
+    assert!(yard.path("victim-file").exists() && !yard.path("target/plain").exists());
+}
+
+#[test]
+fn a_target_that_is_a_mount_point_is_swept() {
+    if !needs::root() || !needs::tool("unshare") {
+        return;
+    }
+    let yard = Yard::new();
+    yard.directory("target");
+    yard.config("[[target]]\npath = \"target\"\nschedule = \"@daily\"\ninclude = [\"*\"]\n");
+    let script = format!("set -e; mount -t tmpfs none target; touch target/a; {JANITOR} clean --json; ls -A target");
+    let mut shell = Command::new("unshare");
+    shell.args(["-m", "--propagation", "private", "sh", "-c", &script]).current_dir(yard.path("")).env("TZ", "UTC");
+    let output = shell.output().expect("unshare runs");
+    assert!(output.status.success() && output.stdout.ends_with(b"}\n"), "{output:?}");
+}

@@ -1,0 +1,64 @@
+//! What talks to the admin port: plain bytes over a plain socket, so that it can also say what no library would.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Answer {
+    fn parse(bytes: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(bytes);
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        let mut lines = head.lines();
+        let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|code| code.parse().ok());
+        let header = |line: &str| line.split_once(": ").map(|(name, value)| (name.to_lowercase(), value.to_owned()));
+        Self { status: status.unwrap_or(0), headers: lines.filter_map(header).collect(), body: body.to_owned() }
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+/// Sends bytes and reads until the other side closes, or nothing comes for `patience`.
+pub fn raw(to: SocketAddr, request: &[u8], patience: Duration) -> Answer {
+    let mut stream = TcpStream::connect(to).expect("the port is open");
+    stream.set_read_timeout(Some(patience)).expect("a time");
+    // The other side may close before it has read everything; what it said counts.
+    drop(stream.write_all(request));
+    let mut answer = Vec::new();
+    let mut buffer = [0; 4096];
+    while let Ok(count) = stream.read(&mut buffer) {
+        if count == 0 {
+            break;
+        }
+        answer.extend_from_slice(&buffer[..count]);
+    }
+    Answer::parse(&answer)
+}
+
+/// A request as any sane client sends it.
+pub fn request(to: SocketAddr, method: &str, path: &str) -> Answer {
+    request_with(to, method, path, &[])
+}
+
+/// The same with more headers.
+pub fn request_with(to: SocketAddr, method: &str, path: &str, headers: &[&str]) -> Answer {
+    let more: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
+    let request =
+        format!("{method} {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\nContent-Length: 0\r\n{more}\r\n");
+    raw(to, request.as_bytes(), Duration::from_secs(60))
+}

@@ -1,0 +1,33 @@
+//! What a test needs and not every machine has. Where it is missing the test says so loudly and passes; with
+//! `JANITOR_REQUIRE_ALL=1`, as in the project's own gate, it fails.
+
+use std::path::Path;
+
+fn missing(what: &str) -> bool {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    let strict = std::env::var_os("JANITOR_REQUIRE_ALL").is_some_and(|value| value == "1");
+    assert!(!strict, "{test} needs {what}, and JANITOR_REQUIRE_ALL=1 says that nothing may be left out");
+    eprintln!("\n*** NOT RUN: {test} needs {what} ***\n");
+    false
+}
+
+/// A program on the path.
+pub fn tool(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(name).exists()) || missing(&format!("`{name}`"))
+}
+
+/// Root, to be somebody else.
+pub fn root() -> bool {
+    is_root() || missing("root")
+}
+
+/// Whether this is root.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// A file of the system.
+pub fn file(path: &str) -> bool {
+    Path::new(path).exists() || missing(path)
+}

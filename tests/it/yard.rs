@@ -1,0 +1,134 @@
+//! A directory with files in it, for a daemon to work in.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs::{self, File, FileTimes, Permissions};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, SystemTime};
+
+/// The program under test.
+pub const JANITOR: &str = env!("CARGO_BIN_EXE_janitor");
+
+/// A temporary directory that goes with the test.
+pub struct Yard {
+    _temporary: tempfile::TempDir,
+    top: PathBuf,
+}
+
+impl Yard {
+    /// An empty one, which everybody may enter, since some tests run the program as somebody else.
+    pub fn new() -> Self {
+        let temporary = tempfile::tempdir().expect("a temporary directory");
+        fs::set_permissions(temporary.path(), Permissions::from_mode(0o755)).expect("ours");
+        let top = temporary.path().canonicalize().expect("it exists");
+        Self { _temporary: temporary, top }
+    }
+
+    /// The path of something in it.
+    pub fn path(&self, relative: impl AsRef<Path>) -> PathBuf {
+        self.top.join(relative)
+    }
+
+    /// Makes a directory.
+    pub fn directory(&self, relative: &str) -> PathBuf {
+        let path = self.path(relative);
+        fs::create_dir_all(&path).expect("made");
+        path
+    }
+
+    /// Makes a file, and the directories above it.
+    pub fn file(&self, relative: impl AsRef<Path>) -> PathBuf {
+        let path = self.path(relative);
+        fs::create_dir_all(path.parent().expect("below the yard")).expect("made");
+        fs::write(&path, "content").unwrap_or_else(|error| panic!("{}: {error}", path.to_string_lossy()));
+        path
+    }
+
+    /// Makes a file whose name is bytes.
+    pub fn file_of_bytes(&self, directory: &str, name: &[u8]) -> PathBuf {
+        self.file(Path::new(directory).join(OsStr::from_bytes(name)))
+    }
+
+    /// Makes a file that was last modified so long ago.
+    pub fn aged(&self, relative: &str, age: Duration) -> PathBuf {
+        let path = self.file(relative);
+        #[expect(clippy::disallowed_methods, reason = "real files have real ages")]
+        let modified = SystemTime::now() - age;
+        let file = File::options().write(true).open(&path).expect("just made");
+        file.set_times(FileTimes::new().set_modified(modified)).expect("ours");
+        path
+    }
+
+    /// Writes the config that the program finds by itself.
+    pub fn config(&self, text: &str) {
+        self.directory("config");
+        fs::write(self.path("config/janitor.toml"), text).expect("written");
+    }
+
+    /// Everything below a directory that is no directory itself, as bytes.
+    pub fn survivors(&self, directory: &str) -> BTreeSet<Vec<u8>> {
+        fn below(at: &Path, root: &Path, found: &mut BTreeSet<Vec<u8>>) {
+            for entry in fs::read_dir(at).expect("readable") {
+                let path = entry.expect("readable").path();
+                if path.is_dir() && !path.is_symlink() {
+                    below(&path, root, found);
+                } else {
+                    found.insert(path.strip_prefix(root).expect("below").as_os_str().as_bytes().to_vec());
+                }
+            }
+        }
+        let root = self.path(directory);
+        let mut found = BTreeSet::new();
+        below(&root, &root, &mut found);
+        found
+    }
+
+    /// The same as text.
+    pub fn left(&self, directory: &str) -> Vec<String> {
+        self.survivors(directory).into_iter().map(|name| String::from_utf8_lossy(&name).into_owned()).collect()
+    }
+
+    /// The program, to be run in this yard.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(JANITOR);
+        command.args(arguments).current_dir(&self.top).env("TZ", "UTC").env("HOME", "/nonexistent");
+        command.env_remove("RUST_BACKTRACE").stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the program to its end.
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        Ran::of(self.command(arguments).output().expect("the program runs"))
+    }
+
+    /// The same as another user, who owns nothing here.
+    pub fn run_as_nobody(&self, arguments: &[&str]) -> Ran {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", JANITOR]).args(arguments);
+        command.current_dir(&self.top).env("TZ", "UTC").env("HOME", "/nonexistent").stdin(Stdio::null());
+        Ran::of(command.output().expect("setpriv runs"))
+    }
+}
+
+/// What became of a run.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl Ran {
+    fn of(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    /// Its standard output as JSON.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
