@@ -1,9 +1,9 @@
 //! Schedules: standard crontab meaning on top of the `cron` crate.
 //!
 //! The crate counts Sunday as 1, wants both day fields to match, takes `0 3 * * *1` for six fields, and skips or
-//! repeats times where clocks change. So it is used as a calendar only: [`parse`] reads the text, the crate gets each
+//! repeats times where clocks change. So it is used as a calendar only: `parse` reads the text, the crate gets each
 //! field back as a plain list of numbers, and it is only ever shown civil time as if it were UTC, where nothing is
-//! skipped or repeated. Between civil time and instants, [`next`] goes by the rules of Debian's cron.
+//! skipped or repeated. Between civil time and instants, `next` goes by the rules of Debian's cron.
 
 mod next;
 mod parse;

@@ -1,6 +1,6 @@
 //! A sweep: one execution for one target, from its root to its report.
 //!
-//! [`sweep`] and [`preview`] share every line up to the removal. What they do to a file that goes is an [`act`], and
+//! [`sweep`] and [`preview`] share every line up to the removal. What they do to a file that goes is an `act`, and
 //! the preview's has no way to remove anything.
 
 mod act;
