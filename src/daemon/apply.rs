@@ -52,7 +52,6 @@ impl Supervisor {
         reading: &Reading,
         checked: Option<Result<Config, Vec<String>>>,
     ) -> Result<Reloaded, Refusal> {
-        let shown = self.about_config.path.clone();
         match (reading, checked) {
             (Reading::Text(text), Some(Ok(config))) => match unfit(text, &config, &self.config) {
                 Some(why) => Err(self.reject(vec![why.to_owned()])),
@@ -60,7 +59,7 @@ impl Supervisor {
             },
             (Reading::Text(_), Some(Err(problems))) => Err(self.reject(problems)),
             // There never was a file: the built-in config is what is wanted.
-            (Reading::Absent(_), _) if shown.is_none() => {
+            (Reading::Absent(_), _) if self.about_config.path.is_none() => {
                 Ok(Reloaded { generation: self.about_config.generation, ..Reloaded::default() })
             }
             (Reading::Absent(why) | Reading::Unreadable(why), _) => Err(self.reject(vec![why.clone()])),
@@ -83,6 +82,8 @@ impl Supervisor {
         // What is protected follows from the settings and from what is on disk; that is no change of the config.
         let any_change = self.config.settings != config.settings || self.config.targets != config.targets;
         let was_rejected = self.about_config.rejection.take().is_some();
+        // Where the built-in config stood in, there is a file now.
+        self.about_config.path = Some(self.file.clone());
         let now = clock::wall();
         for (names, why) in
             [(&difference.changed, "the config changed"), (&difference.removed, "the config dropped it")]

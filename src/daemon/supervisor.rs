@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,6 +84,8 @@ pub(super) struct Supervisor {
     pub(super) last_runs: BTreeMap<TargetName, Arc<Report>>,
     pub(super) skipped_ticks: BTreeMap<TargetName, u64>,
     pub(super) about_config: ConfigStatus,
+    /// The config file, whether it is there or not.
+    pub(super) file: PathBuf,
     pub(super) started: (Timestamp, Mark),
     pub(super) shutting_down: bool,
     pub(super) surface: Box<dyn Surface>,
@@ -120,6 +123,7 @@ impl Daemon {
             last_runs: BTreeMap::new(),
             skipped_ticks: BTreeMap::new(),
             about_config,
+            file: source.file.clone(),
             started,
             shutting_down: false,
             surface,

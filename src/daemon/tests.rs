@@ -274,6 +274,22 @@ fn what_is_not_fit_changes_nothing_and_a_good_one_always_loads() {
 }
 
 #[test]
+fn a_file_that_appears_replaces_the_built_in_config_and_is_missed_when_it_goes() {
+    run(async {
+        let Daemon { mut supervisor, .. } = daemon(vec![target("marked_images", "0 2 * * *")], gated(&Arc::default()));
+        supervisor.about_config.path = None;
+        supervisor.config.names_targets = false;
+        let absent = Reading::Absent("it is gone".into());
+        assert!(supervisor.take_over(&absent, None).is_ok(), "there never was one");
+        assert_eq!(Status::of(&supervisor).config.rejection, None);
+        take_over(&mut supervisor, config(vec![target("a", "0 3 * * *")])).expect("good");
+        assert!(Status::of(&supervisor).config.path.is_some());
+        assert!(supervisor.take_over(&absent, None).is_err());
+        assert!(Status::of(&supervisor).config.rejection.is_some());
+    });
+}
+
+#[test]
 fn a_target_that_is_added_while_all_is_stopped_stays_paused() {
     run(async {
         let Daemon { mut supervisor, .. } = daemon(vec![target("a", "0 2 * * *")], gated(&Arc::default()));
