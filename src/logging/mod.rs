@@ -10,6 +10,7 @@ mod rotation;
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::io::Write;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,6 +25,11 @@ use crate::config::{LogFormat, LogLevel, LogSettings};
 use crate::daemon::LogHealth;
 use file::LogFile;
 use record::Record;
+
+thread_local! {
+    /// Whether this thread is writing a record.
+    static WRITING: Cell<bool> = const { Cell::new(false) };
+}
 
 /// Whether records go to the terminal (stderr) too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,6 +162,11 @@ impl<S: Subscriber> Layer<S> for Logging {
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        self.write(&Record::of(event, clock::wall()));
+        // A panic while a record is written comes back here, from the hook that logs panics: it must not wait for the
+        // lock that its own thread holds.
+        if !WRITING.replace(true) {
+            self.write(&Record::of(event, clock::wall()));
+            WRITING.set(false);
+        }
     }
 }
