@@ -31,6 +31,15 @@ thread_local! {
     static WRITING: Cell<bool> = const { Cell::new(false) };
 }
 
+/// Lets the thread write again, also when it panicked.
+struct Written;
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        WRITING.set(false);
+    }
+}
+
 /// Whether records go to the terminal (stderr) too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Terminal {
@@ -165,8 +174,8 @@ impl<S: Subscriber> Layer<S> for Logging {
         // A panic while a record is written comes back here, from the hook that logs panics: it must not wait for the
         // lock that its own thread holds.
         if !WRITING.replace(true) {
+            let _done = Written;
             self.write(&Record::of(event, clock::wall()));
-            WRITING.set(false);
         }
     }
 }
