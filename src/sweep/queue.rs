@@ -1,0 +1,98 @@
+//! What waits to be worked on, shared by the workers of one sweep.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::batch::Chunk;
+use crate::globs::Place;
+
+/// A directory that waits to be read.
+pub(super) struct Waiting {
+    /// Its path relative to the root; empty for the root.
+    pub(super) path: Vec<u8>,
+    /// Where it stands, as the globs see it.
+    pub(super) place: Place,
+}
+
+/// A piece of work.
+pub(super) enum Work {
+    /// A directory to be read.
+    Directory(Waiting),
+    /// A part of a large directory that somebody reads.
+    Chunk(Chunk),
+}
+
+#[derive(Default)]
+struct State {
+    /// Last in, first out: the tree is walked depth first, so that no more waits than the siblings on one path.
+    directories: Vec<Waiting>,
+    chunks: Vec<Chunk>,
+    /// Workers that are at work, and may add to this.
+    busy: usize,
+}
+
+impl State {
+    fn take(&mut self) -> Option<Work> {
+        // Chunks keep a directory open and names in memory, so they go first.
+        self.chunks.pop().map(Work::Chunk).or_else(|| self.directories.pop().map(Work::Directory))
+    }
+}
+
+/// The queue of one sweep.
+#[derive(Default)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+    added: Condvar,
+}
+
+impl Queue {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A worker that panicked did so outside of this lock, or left whole work behind.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn add_directories(&self, directories: impl Iterator<Item = Waiting>) {
+        let mut state = self.state();
+        let before = state.directories.len();
+        state.directories.extend(directories);
+        if state.directories.len() > before {
+            self.added.notify_all();
+        }
+    }
+
+    /// Adds chunks, unless as many as `most` wait already: then they are given back, to be worked on by who made them.
+    pub(super) fn add_chunks(&self, chunks: Vec<Chunk>, most: usize) -> Vec<Chunk> {
+        let mut state = self.state();
+        if state.chunks.len() >= most {
+            return chunks;
+        }
+        state.chunks.extend(chunks);
+        self.added.notify_all();
+        Vec::new()
+    }
+
+    /// The next piece of work; waits while others are at work that may add some. `None` when all is done.
+    ///
+    /// Who takes work is busy until it calls [`Queue::done`].
+    pub(super) fn next(&self) -> Option<Work> {
+        let mut state = self.state();
+        loop {
+            if let Some(work) = state.take() {
+                state.busy += 1;
+                return Some(work);
+            }
+            if state.busy == 0 {
+                return None;
+            }
+            state = self.added.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    pub(super) fn done(&self) {
+        let mut state = self.state();
+        state.busy -= 1;
+        if state.busy == 0 {
+            // Whoever waits has to see that nothing comes any more.
+            self.added.notify_all();
+        }
+    }
+}
