@@ -1,110 +1,114 @@
 //! Schedules: standard crontab meaning on top of the `cron` crate.
 //!
-//! The crate counts Sunday as 1, wants both day fields to match, takes `0 3 * * *1` for six fields, and skips or
-//! repeats times where clocks change. So it is used as a calendar only: `parse` reads the text, the crate gets each
-//! field back as a plain list of numbers, and it is only ever shown civil time as if it were UTC, where nothing is
-//! skipped or repeated. Between civil time and instants, `next` goes by the rules of Debian's cron.
+//! The crate counts days of the week from 1, wants both day fields to match, lets white space between fields go missing,
+//! skips what a spring gap swallows and goes back in time in the repeated hour of autumn. So it never sees what the user
+//! wrote, nor a time zone: the text is parsed here (`parse`, `field`) and the crate is given plain lists of numbers
+//! and civil time dressed as UTC (`calendar`). What remains, when to run as the clocks change, is the matter of `next`.
+//!
+//! The rules are those of Debian's cron (`entry.c` for the fields, the main loop of `cron.c` for the clocks), which the
+//! tests hold against a naive rewriting of that loop, minute by minute, over the zones of the world.
 
+mod calendar;
+mod error;
+mod field;
 mod next;
 mod parse;
 #[cfg(test)]
 mod tests;
+mod unknown;
 
 use std::fmt;
-use std::ops::Range;
 
 use jiff::Timestamp;
-use jiff::civil::{DateTime, date};
 use jiff::tz::TimeZone;
 
-/// A crontab expression: five fields (minute, hour, day of month, month, day of week), six with seconds first, or a
-/// nickname such as `@daily`.
+use calendar::Calendar;
+pub use error::ScheduleError;
+
+/// A crontab expression: when a target is due.
 ///
-/// Its calendar ends with the year 2100.
+/// - Five fields: minute 0-59, hour 0-23, day of the month 1-31, month 1-12 or `jan`-`dec`, day of the week 0-7 or
+///   `sun`-`sat`, where 0 and 7 are both Sunday. With six, the first is the second, 0-59, and the others mean the same.
+/// - A field is a list of numbers or names, ranges `a-b`, `*`, and steps `*/n` and `a-b/n`, without spaces. Names are
+///   their first three letters in any case; `fri-sun` is a range too.
+/// - Where both day fields are restricted, either one suffices; where one of them starts with `*`, both must match.
+/// - `@hourly`, `@daily`, `@midnight`, `@weekly`, `@monthly`, `@yearly`, `@annually`, in any case.
+///
+/// The calendar reaches from 1970 to the end of 2100. Two schedules are equal when their texts are.
 #[derive(Clone)]
 pub struct Schedule {
     text: String,
-    /// It fires when any of these does: two where both day fields are restricted, else one.
-    any_of: Vec<cron::Schedule>,
+    calendar: Calendar,
     follows_clock: bool,
 }
 
-/// Why a text is no schedule.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ScheduleError {
-    /// The bytes of the text that are wrong.
-    pub span: Range<usize>,
-    /// What is wrong, as a lowercase fragment.
-    pub message: String,
-    /// What to write instead.
-    pub help: Option<String>,
-}
-
-impl fmt::Display for ScheduleError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.message)?;
-        match &self.help {
-            Some(help) => write!(out, " ({help})"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl std::error::Error for ScheduleError {}
-
 impl Schedule {
-    /// Reads an expression.
+    /// The longest text, in bytes.
+    pub const MAX: usize = 1000;
+
+    /// Parses a crontab expression.
     ///
     /// # Errors
-    /// When it is none, or one that never fires, such as the 30th of February.
+    /// When the text is none, or when it is one that never fires, such as `0 0 30 2 *`. Syntax that other crons have and
+    /// the standard has not (`5/10`, `?`, `L`, `W`, `#`, `H`, `~`, a year) is refused, with what to write instead.
     pub fn parse(text: &str) -> Result<Self, ScheduleError> {
-        parse::parse(text).map_err(|error| {
-            let Range { start, end } = error.span;
-            let span = text.floor_char_boundary(start)..text.ceil_char_boundary(end);
-            ScheduleError { span, ..error }
-        })
+        let parsed = parse::parse(text)?;
+        let calendar = Calendar::new(&parsed.fields).map_err(|error| {
+            ScheduleError::new(0..text.len(), format!("the calendar refuses it: {error}"), parse::EXAMPLE)
+        })?;
+        if calendar.never_fires() {
+            return Err(ScheduleError::new(
+                parsed.days,
+                "the schedule never fires: none of its months has such a day",
+                "February has 29 days at most; April, June, September and November have 30",
+            ));
+        }
+        let follows_clock = parsed.fields.minute.starred || parsed.fields.hour.starred;
+        Ok(Self { text: text.to_owned(), calendar, follows_clock })
     }
 
-    /// The text as it was written.
+    /// The text as written: printable ASCII and tabs.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// When it fires next, strictly after `after`, in this zone; `None` when that lies beyond the year 2100.
+    /// The first run strictly after `after`, with the clocks of `tz`. `None` when the calendar has ended.
     ///
-    /// As Debian's cron does it: a fixed time that a gap of less than three hours skips (clocks go forward) fires once,
-    /// right after the gap; in a longer gap (a zone that skips a day) it does not fire. A fixed time that comes twice
-    /// (clocks go back) fires the first time. A schedule that [follows the clock](Schedule::follows_clock) fires
-    /// whenever the clock shows a matching time.
+    /// Where the clocks of `tz` change, a schedule with a fixed time runs once: right after a gap that swallowed one or
+    /// more of its times, at the instant of the change, and in the first pass of a repeated hour. One that
+    /// [follows the clock](Self::follows_clock) runs whenever the clock shows one of its times: twice in a repeated hour,
+    /// not at all in a gap. At a gap of three hours or more (Samoa skipped all of 30 December 2011), or where more than
+    /// three hours come again, both follow the clock; at a gap of less than five minutes both make up for it. This is what
+    /// Debian's cron does.
     #[must_use]
     pub fn next_after(&self, after: Timestamp, tz: &TimeZone) -> Option<Timestamp> {
-        if self.follows_clock { self.next_by_clock(after, tz) } else { self.next_fixed(after, tz) }
+        next::next_after(&self.calendar, self.follows_clock, after, tz)
     }
 
-    /// Whether its minute or its hour starts with `*`, so that it follows the wall clock where that is changed.
+    /// Whether it follows the wall clock through a change of offset: its minute or its hour starts with `*`.
     #[must_use]
     pub fn follows_clock(&self) -> bool {
         self.follows_clock
     }
-
-    /// The next matching civil time strictly after `after`.
-    fn next_civil(&self, after: DateTime) -> Option<DateTime> {
-        // The crate's calendar begins in 1970.
-        let after = next::to_chrono(after.max(date(1969, 12, 31).at(0, 0, 0, 0)))?;
-        self.any_of.iter().filter_map(|one| one.after(&after).next()).min().and_then(next::from_chrono)
-    }
 }
 
-/// Two schedules are equal when they are written alike.
 impl PartialEq for Schedule {
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text
     }
 }
 
+impl Eq for Schedule {}
+
 impl fmt::Debug for Schedule {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_tuple("Schedule").field(&self.text).finish()
+    }
+}
+
+impl fmt::Display for Schedule {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.text)
     }
 }

@@ -1,77 +1,81 @@
-//! From civil time to instants, across changes of the clock.
+//! The next run: from civil time to instants, through the changes of the clocks, as Debian's cron goes through them.
 
-use chrono::{Datelike, Timelike};
-use jiff::civil::{Date, DateTime, Time};
-use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
+use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 
-use super::Schedule;
+use super::calendar::Calendar;
 
-/// Fixed times in a gap of this length or more do not fire: Debian's cron takes a jump of more than three hours, seen
-/// from the minute before it, for a new time (`cron.c`, `timeDiff > 3 * MINUTE_COUNT`).
-const NEW_TIME: SignedDuration = SignedDuration::from_hours(3);
+const MINUTE: i64 = 60;
 
-const SECOND: SignedDuration = SignedDuration::from_secs(1);
+/// Where the clocks go forward by this much or more, the times that they leave out are not made up for: three hours for
+/// a schedule with fixed times. Debian's main loop counts `timeDiff` in minutes, from the last minute that ran to the one it
+/// wakes in, so a gap of 180 minutes is a `timeDiff` of 181, which is over `3*MINUTE_COUNT` and taken for a new clock.
+const FIXED_MISSES: i64 = 180 * MINUTE;
 
-impl Schedule {
-    /// For a schedule of fixed times: each once.
-    pub(super) fn next_fixed(&self, after: Timestamp, tz: &TimeZone) -> Option<Timestamp> {
-        let mut civil = tz.to_datetime(after);
-        loop {
-            civil = self.next_civil(civil)?;
-            let at = match tz.to_ambiguous_timestamp(civil).offset() {
-                AmbiguousOffset::Unambiguous { offset } => offset.to_timestamp(civil).ok()?,
-                AmbiguousOffset::Fold { before, .. } => before.to_timestamp(civil).ok()?,
-                AmbiguousOffset::Gap { before, after } if gap(before, after) >= NEW_TIME => continue,
-                AmbiguousOffset::Gap { before, .. } => end_of_gap(civil, before, tz)?,
-            };
-            // What lies in the second pass of a repeated hour maps to the first, which may be over.
-            if at > after {
-                return Some(at);
-            }
-        }
+/// The same for a schedule that follows the clock: up to a `timeDiff` of 5, cron believes that it overslept, and runs
+/// everything. No zone has ever had so small a change, but a `TZ` rule may.
+const FOLLOWER_MISSES: i64 = 5 * MINUTE;
+
+/// Where the clocks go back by this much or less, a fixed time does not run again: `timeDiff` is then over
+/// `-3*MINUTE_COUNT`. Three hours are on the other side of the limit here than above; Casey, Antarctica, has had both.
+const FIXED_REPEATS: i64 = 180 * MINUTE;
+
+/// The first instant strictly after `after` at which cron would run it.
+///
+/// Goes from one change of offset to the next. Between two of them civil time and instants differ by a constant, and
+/// `from` is the civil second from which on a match counts.
+pub(super) fn next_after(calendar: &Calendar, follows: bool, after: Timestamp, tz: &TimeZone) -> Option<Timestamp> {
+    let mut offset = tz.to_offset(after);
+    let mut from = civil(whole_seconds(after), offset) + 1;
+    if let Some(start) = first_match_counts_from(after, follows, tz) {
+        from = from.max(start);
     }
-
-    /// For a schedule that follows the clock: searched in one offset at a time, and begun anew at each change.
-    pub(super) fn next_by_clock(&self, after: Timestamp, tz: &TimeZone) -> Option<Timestamp> {
-        let (mut from, mut civil) = (after, tz.to_datetime(after));
-        loop {
-            let offset = tz.to_offset(from);
-            let at = offset.to_timestamp(self.next_civil(civil)?).ok()?;
-            match tz.following(from).find(|change| change.offset() != offset) {
-                Some(change) if change.timestamp() <= at => {
-                    from = change.timestamp();
-                    // The instant of the change itself can match.
-                    civil = tz.to_datetime(from).checked_sub(SECOND).ok()?;
-                }
-                _ => return Some(at),
-            }
+    for change in tz.following(after) {
+        let at = change.timestamp().as_second();
+        let (end, begin) = (civil(at, offset), civil(at, change.offset()));
+        let due = calendar.first_from(from)?;
+        if due < end {
+            return instant(due, offset);
         }
+        if due < begin && makes_up(begin - end, follows) {
+            return Some(change.timestamp());
+        }
+        offset = change.offset();
+        from = resumes(end, begin, follows);
     }
+    instant(calendar.first_from(from)?, offset)
 }
 
-fn gap(before: Offset, after: Offset) -> SignedDuration {
-    SignedDuration::from_secs(i64::from(after.seconds()) - i64::from(before.seconds()))
+/// The civil second from which on matches count in the stretch of constant offset that `after` lies in, if it has a
+/// beginning.
+fn first_match_counts_from(after: Timestamp, follows: bool, tz: &TimeZone) -> Option<i64> {
+    // `preceding` is exclusive: a change at `after` itself has happened.
+    let change = tz.preceding(after.checked_add(SignedDuration::from_nanos(1)).ok()?).next()?;
+    let before = tz.to_offset(change.timestamp().checked_sub(SignedDuration::from_nanos(1)).ok()?);
+    let at = change.timestamp().as_second();
+    Some(resumes(civil(at, before), civil(at, change.offset()), follows))
 }
 
-/// The instant of the change that skips `civil`: the last one before what `civil` would have been without it.
-fn end_of_gap(civil: DateTime, before: Offset, tz: &TimeZone) -> Option<Timestamp> {
-    let without = before.to_timestamp(civil).ok()?.checked_add(SECOND).ok()?;
-    tz.preceding(without).next().map(|change| change.timestamp())
+/// Whether a time that a gap of so many seconds left out is run right after it.
+fn makes_up(gap: i64, follows: bool) -> bool {
+    gap < if follows { FOLLOWER_MISSES } else { FIXED_MISSES }
 }
 
-/// Civil time as the `cron` crate takes it: as if it were UTC.
-pub(super) fn to_chrono(civil: DateTime) -> Option<chrono::DateTime<chrono::Utc>> {
-    let part = |value: i8| u32::try_from(value).ok();
-    let date = chrono::NaiveDate::from_ymd_opt(civil.year().into(), part(civil.month())?, part(civil.day())?)?;
-    let time = date.and_hms_opt(part(civil.hour())?, part(civil.minute())?, part(civil.second())?)?;
-    Some(time.and_utc())
+/// Where to go on when the clocks are set from `end` to `begin`: a fixed time waits until they are where they were.
+fn resumes(end: i64, begin: i64, follows: bool) -> i64 {
+    let back = end - begin;
+    if !follows && back > 0 && back <= FIXED_REPEATS { end } else { begin }
 }
 
-/// And back.
-pub(super) fn from_chrono(utc: chrono::DateTime<chrono::Utc>) -> Option<DateTime> {
-    let part = |value: u32| i8::try_from(value).ok();
-    let date = Date::new(i16::try_from(utc.year()).ok()?, part(utc.month())?, part(utc.day())?).ok()?;
-    let time = Time::new(part(utc.hour())?, part(utc.minute())?, part(utc.second())?, 0).ok()?;
-    Some(date.to_datetime(time))
+/// Seconds since 1970, rounded down.
+fn whole_seconds(instant: Timestamp) -> i64 {
+    instant.as_second() - i64::from(instant.subsec_nanosecond() < 0)
+}
+
+fn civil(second: i64, offset: Offset) -> i64 {
+    second + i64::from(offset.seconds())
+}
+
+fn instant(civil: i64, offset: Offset) -> Option<Timestamp> {
+    Timestamp::from_second(civil - i64::from(offset.seconds())).ok()
 }

@@ -1,267 +1,181 @@
-//! Reading a crontab expression: to sets of numbers, with the place of each mistake.
+//! From text to fields.
 
 use std::ops::Range;
 
-use jiff::civil::date;
+use super::error::ScheduleError;
+use super::field::{self, Field, Kind};
+use super::{Schedule, unknown};
 
-use super::{Schedule, ScheduleError};
+/// What a schedule looks like, for those who wrote something else.
+pub(super) const EXAMPLE: &str = "`0 2 * * *` is every day at 02:00, `*/15 * * * *` every quarter of an hour";
 
-/// No sensible expression is longer, in bytes.
-const MAX_BYTES: usize = 1000;
+static SECOND: Kind = Kind { name: "second", low: 0, high: 59, names: &[], allowed: "0-59" };
+static MINUTE: Kind = Kind { name: "minute", low: 0, high: 59, names: &[], allowed: "0-59" };
+static HOUR: Kind = Kind { name: "hour", low: 0, high: 23, names: &[], allowed: "0-23" };
+static DAY_OF_MONTH: Kind = Kind { name: "day of the month", low: 1, high: 31, names: &[], allowed: "1-31" };
+static MONTH: Kind = Kind {
+    name: "month",
+    low: 1,
+    high: 12,
+    names: &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
+    allowed: "1-12 or jan-dec",
+};
+static DAY_OF_WEEK: Kind = Kind {
+    name: "day of the week",
+    low: 0,
+    high: 7,
+    names: &["sun", "mon", "tue", "wed", "thu", "fri", "sat"],
+    allowed: "0-7 or sun-sat (0 and 7 are Sunday)",
+};
 
-const EXAMPLE: &str = "write it like `0 2 * * *`: minute, hour, day of month, month, day of week";
+const NICKNAMES: [(&str, &str); 7] = [
+    ("@hourly", "0 * * * *"),
+    ("@daily", "0 0 * * *"),
+    ("@midnight", "0 0 * * *"),
+    ("@weekly", "0 0 * * 0"),
+    ("@monthly", "0 0 1 * *"),
+    ("@yearly", "0 0 1 1 *"),
+    ("@annually", "0 0 1 1 *"),
+];
 
-/// One kind of field.
-struct Field {
-    name: &'static str,
-    least: u8,
-    most: u8,
-    /// Names for the values, from `least` on.
-    names: &'static [&'static str],
+/// The six fields.
+pub(super) struct Fields {
+    pub(super) second: Field,
+    pub(super) minute: Field,
+    pub(super) hour: Field,
+    pub(super) day_of_month: Field,
+    pub(super) month: Field,
+    pub(super) day_of_week: Field,
 }
 
-const MONTHS: &[&str] = &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
-const DAYS: &[&str] = &["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
+/// What a text means.
+pub(super) struct Parsed {
+    pub(super) fields: Fields,
+    /// Where the text says which days of which months.
+    pub(super) days: Range<usize>,
+}
 
-const SECOND: Field = Field { name: "second", least: 0, most: 59, names: &[] };
-const MINUTE: Field = Field { name: "minute", least: 0, most: 59, names: &[] };
-const HOUR: Field = Field { name: "hour", least: 0, most: 23, names: &[] };
-const DAY_OF_MONTH: Field = Field { name: "day of month", least: 1, most: 31, names: &[] };
-const MONTH: Field = Field { name: "month", least: 1, most: 12, names: MONTHS };
-/// 7 is Sunday too.
-const DAY_OF_WEEK: Field = Field { name: "day of week", least: 0, most: 7, names: DAYS };
-
-/// A piece of the expression and where it begins in the whole text.
+/// A field as written, and where.
 #[derive(Clone, Copy)]
-struct Piece<'a> {
-    text: &'a str,
+struct Token<'a> {
     at: usize,
+    text: &'a str,
 }
 
-impl Field {
-    /// The last value of `*`: 7 is only another name for Sunday.
-    fn last(&self) -> u8 {
-        if self.is_week() { 6 } else { self.most }
+impl Token<'_> {
+    fn end(&self) -> usize {
+        self.at + self.text.len()
     }
 
-    fn is_week(&self) -> bool {
-        self.most == DAY_OF_WEEK.most
-    }
-}
-
-impl<'a> Piece<'a> {
-    fn span(self) -> Range<usize> {
-        self.at..self.at + self.text.len()
-    }
-
-    /// Cut in two at the first `separator`, which is left out.
-    fn cut(self, separator: char) -> Option<(Self, Self)> {
-        let (left, right) = self.text.split_once(separator)?;
-        let at = self.at + left.len() + separator.len_utf8();
-        Some((Self { text: left, at: self.at }, Self { text: right, at }))
-    }
-
-    fn split(self, separator: char) -> impl Iterator<Item = Self> {
-        let mut at = self.at;
-        self.text.split(separator).map(move |text| {
-            let piece = Self { text, at };
-            at += text.len() + separator.len_utf8();
-            piece
-        })
-    }
-
-    fn split_white_space(self) -> impl Iterator<Item = Self> {
-        let start = self.text.as_ptr() as usize;
-        // The words are slices of the text, so their addresses tell where they stand.
-        self.text.split_whitespace().map(move |word| Self { text: word, at: self.at + word.as_ptr() as usize - start })
-    }
-
-    fn refuse<T>(self, message: impl Into<String>, help: Option<String>) -> Result<T, ScheduleError> {
-        Err(ScheduleError { span: self.span(), message: message.into(), help })
+    fn read(&self, kind: &Kind) -> Result<Field, ScheduleError> {
+        field::parse(kind, self.text, self.at)
     }
 }
 
-/// The values of one field, as bits.
-type Values = u64;
+pub(super) fn parse(text: &str) -> Result<Parsed, ScheduleError> {
+    check_characters(text)?;
+    let tokens = tokens(text);
+    match tokens.as_slice() {
+        [first, rest @ ..] if first.text.starts_with('@') => nickname(*first, rest),
+        [minute, hour, dom, month, dow] => fields(None, [*minute, *hour, *dom, *month, *dow]),
+        [second, minute, hour, dom, month, dow] => fields(Some(*second), [*minute, *hour, *dom, *month, *dow]),
+        other => Err(wrong_count(text, other)),
+    }
+}
 
-/// The text as five or six fields. A nickname stands for its fields, all of them where the nickname is.
-fn fields(text: &str) -> Result<Vec<Piece<'_>>, ScheduleError> {
-    let trimmed = text.trim();
-    let whole = Piece { text: trimmed, at: text.len() - text.trim_start().len() };
-    if text.len() > MAX_BYTES {
-        return whole.refuse(format!("a schedule can have {MAX_BYTES} bytes at most"), None);
+/// Everything after this deals with printable ASCII on one line, so that any byte offset is good for a span and any part
+/// of the text for a message.
+fn check_characters(text: &str) -> Result<(), ScheduleError> {
+    if text.len() > Schedule::MAX {
+        let cut = text.floor_char_boundary(Schedule::MAX);
+        let message = format!("a schedule can have {} bytes at most; this one has {}", Schedule::MAX, text.len());
+        return Err(ScheduleError::new(cut..text.len(), message, EXAMPLE));
     }
-    if trimmed.is_empty() {
-        return Err(ScheduleError {
-            span: 0..text.len(),
-            message: "the schedule is empty".into(),
-            help: Some(EXAMPLE.into()),
-        });
+    match text.char_indices().find(|(_, character)| !matches!(character, ' '..='~' | '\t')) {
+        None => Ok(()),
+        Some((at, character)) => Err(ScheduleError::new(
+            at..at + character.len_utf8(),
+            format!("`{}` cannot be part of a schedule", character.escape_debug()),
+            "a schedule is one line of plain ASCII: digits, names, `*`, `,`, `-`, `/`, spaces and tabs",
+        )),
     }
-    if trimmed.starts_with('@') {
-        let meaning = match trimmed.to_ascii_lowercase().as_str() {
-            "@yearly" | "@annually" => "0 0 1 1 *",
-            "@monthly" => "0 0 1 * *",
-            "@weekly" => "0 0 * * 0",
-            "@daily" | "@midnight" => "0 0 * * *",
-            "@hourly" => "0 * * * *",
-            "@reboot" => {
-                let help = "a janitor that starts has its schedule; for a run at boot, call `janitor clean` then";
-                return whole.refuse("`@reboot` is not a time", Some(help.into()));
-            }
-            _ => {
-                let help = "use @hourly, @daily, @midnight, @weekly, @monthly, @yearly or @annually";
-                return whole.refuse(format!("unknown nickname `{trimmed}`"), Some(help.into()));
-            }
-        };
-        return Ok(meaning.split(' ').map(|text| Piece { text, at: whole.at }).collect());
+}
+
+/// White space separates fields, and nothing else does: what has none in between is one field, right or wrong.
+fn tokens(text: &str) -> Vec<Token<'_>> {
+    let mut at = 0;
+    let mut tokens = Vec::new();
+    for word in text.split([' ', '\t']) {
+        if !word.is_empty() {
+            tokens.push(Token { at, text: word });
+        }
+        at += word.len() + 1;
     }
-    let found: Vec<Piece<'_>> = whole.split_white_space().collect();
-    match found.len() {
-        5 | 6 => Ok(found),
-        7 => whole.refuse("a seventh field, for years, is not supported", Some(EXAMPLE.into())),
-        count => {
-            whole.refuse(format!("expected 5 fields (or 6, with seconds first), found {count}"), Some(EXAMPLE.into()))
+    tokens
+}
+
+fn fields(second: Option<Token<'_>>, five: [Token<'_>; 5]) -> Result<Parsed, ScheduleError> {
+    let [minute, hour, day_of_month, month, day_of_week] = five;
+    let fields = Fields {
+        second: match second {
+            Some(second) => second.read(&SECOND)?,
+            None => Field { values: 1, starred: false },
+        },
+        minute: minute.read(&MINUTE)?,
+        hour: hour.read(&HOUR)?,
+        day_of_month: day_of_month.read(&DAY_OF_MONTH)?,
+        month: month.read(&MONTH)?,
+        day_of_week: one_sunday(day_of_week.read(&DAY_OF_WEEK)?),
+    };
+    Ok(Parsed { fields, days: day_of_month.at..month.end() })
+}
+
+/// 7 is 0.
+fn one_sunday(field: Field) -> Field {
+    Field { values: (field.values | field.values >> 7) & 0x7f, ..field }
+}
+
+fn nickname(first: Token<'_>, rest: &[Token<'_>]) -> Result<Parsed, ScheduleError> {
+    let word = first.text.to_ascii_lowercase();
+    let span = first.at..first.end();
+    let Some((_, meaning)) = NICKNAMES.iter().find(|(name, _)| *name == word) else {
+        return Err(unknown_nickname(first, &word));
+    };
+    if let Some(last) = rest.last() {
+        let message = format!("`{}` stands alone, without fields", first.text);
+        return Err(ScheduleError::new(span.start..last.end(), message, format!("write `{word}` or `{meaning}`")));
+    }
+    let parsed = parse(meaning)?;
+    Ok(Parsed { days: span, ..parsed })
+}
+
+fn unknown_nickname(token: Token<'_>, word: &str) -> ScheduleError {
+    let names = NICKNAMES.map(|(name, _)| name);
+    let help = match unknown::closest(word, &names) {
+        _ if word == "@reboot" => {
+            "the start of the daemon is no time of day: name one, as in `0 2 * * *` or `@daily`".into()
+        }
+        _ if word == "@every" => "write a step, as in `*/10 * * * *` for every ten minutes".into(),
+        Some(name) => format!("did you mean `{name}`?"),
+        None => format!("the nicknames are {}", names.join(", ")),
+    };
+    ScheduleError::new(token.at..token.end(), format!("`{}` is not a schedule", token.text), help)
+}
+
+fn wrong_count(text: &str, tokens: &[Token<'_>]) -> ScheduleError {
+    let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else {
+        return ScheduleError::new(0..text.len(), "the schedule is empty", EXAMPLE);
+    };
+    let message = format!(
+        "a schedule has five fields (minute, hour, day of the month, month, day of the week), or six with the second \
+         first; this one has {}",
+        tokens.len()
+    );
+    match tokens.get(6) {
+        None => ScheduleError::new(first.at..last.end(), message, EXAMPLE),
+        Some(extra) => {
+            let help = format!("there is no field for the year, and lists have no spaces; {EXAMPLE}");
+            ScheduleError::new(extra.at..last.end(), message, help)
         }
     }
-}
-
-/// One value: a number or a name.
-fn value(field: &Field, piece: Piece<'_>) -> Result<u8, ScheduleError> {
-    let Field { name, least, most, names } = field;
-    let text = piece.text;
-    if text.is_empty() {
-        return piece.refuse(format!("a {name} is missing here"), None);
-    }
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return match text.parse::<u8>() {
-            Ok(number) if (*least..=*most).contains(&number) => Ok(number),
-            _ => piece.refuse(format!("{text} is out of range for the {name}, which is {least} to {most}"), None),
-        };
-    }
-    if let Some(at) = names.iter().position(|known| known.eq_ignore_ascii_case(text)) {
-        return Ok(least + u8::try_from(at).unwrap_or_default());
-    }
-    piece.refuse(format!("`{text}` is not a {name}"), help_for(text, names))
-}
-
-fn help_for(text: &str, names: &[&str]) -> Option<String> {
-    let lower = text.to_ascii_lowercase();
-    let near = |known: &&&str| lower.starts_with(**known) || strsim::damerau_levenshtein(&lower, known) <= 1;
-    if let Some(known) = names.iter().find(near) {
-        return Some(format!("did you mean `{known}`?"));
-    }
-    match text {
-        "?" => Some("write `*`; either day field matches when both are restricted".into()),
-        _ if text.starts_with('-') => Some("a range needs both ends".into()),
-        _ if text.contains(['L', 'W', '#']) => Some("`L`, `W` and `#` of other crons are not supported".into()),
-        _ if text.contains(['H', '~']) => Some("random times are not supported".into()),
-        _ => None,
-    }
-}
-
-/// The first and the last value of `*`, `7`, `mon-fri` and the like.
-fn range(field: &Field, piece: Piece<'_>) -> Result<(u8, u8), ScheduleError> {
-    if piece.text == "*" {
-        return Ok((field.least, field.last()));
-    }
-    let Some((first, last)) = piece.cut('-') else {
-        let only = value(field, piece)?;
-        return Ok((only, only));
-    };
-    let (low, high) = (value(field, first)?, value(field, last)?);
-    // Sunday may close a range: `fri-sun`, `5-0`.
-    let high = if field.is_week() && high == 0 && low > 0 { 7 } else { high };
-    if low > high {
-        let (first, last) = (first.text, last.text);
-        let help = format!("write it as two: `{first}-{},{}-{last}`", field.last(), field.least);
-        return piece.refuse(format!("the range `{}` runs backwards", piece.text), Some(help));
-    }
-    Ok((low, high))
-}
-
-/// One item of a list: a range, with a step or without.
-fn item(field: &Field, piece: Piece<'_>) -> Result<Values, ScheduleError> {
-    let (of, step) = match piece.cut('/') {
-        None => (piece, 1),
-        Some((of, step)) => {
-            let (low, high) = range(field, of)?;
-            let Some(count) = step.text.parse::<u8>().ok().filter(|count| *count > 0 && !step.text.starts_with('+'))
-            else {
-                let place = if step.text.is_empty() { piece } else { step };
-                return place.refuse(format!("a step is a positive number, not `{}`", step.text), None);
-            };
-            if of.text != "*" && !of.text.contains('-') {
-                let help = format!("write `{}-{}/{}`", of.text, field.last(), step.text);
-                return piece.refuse("a step needs a range or `*` before it", Some(help));
-            }
-            if count > high - low {
-                let message = format!("a step of {count} leaves only the first of {low} to {high}");
-                return step.refuse(message, Some(format!("write `{low}`")));
-            }
-            (of, count)
-        }
-    };
-    let (low, high) = range(field, of)?;
-    Ok((low..=high).step_by(step.into()).fold(0, |values, value| values | 1 << value))
-}
-
-fn values(field: &Field, piece: Piece<'_>) -> Result<Values, ScheduleError> {
-    let mut values = 0;
-    for part in piece.split(',') {
-        if part.text.is_empty() {
-            return piece.refuse(format!("an item of the list of the {} is missing", field.name), None);
-        }
-        values |= item(field, part)?;
-    }
-    if field.is_week() && values & 1 << 7 != 0 {
-        values = values & !(1 << 7) | 1;
-    }
-    Ok(values)
-}
-
-/// The values as the `cron` crate reads them.
-fn list(values: Values, shift: u8) -> String {
-    let numbers = (0..64).filter(|bit| values >> bit & 1 == 1).map(|bit: u8| (bit + shift).to_string());
-    numbers.collect::<Vec<_>>().join(",")
-}
-
-pub(super) fn parse(text: &str) -> Result<Schedule, ScheduleError> {
-    let fields = fields(text)?;
-    let (seconds, rest) = match fields.as_slice() {
-        [minute, hour, day, month, weekday] => (1 << 0, [minute, hour, day, month, weekday]),
-        [second, minute, hour, day, month, weekday] => (values(&SECOND, *second)?, [minute, hour, day, month, weekday]),
-        // `fields` gives five or six.
-        _ => return Err(ScheduleError { span: 0..text.len(), message: "not a schedule".into(), help: None }),
-    };
-    let [minute, hour, day, month, weekday] = rest;
-    let start =
-        format!("{} {} {}", list(seconds, 0), list(values(&MINUTE, *minute)?, 0), list(values(&HOUR, *hour)?, 0));
-    // The crate counts days of the week from 1.
-    let days = list(values(&DAY_OF_MONTH, *day)?, 0);
-    let months = list(values(&MONTH, *month)?, 0);
-    let weekdays = list(values(&DAY_OF_WEEK, *weekday)?, 1);
-    let calendar = |days: &str, weekdays: &str| {
-        format!("{start} {days} {months} {weekdays} *").parse::<cron::Schedule>().map_err(|error| ScheduleError {
-            span: 0..text.len(),
-            message: format!("the calendar does not take it: {error}"),
-            help: None,
-        })
-    };
-    // Debian's cron: a day field is unrestricted when it starts with `*`, so `*/2` is; two that are restricted are
-    // alternatives.
-    let starts_with_star = |piece: &Piece<'_>| piece.text.starts_with('*');
-    let any_of = if starts_with_star(day) || starts_with_star(weekday) {
-        vec![calendar(&days, &weekdays)?]
-    } else {
-        vec![calendar(&days, "*")?, calendar("*", &weekdays)?]
-    };
-    let follows_clock = starts_with_star(minute) || starts_with_star(hour);
-    let schedule = Schedule { text: text.to_owned(), any_of, follows_clock };
-    // Whatever fires at all fires within the 28 years in which dates and days of the week come in every combination.
-    if schedule.next_civil(date(2000, 1, 1).at(0, 0, 0, 0)).is_none() {
-        let message = "this never fires: no month has such a day".to_owned();
-        return Err(ScheduleError { span: day.at..month.at + month.text.len(), message, help: None });
-    }
-    Ok(schedule)
 }

@@ -110,10 +110,15 @@ fn every_place_of_the_settings_is_checked() {
 #[test]
 fn a_schedule_is_marked_inside_its_text() {
     let with = |schedule: &str| format!("[[target]]\npath = \"/srv/a\"\ninclude = [\"*\"]\nschedule = {schedule}\n");
-    refused(&with("\"0 25 * * *\""), &["f:4:15: 25 is out of range for the hour, which is 0 to 23"]);
-    refused(&with("'0 0 30 2 *'"), &["f:4:17: this never fires: no month has such a day"]);
+    refused(&with("\"0 25 * * *\""), &["f:4:15: 25 is out of range for the hour; the hour is 0-23"]);
+    refused(
+        &with("'0 0 30 2 *'"),
+        &[
+            "f:4:17: the schedule never fires: none of its months has such a day; February has 29 days at most; April, June, September and November have 30",
+        ],
+    );
     // Where the text is written with escapes, the whole value is marked.
-    refused(&with("\"0\\u0020 25 * * *\""), &["f:4:12: 25 is out of range for the hour, which is 0 to 23"]);
+    refused(&with("\"0\\u0020 25 * * *\""), &["f:4:12: 25 is out of range for the hour; the hour is 0-23"]);
     refused(
         "[[target]]\npath = \"/srv/a\"\ninclude = [\"*\"]\n",
         &["f:1:1: this target has no `schedule`; add `schedule = \"0 2 * * *\"`, here or in [defaults]"],
@@ -203,7 +208,7 @@ exclude = [\"\", '/x']
         "f:12:8: invalid type: integer `5`, expected a string",
         "f:13:1: unknown key `shedule`; did you mean `schedule`?",
         "f:17:8: this directory is protected",
-        "f:18:13: expected 5 fields",
+        "f:18:13: a schedule has five fields",
         "f:19:2: unknown key `incude`; did you mean `include`?",
         "f:24:12: `**` must stand alone between slashes",
         "f:25:12: an empty pattern matches nothing",

@@ -1,0 +1,57 @@
+//! The calendar of a schedule: the civil times at which it is due, found by the `cron` crate.
+//!
+//! Civil times are counted in *civil seconds*: what the clock on the wall shows, read as if it were UTC, in seconds since
+//! 1970. The crate sees nothing but these, as `Utc`, and so meets neither gap nor fold.
+
+use super::field::Field;
+use super::parse::Fields;
+
+/// The civil times of a schedule.
+#[derive(Clone)]
+pub(super) struct Calendar {
+    /// It is due when one of these is: two where both day fields are restricted, else one.
+    any_of: Vec<cron::Schedule>,
+}
+
+impl Calendar {
+    pub(super) fn new(fields: &Fields) -> Result<Self, cron::error::Error> {
+        let (dom, dow) = (fields.day_of_month, fields.day_of_week);
+        // Debian's entry.c: a field that starts with `*` counts as unrestricted, even `*/2`; then both have to match.
+        let any_of = if dom.starred || dow.starred {
+            vec![canonical(fields, Some(dom), Some(dow))?]
+        } else {
+            vec![canonical(fields, Some(dom), None)?, canonical(fields, None, Some(dow))?]
+        };
+        Ok(Self { any_of })
+    }
+
+    /// The first civil second, `from` or later, at which it is due; `None` past the crate's last year, 2100.
+    pub(super) fn first_from(&self, from: i64) -> Option<i64> {
+        // The crate's `after` is exclusive. Its years begin in 1970, and it takes a year before 0 for one far ahead.
+        let before = chrono::DateTime::from_timestamp(from.max(0) - 1, 0)?;
+        self.any_of.iter().filter_map(|schedule| schedule.after(&before).next()).map(|due| due.timestamp()).min()
+    }
+
+    /// Whether no day of the calendar matches, like 30 February.
+    pub(super) fn never_fires(&self) -> bool {
+        self.first_from(0).is_none()
+    }
+}
+
+/// The fields in the crate's language: plain lists, seconds first, Sunday = 1. A day field left out is unrestricted.
+fn canonical(fields: &Fields, dom: Option<Field>, dow: Option<Field>) -> Result<cron::Schedule, cron::error::Error> {
+    let dom = dom.map_or_else(|| "*".to_owned(), |field| list(field, 0));
+    let dow = dow.map_or_else(|| "*".to_owned(), |field| list(field, 1));
+    let [second, minute, hour, month] =
+        [fields.second, fields.minute, fields.hour, fields.month].map(|field| list(field, 0));
+    format!("{second} {minute} {hour} {dom} {month} {dow}").parse()
+}
+
+/// The values of a field, each plus `shift`: `0,15,30,45`.
+fn list(field: Field, shift: u32) -> String {
+    let values: Vec<String> = (0..u64::BITS)
+        .filter(|value| field.values >> value & 1 == 1)
+        .map(|value| (value + shift).to_string())
+        .collect();
+    values.join(",")
+}
