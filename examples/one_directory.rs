@@ -41,8 +41,8 @@ fn run() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let now = clock::wall();
     let protected = Arc::clone(&config.protected);
     let order = Order { run: RunId::new(now), target, trigger: Trigger::Manual, dry_run: !really, protected, now };
-    let mut out = io::stdout().lock();
-    let report = sweep::sweep(&order, &Control::default(), &mut |event| {
+    let report = sweep::sweep(&order, &Control::default(), &|event| {
+        let mut out = io::stdout().lock();
         // Whoever reads this may have gone; the sweep goes on.
         _ = match event {
             Event::Removed { at, reason, .. } => writeln!(out, "removed {at}: {reason}"),
@@ -51,6 +51,6 @@ fn run() -> Result<ExitCode, Box<dyn std::error::Error>> {
             _ => Ok(()),
         };
     });
-    writeln!(out, "{}: {:?}", report.outcome, report.counts)?;
+    writeln!(io::stdout(), "{}: {:?}", report.outcome, report.counts)?;
     Ok(if report.outcome == Outcome::Done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -76,6 +76,16 @@ impl Failures {
         }
     }
 
+    /// Adds those that another worker counted.
+    pub fn merge(&mut self, other: Self) {
+        for (class, theirs) in other.0 {
+            let ours = self.0.entry(class).or_default();
+            ours.count += theirs.count;
+            let room = Self::EXAMPLES.saturating_sub(ours.examples.len());
+            ours.examples.extend(theirs.examples.into_iter().take(room));
+        }
+    }
+
     /// How many there were.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -111,6 +121,20 @@ pub struct Counts {
     pub skipped_directories: u64,
     /// Files that somebody else removed between being read and being removed.
     pub vanished: u64,
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        // Taken apart, so that no new counter is forgotten here.
+        let Self { examined, deleted, freed, failed, kept, skipped_directories, vanished } = other;
+        self.examined += examined;
+        self.deleted += deleted;
+        self.freed += freed;
+        self.failed += failed;
+        self.kept += kept;
+        self.skipped_directories += skipped_directories;
+        self.vanished += vanished;
+    }
 }
 
 /// What one sweep of one target did.

@@ -1,5 +1,6 @@
 //! A target: a directory with its policy and its schedule, valid by construction.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -64,6 +65,20 @@ pub struct Target {
     pub create: bool,
     /// Its sweeps only say what they would remove.
     pub dry_run: bool,
+    /// On how many threads a sweep of it works; as many as the machine has cores, eight at most, if it does not say.
+    pub threads: Option<NonZeroUsize>,
     /// What may go.
     pub policy: Policy,
+}
+
+impl Target {
+    /// More threads than this make a disk slower, not faster.
+    pub const MOST_THREADS: usize = 8;
+
+    /// On how many threads a sweep of it works.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from).min(Self::MOST_THREADS);
+        self.threads.map_or_else(cores, usize::from)
+    }
 }

@@ -1,9 +1,9 @@
 //! `janitor preview` and `janitor clean`: sweeps in this process.
 
-use std::cell::RefCell;
 use std::io::IsTerminal;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::ProgressBar;
@@ -93,16 +93,18 @@ pub(super) fn preview(config: Option<&Path>, args: &Preview) -> Done {
 }
 
 fn preview_json(order: &Order) -> (Report, Value) {
-    let (mut files, mut skipped) = (Vec::new(), Vec::new());
-    let report = sweep::preview(order, &Control::default(), &mut |event| match event {
+    let seen = Mutex::new((Vec::new(), Vec::new()));
+    let seen_now = || seen.lock().unwrap_or_else(PoisonError::into_inner);
+    let report = sweep::preview(order, &Control::default(), &|event| match event {
         Event::WouldRemove { at, facts, reason } => {
-            files.push(json!({ "path": at.to_string(), "size": facts.size, "reason": reason.to_string() }));
+            seen_now().0.push(json!({ "path": at.to_string(), "size": facts.size, "reason": reason.to_string() }));
         }
         Event::SkippedDirectory { at, because } => {
-            skipped.push(json!({ "path": at.to_string(), "because": because.to_string() }));
+            seen_now().1.push(json!({ "path": at.to_string(), "because": because.to_string() }));
         }
         _ => {}
     });
+    let (files, skipped) = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
     let seen = json!({
         "name": order.target.name.as_str(),
         "path": order.target.path.to_string_lossy(),
@@ -117,8 +119,8 @@ fn preview_text(order: &Order) -> Result<Report, Exit> {
     let target = &order.target;
     output::foreign(&format!("{}: {}", target.name, target.path.to_string_lossy()))?;
     let control = Control::default();
-    let mut printed = Ok(());
-    let report = sweep::preview(order, &control, &mut |event| {
+    let printed = Mutex::new(Ok(()));
+    let report = sweep::preview(order, &control, &|event| {
         let line = match event {
             Event::WouldRemove { at, facts, reason } => {
                 format!("  would delete  {at}  ({}, {reason})", Bytes(facts.size))
@@ -126,14 +128,15 @@ fn preview_text(order: &Order) -> Result<Report, Exit> {
             Event::SkippedDirectory { at, because } => format!("  skips directory  {at}  ({because})"),
             _ => return,
         };
+        let mut printed = printed.lock().unwrap_or_else(PoisonError::into_inner);
         if printed.is_ok() {
-            printed = output::line(line);
+            *printed = output::line(line);
         }
         if printed.is_err() {
             control.cancel("nobody reads on");
         }
     });
-    printed?;
+    printed.into_inner().unwrap_or_else(PoisonError::into_inner)?;
     let counts = &report.counts;
     output::line(format_args!(
         "  {} file(s) would go and free {}; {} stay, {} directories skipped",
@@ -182,18 +185,17 @@ fn clean_one(order: &Order, args: &Clean) -> Report {
     let progress = if shown { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
     progress.enable_steady_tick(Duration::from_millis(100));
     let control = Control::default();
-    let lines = RefCell::new(LogLines::begin(order));
-    let mut seen = 0_u64;
-    let report = sweep::sweep(order, &control, &mut |event| {
-        lines.borrow_mut().see(event);
-        seen += 1;
-        if seen.is_multiple_of(64) {
-            let count = |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
+    let lines = LogLines::begin(order);
+    let seen = AtomicU64::new(0);
+    let report = sweep::sweep(order, &control, &|event| {
+        lines.see(event);
+        if shown && seen.fetch_add(1, Ordering::Relaxed).is_multiple_of(256) {
+            let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
             let (examined, deleted) = (count(&control.progress.examined), count(&control.progress.deleted));
             progress.set_message(format!("{}: {examined} examined, {deleted} deleted", order.target.name));
         }
     });
-    lines.into_inner().end(&report);
+    lines.end(&report);
     progress.finish_and_clear();
     report
 }

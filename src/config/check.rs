@@ -238,6 +238,7 @@ impl Checker<'_> {
             enabled: rest.enabled,
             create: rest.create,
             dry_run: rest.dry_run,
+            threads: rest.threads,
             policy,
         })
     }

@@ -148,6 +148,7 @@ fn in_words(message: &str) -> String {
         ("invalid type: map", "invalid type: table"),
         ("invalid type: sequence", "invalid type: list"),
         ("expected u16", "expected a number from 0 to 65535"),
+        ("expected u8", "expected a number from 1 to 64"),
         ("expected a map", "expected a table"),
     ];
     // "expected struct RawLog": the names of our types mean nothing outside.

@@ -210,6 +210,9 @@ keys! {
     /// Runs only log what they would remove.
     #[schemars(extend("default" = false))]
     dry_run: bool,
+    /// On how many threads a sweep works, 1 to 64. As many as the machine has cores, 8 at most, if it does not say.
+    #[schemars(range(min = 1, max = 64))]
+    threads: At<u8>,
     /// Zone of this target's schedule, if not that of the daemon.
     timezone: At<String>,
 }

@@ -1,5 +1,6 @@
 //! The keys that a target and the defaults share, checked.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,6 +13,9 @@ use crate::names::TargetName;
 use crate::schedule::Schedule;
 use crate::target::{Policy, Target, Zone};
 use crate::units::{self, Bytes, UnitError};
+
+/// More threads than this help nobody.
+const MOST_THREADS: usize = 64;
 
 /// What became of a key.
 #[derive(Clone, Debug, Default)]
@@ -57,6 +61,7 @@ pub(super) struct Keys {
     smaller_than: Key<u64>,
     min_age: Key<Duration>,
     zone: Key<Zone>,
+    threads: Key<NonZeroUsize>,
     age_by: Option<AgeBy>,
     enabled: Option<bool>,
     create: Option<bool>,
@@ -78,6 +83,7 @@ pub(super) struct Rest {
     pub(super) enabled: bool,
     pub(super) create: bool,
     pub(super) dry_run: bool,
+    pub(super) threads: Option<NonZeroUsize>,
 }
 
 impl Checker<'_> {
@@ -95,6 +101,7 @@ impl Checker<'_> {
                 None => Key::Absent,
                 Some(value) => self.zone(value).map_or(Key::Bad, |zone| Key::Good(zone, value.span())),
             },
+            threads: self.threads(raw.threads.as_ref()),
             age_by: raw.age_by.map(|raw| match raw {
                 RawAgeBy::Modified => AgeBy::Modified,
                 RawAgeBy::Accessed => AgeBy::Accessed,
@@ -127,6 +134,18 @@ impl Checker<'_> {
             Err(error) => {
                 let span = self.within(value, error.span);
                 self.problem(span, error.message, error.help);
+                Key::Bad
+            }
+        }
+    }
+
+    fn threads(&mut self, value: Option<&At<u8>>) -> Key<NonZeroUsize> {
+        let Some(value) = value else { return Key::Absent };
+        match NonZeroUsize::new(usize::from(*value.value())).filter(|threads| threads.get() <= MOST_THREADS) {
+            Some(threads) => Key::Good(threads, value.span()),
+            None => {
+                let help = "leave the key out to use the machine's cores".to_owned();
+                self.problem(value.span(), format!("`threads` is a number from 1 to {MOST_THREADS}"), help);
                 Key::Bad
             }
         }
@@ -197,6 +216,7 @@ impl Checker<'_> {
             enabled: own.enabled.or(defaults.enabled).unwrap_or(true),
             create: own.create.or(defaults.create).unwrap_or(true),
             dry_run: own.dry_run.or(defaults.dry_run).unwrap_or(false),
+            threads: own.threads.or(&defaults.threads).good(),
         };
         Some((schedule.good()?, policy, rest))
     }
@@ -231,6 +251,7 @@ pub(super) fn built_in(zone: &Zone, surroundings: &Surroundings) -> Target {
         enabled: true,
         create: true,
         dry_run: false,
+        threads: None,
         policy: Policy {
             globs,
             larger_than: None,

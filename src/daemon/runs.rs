@@ -24,8 +24,8 @@ pub type Sweeper = Arc<dyn Fn(&Order, &Control) -> Report + Send + Sync>;
 #[must_use]
 pub fn sweeper() -> Sweeper {
     Arc::new(|order, control| {
-        let mut lines = LogLines::begin(order);
-        let report = sweep::sweep(order, control, &mut |event| lines.see(event));
+        let lines = LogLines::begin(order);
+        let report = sweep::sweep(order, control, &|event| lines.see(event));
         lines.end(&report);
         report
     })

@@ -41,6 +41,7 @@ fn target(name: &str, schedule: &str) -> Arc<Target> {
         enabled: true,
         create: false,
         dry_run: false,
+        threads: None,
         policy,
     })
 }

@@ -50,20 +50,32 @@ pub struct Found {
     pub mount_point: bool,
 }
 
+/// One entry of a listing.
+#[derive(Clone, Copy, Debug)]
+pub struct Listed<'a> {
+    /// Its name.
+    pub name: &'a [u8],
+    /// What it is, where the file system tells it in its listing.
+    pub kind: Option<Kind>,
+    /// Its inode number, as the listing has it.
+    pub inode: u64,
+}
+
 /// Memory for [`Dir::for_each`], to be used again for each directory.
 pub struct ListingBuffer(Vec<MaybeUninit<u8>>);
 
 impl ListingBuffer {
-    /// A buffer for about a thousand names at a time.
+    /// A buffer for some thousand names at a time.
     #[must_use]
     pub fn new() -> Self {
-        Self(vec![MaybeUninit::uninit(); 64 * 1024])
+        Self(vec![MaybeUninit::uninit(); 256 * 1024])
     }
 }
 
+/// No buffer at all, to be put where one is taken from for a while.
 impl Default for ListingBuffer {
     fn default() -> Self {
-        Self::new()
+        Self(Vec::new())
     }
 }
 
@@ -155,15 +167,15 @@ impl Dir {
         again(|| openat2(from, path(rest), READ, Mode::empty(), BENEATH)).map(Self::of)
     }
 
-    /// Reads the directory, entry by entry, `.` and `..` left out, until `each` breaks. The kind is `None` where the
-    /// file system does not tell it in its listing. Entries may be removed meanwhile.
+    /// Reads the directory, entry by entry, `.` and `..` left out, until `each` breaks. Entries may be removed
+    /// meanwhile.
     ///
     /// # Errors
     /// When the directory cannot be read on; what was read before has been handed to `each`.
     pub fn for_each(
         &self,
         buffer: &mut ListingBuffer,
-        mut each: impl FnMut(&[u8], Option<Kind>) -> ControlFlow<()>,
+        mut each: impl FnMut(Listed<'_>) -> ControlFlow<()>,
     ) -> io::Result<()> {
         let mut listing = RawDir::new(self.fd.as_fd(), &mut buffer.0);
         while let Some(entry) = listing.next() {
@@ -178,7 +190,8 @@ impl Dir {
             if name == b"." || name == b".." {
                 continue;
             }
-            if each(name, kind_of(entry.file_type())).is_break() {
+            let listed = Listed { name, kind: kind_of(entry.file_type()), inode: entry.ino() };
+            if each(listed).is_break() {
                 break;
             }
         }

@@ -9,7 +9,7 @@ mod dir;
 mod own;
 mod root;
 
-pub use dir::{Dir, Found, ListingBuffer};
+pub use dir::{Dir, Found, Listed, ListingBuffer};
 pub use own::{remove_own, rename_own};
 pub use root::{Root, RootError, resolve};
 

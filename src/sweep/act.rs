@@ -5,12 +5,12 @@ use std::io;
 use crate::fsys::Dir;
 
 /// What is done to a file that goes.
-pub(super) trait Act {
+pub(super) trait Act: Sync {
     /// Whether this changes anything on disk.
     fn may_change(&self) -> bool;
 
     /// Does it to the file `name` in `directory`.
-    fn act(&mut self, directory: &Dir, name: &[u8]) -> io::Result<()>;
+    fn act(&self, directory: &Dir, name: &[u8]) -> io::Result<()>;
 }
 
 /// The sweep's: it goes.
@@ -21,7 +21,7 @@ impl Act for Remove {
         true
     }
 
-    fn act(&mut self, directory: &Dir, name: &[u8]) -> io::Result<()> {
+    fn act(&self, directory: &Dir, name: &[u8]) -> io::Result<()> {
         directory.remove(name)
     }
 }
@@ -34,7 +34,7 @@ impl Act for Preview {
         false
     }
 
-    fn act(&mut self, _: &Dir, _: &[u8]) -> io::Result<()> {
+    fn act(&self, _: &Dir, _: &[u8]) -> io::Result<()> {
         Ok(())
     }
 }

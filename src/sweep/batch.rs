@@ -78,10 +78,7 @@ pub(super) fn chunks(directory: &Arc<Opened>, batch: Batch) -> Vec<Chunk> {
     let length = batch.len();
     let batch = Arc::new(batch);
     let starts = (0..length).step_by(CHUNK);
-    let chunk = |start| Chunk {
-        directory: directory.clone(),
-        batch: batch.clone(),
-        range: start..(start + CHUNK).min(length),
-    };
+    let chunk =
+        |start| Chunk { directory: directory.clone(), batch: batch.clone(), range: start..(start + CHUNK).min(length) };
     starts.map(chunk).collect()
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use tracing::{debug, error, info, warn};
 
@@ -14,8 +16,8 @@ use crate::units::{Bytes, Span};
 #[derive(Debug)]
 pub struct LogLines {
     target: TargetName,
-    skipped: u64,
-    failed: BTreeMap<String, u64>,
+    skipped: AtomicU64,
+    failed: Mutex<BTreeMap<String, u64>>,
 }
 
 impl LogLines {
@@ -32,11 +34,11 @@ impl LogLines {
         let target = order.target.name.clone();
         let dry = if order.is_dry() { ", dry run" } else { "" };
         info!(target_name = %target, "Cleanup started: run {} ({}{dry})", order.run, order.trigger);
-        Self { target, skipped: 0, failed: BTreeMap::new() }
+        Self { target, skipped: AtomicU64::new(0), failed: Mutex::default() }
     }
 
     /// Says what happened.
-    pub fn see(&mut self, event: &Event<'_>) {
+    pub fn see(&self, event: &Event<'_>) {
         let target = &self.target;
         match event {
             Event::Created(path) => {
@@ -51,26 +53,26 @@ impl LogLines {
             }
             Event::Stays { at, because } => debug!(target_name = %target, "Kept {at}: {because}"),
             Event::SkippedDirectory { at, because } => {
-                self.skipped += 1;
-                if self.skipped <= Self::SKIPPED {
+                if self.skipped.fetch_add(1, Ordering::Relaxed) < Self::SKIPPED {
                     info!(target_name = %target, "Skipped subdirectory: {at}");
                 }
                 debug!(target_name = %target, "Why {at} was not entered: {because}");
             }
             Event::NotRemoved { at, error } => {
-                if Self::has_room(&mut self.failed, error) {
-                    error!(target_name = %self.target, "Failed to delete {at}: {error}");
+                if self.has_room(error) {
+                    error!(target_name = %target, "Failed to delete {at}: {error}");
                 }
             }
             Event::Unreadable { at, error } => {
-                if Self::has_room(&mut self.failed, error) {
-                    error!(target_name = %self.target, "Failed to read {at}: {error}");
+                if self.has_room(error) {
+                    error!(target_name = %target, "Failed to read {at}: {error}");
                 }
             }
         }
     }
 
-    fn has_room(failed: &mut BTreeMap<String, u64>, error: &std::io::Error) -> bool {
+    fn has_room(&self, error: &std::io::Error) -> bool {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         let count = failed.entry(error.to_string()).or_default();
         *count += 1;
         *count <= Self::FAILED
@@ -79,12 +81,13 @@ impl LogLines {
     /// Says how it ended.
     pub fn end(self, report: &Report) {
         let target = &self.target;
-        if self.skipped > Self::SKIPPED {
-            let more = self.skipped - Self::SKIPPED;
-            info!(target_name = %target, "Skipped subdirectories: {more} more, {} in all", self.skipped);
+        let skipped = self.skipped.into_inner();
+        if skipped > Self::SKIPPED {
+            let more = skipped - Self::SKIPPED;
+            info!(target_name = %target, "Skipped subdirectories: {more} more, {skipped} in all");
         }
-        for (class, count) in &self.failed {
-            if *count > Self::FAILED {
+        for (class, count) in self.failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            if count > Self::FAILED {
                 error!(target_name = %target, "{} more failures not listed: {class}", count - Self::FAILED);
             }
         }

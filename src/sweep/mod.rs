@@ -4,8 +4,10 @@
 //! the preview's has no way to remove anything.
 
 mod act;
+mod batch;
 mod event;
 mod log;
+mod queue;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -104,35 +106,36 @@ pub struct Progress {
 }
 
 impl Progress {
-    fn publish(&self, counts: &Counts) {
-        // Only one thread writes, and readers want a picture, not a sum that adds up.
-        self.examined.store(counts.examined, Ordering::Relaxed);
-        self.deleted.store(counts.deleted, Ordering::Relaxed);
-        self.freed.store(counts.freed, Ordering::Relaxed);
-        self.failed.store(counts.failed, Ordering::Relaxed);
+    /// Adds what a worker has counted since it last said so.
+    fn add(&self, now: Counts, before: Counts) {
+        // Readers want a picture, not a sum that adds up.
+        self.examined.fetch_add(now.examined - before.examined, Ordering::Relaxed);
+        self.deleted.fetch_add(now.deleted - before.deleted, Ordering::Relaxed);
+        self.freed.fetch_add(now.freed - before.freed, Ordering::Relaxed);
+        self.failed.fetch_add(now.failed - before.failed, Ordering::Relaxed);
     }
 }
 
-/// Who is told what happens, as it happens.
-pub type Observer<'a> = dyn FnMut(&Event<'_>) + 'a;
+/// Who is told what happens, as it happens, by every worker of the sweep: it is called from several threads at once.
+pub type Observer<'a> = dyn Fn(&Event<'_>) + Sync + 'a;
 
 /// Sweeps: walks, judges, removes, reports. A dry run (of the order or of the target) is a [`preview`].
 ///
 /// It blocks until it is done, or until [`Control::cancel`]. It never fails: what goes wrong is in the report.
-pub fn sweep(order: &Order, control: &Control, observer: &mut Observer<'_>) -> Report {
-    if order.is_dry() { preview(order, control, observer) } else { execute(order, control, observer, Remove) }
+pub fn sweep(order: &Order, control: &Control, observer: &Observer<'_>) -> Report {
+    if order.is_dry() { preview(order, control, observer) } else { execute(order, control, observer, &Remove) }
 }
 
 /// Does everything that [`sweep`] does, up to the removal.
-pub fn preview(order: &Order, control: &Control, observer: &mut Observer<'_>) -> Report {
+pub fn preview(order: &Order, control: &Control, observer: &Observer<'_>) -> Report {
     let order = Order { dry_run: true, ..order.clone() };
-    execute(&order, control, observer, Preview)
+    execute(&order, control, observer, &Preview)
 }
 
-fn execute<A: Act>(order: &Order, control: &Control, observer: &mut Observer<'_>, act: A) -> Report {
+fn execute<A: Act>(order: &Order, control: &Control, observer: &Observer<'_>, act: &A) -> Report {
     let began = clock::mark();
-    let mut report = match open_root(order, &act, observer) {
-        Ok(root) => walk::walk(order, control, observer, act, &root),
+    let mut report = match open_root(order, act, observer) {
+        Ok(root) => walk::walk(order, control, observer, act, &root, order.target.threads()),
         Err((outcome, message)) => order.not_run(outcome, message),
     };
     report.took = began.elapsed();
@@ -140,7 +143,7 @@ fn execute<A: Act>(order: &Order, control: &Control, observer: &mut Observer<'_>
 }
 
 /// Opens the root and makes sure that this run may begin; otherwise says how it ends and why.
-fn open_root<A: Act>(order: &Order, act: &A, observer: &mut Observer<'_>) -> Result<Root, (Outcome, String)> {
+fn open_root<A: Act>(order: &Order, act: &A, observer: &Observer<'_>) -> Result<Root, (Outcome, String)> {
     let target = &order.target;
     let failed = |message: String| (Outcome::Failed, message);
     let root = fsys::resolve(&target.path, target.create && act.may_change()).map_err(|error| match error {

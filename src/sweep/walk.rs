@@ -68,7 +68,8 @@ pub(super) fn walk<A: Act>(
         failures.merge(worker.1);
     };
     std::thread::scope(|scope| {
-        let spawn = |_| std::thread::Builder::new().name("sweep".into()).spawn_scoped(scope, || Worker::new(&shared).run());
+        let spawn =
+            |_| std::thread::Builder::new().name("sweep".into()).spawn_scoped(scope, || Worker::new(&shared).run());
         // The thread that was asked to sweep is a worker too. Where the system gives no more threads, it works alone.
         let others: Vec<_> = (1..threads).map_while(|thread| spawn(thread).ok()).collect();
         merge(Worker::new(&shared).run());
@@ -166,7 +167,8 @@ impl<'a, A: Act> Worker<'a, A> {
     fn open(&mut self, waiting: &Waiting, last: Option<&Opened>) -> Option<Dir> {
         let (parent, name) = split(&waiting.path);
         let opened = match last {
-            Some(last) if last.path == parent && !waiting.path.is_empty() => last.dir.open(name),
+            _ if waiting.path.is_empty() => self.shared.root.open(b"."),
+            Some(last) if last.path == parent => last.dir.open(name),
             _ => self.shared.root.open_beneath(&waiting.path),
         };
         let error = match opened {

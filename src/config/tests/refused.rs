@@ -99,7 +99,7 @@ fn every_place_of_the_settings_is_checked() {
         ("log = 1", "f:1:7: invalid type: integer `1`, expected a table"),
         (
             "[defaults]\npath = \"/x\"",
-            "f:2:1: unknown key `path`; known here: schedule, enabled, include, exclude, older_than, age_by, larger_than, smaller_than, min_age, create, dry_run, timezone",
+            "f:2:1: unknown key `path`; known here: schedule, enabled, include, exclude, older_than, age_by, larger_than, smaller_than, min_age, create, dry_run, threads, timezone",
         ),
         ("[target]\npath = \"/x\"", "f:1:1: invalid type: table, expected a list, as in [\"a\", \"b\"]"),
     ] {
