@@ -13,7 +13,7 @@ mod tests;
 use std::cell::Cell;
 use std::io::Write;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use jiff::tz::TimeZone;
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -59,13 +59,25 @@ struct Shared {
     /// The least level, as [`rank`] counts.
     level: AtomicU8,
     terminal: Terminal,
-    sink: Mutex<Sink>,
+    /// Apart from the file, so that records are put into words side by side and only written one by one.
+    style: RwLock<Style>,
+    file: Mutex<LogFile>,
 }
 
-struct Sink {
+/// How a record is written.
+#[derive(Clone)]
+struct Style {
     format: LogFormat,
     zone: TimeZone,
-    file: LogFile,
+}
+
+impl Style {
+    fn line(&self, record: &Record) -> String {
+        match self.format {
+            LogFormat::Text => record.text(&self.zone),
+            LogFormat::Json => record.json(&self.zone),
+        }
+    }
 }
 
 /// Sets up the log for the whole process, and a hook that logs panics. A file that cannot be opened is told on stderr
@@ -93,18 +105,18 @@ pub fn install(
 impl Logging {
     fn new(settings: &LogSettings, zone: &TimeZone, health: Arc<LogHealth>, terminal: Terminal) -> Self {
         let file = LogFile::new(settings, zone, health, clock::wall());
-        let sink = Sink { format: settings.format, zone: zone.clone(), file };
+        let style = RwLock::new(Style { format: settings.format, zone: zone.clone() });
         let level = AtomicU8::new(least(settings.level));
-        Self { shared: Arc::new(Shared { level, terminal, sink: Mutex::new(sink) }) }
+        Self { shared: Arc::new(Shared { level, terminal, style, file: Mutex::new(file) }) }
     }
 
     fn subscriber(&self) -> impl Subscriber + Send + Sync + 'static {
         Registry::default().with(self.clone())
     }
 
-    fn sink(&self) -> MutexGuard<'_, Sink> {
+    fn file(&self) -> MutexGuard<'_, LogFile> {
         // A panic while writing leaves a file that is as good as any.
-        self.shared.sink.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes over new settings.
@@ -112,36 +124,28 @@ impl Logging {
     /// # Errors
     /// In words, when the new file cannot be opened; everything then stays as it was.
     pub fn apply(&self, settings: &LogSettings, zone: &TimeZone) -> Result<(), String> {
-        let mut sink = self.sink();
-        sink.file.apply(settings, zone, clock::wall())?;
-        sink.format = settings.format;
-        sink.zone = zone.clone();
+        self.file().apply(settings, zone, clock::wall())?;
+        let style = Style { format: settings.format, zone: zone.clone() };
+        *self.shared.style.write().unwrap_or_else(PoisonError::into_inner) = style;
         self.shared.level.store(least(settings.level), Ordering::Relaxed);
         Ok(())
     }
 
     /// Opens the file anew: somebody may have moved it away.
     pub fn reopen(&self) {
-        self.sink().file.reopen(clock::wall());
+        self.file().reopen(clock::wall());
     }
 
     fn write(&self, record: &Record) {
-        let mut sink = self.sink();
-        let line = match sink.format {
-            LogFormat::Text => record.text(&sink.zone),
-            LogFormat::Json => record.json(&sink.zone),
-        };
+        let style = self.shared.style.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let line = style.line(record);
+        let mut file = self.file();
         if self.shared.terminal == Terminal::Shown {
             // A terminal that is gone is no reason to stop.
             _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
         }
-        let Sink { format, zone, file } = &mut *sink;
         file.write(record.at, &line, |lost| {
-            let note = Record::note(record.at, format!("{lost} records could not be written to this file"));
-            match format {
-                LogFormat::Text => note.text(zone),
-                LogFormat::Json => note.json(zone),
-            }
+            style.line(&Record::note(record.at, format!("{lost} records could not be written to this file")))
         });
     }
 }

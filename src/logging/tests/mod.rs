@@ -91,7 +91,7 @@ fn the_level_and_the_rest_can_change_while_it_runs() {
         |settings| settings.level = LogLevel::Error,
         |logging| {
             tracing::warn!("too little");
-            let file = logging.sink().file.path().to_path_buf();
+            let file = logging.file().path().to_path_buf();
             let mut new = settings(&file);
             new.level = LogLevel::Debug;
             logging.apply(&new, &TimeZone::UTC).expect("the same file");
