@@ -94,7 +94,7 @@ impl Checker<'_> {
         }
     }
 
-    fn admin(&mut self, raw: Option<&RawAdmin>) -> AdminSettings {
+    pub(super) fn admin(&mut self, raw: Option<&RawAdmin>) -> AdminSettings {
         let token = raw.and_then(|raw| raw.token_file.as_ref());
         let token_file = token.and_then(|value| self.path(value));
         let Some(value) = raw.and_then(|raw| raw.listen.as_ref()) else {
@@ -105,7 +105,8 @@ impl Checker<'_> {
         let listen = match written.as_str() {
             "off" => None,
             _ => match loopback.as_deref().unwrap_or(written).parse::<SocketAddr>() {
-                Ok(address) => Some(address),
+                // `[::ffff:127.0.0.1]` is 127.0.0.1.
+                Ok(address) => Some(SocketAddr::new(address.ip().to_canonical(), address.port())),
                 Err(_) => {
                     let help = "write an address and a port, \"127.0.0.1:8000\", or \"off\"".to_owned();
                     self.problem(value.span(), format!("\"{written}\" is not an address to listen on"), help);
@@ -113,7 +114,7 @@ impl Checker<'_> {
                 }
             },
         };
-        if listen.is_some_and(|address| !address.ip().to_canonical().is_loopback()) && token.is_none() {
+        if listen.is_some_and(|address| !address.ip().is_loopback()) && token.is_none() {
             let help = "set `token_file`, and put a reverse proxy with TLS in front".to_owned();
             self.problem(value.span(), "an admin port that others can reach needs a token", help);
         }

@@ -63,10 +63,13 @@ pub fn built_in(surroundings: &Surroundings) -> Result<Config, Problems> {
 }
 
 /// The settings of the admin port, as far as they can be told from a text that may be wrong: a client has to find the
-/// daemon that rejected it.
+/// daemon that rejected it. `None` when they cannot be told: better to ask nobody than another daemon.
 #[must_use]
-pub fn admin_of(text: &str, surroundings: &Surroundings) -> AdminSettings {
-    let parsed = parse::parse(text);
+pub fn admin_of(text: &str, surroundings: &Surroundings) -> Option<AdminSettings> {
+    let parsed = parse::recover(text);
     let mut checker = Checker { text, surroundings, blamed: &parsed.blamed, problems: Vec::new() };
-    checker.config(&parsed.raw).settings.admin
+    let admin = checker.admin(parsed.raw.admin.as_ref());
+    let says = parsed.raw.admin.as_ref().is_some_and(|admin| admin.listen.is_some());
+    // Without a word about the port it is the default, unless the word may be in what could not be read.
+    (checker.problems.is_empty() && (says || parsed.problems.is_empty())).then_some(admin)
 }

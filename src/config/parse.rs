@@ -41,6 +41,23 @@ pub(super) fn parse(text: &str) -> Parsed {
         let problems = errors.iter().map(problem).collect();
         return Parsed { raw: RawConfig::default(), problems, blamed: Blamed::new() };
     }
+    of_table(root)
+}
+
+/// Reads what can be read of a text, whatever is wrong with the rest of it.
+pub(super) fn recover(text: &str) -> Parsed {
+    let (root, errors) = DeTable::parse_recoverable(text);
+    let mut parsed = of_table(root);
+    let problem = |error: &toml::de::Error| Problem {
+        span: error.span().unwrap_or(0..0),
+        message: error.message().to_owned(),
+        help: None,
+    };
+    parsed.problems.extend(errors.iter().map(problem));
+    parsed
+}
+
+fn of_table(root: Spanned<DeTable<'_>>) -> Parsed {
     let mut scrub = Scrub { problems: Vec::new(), blamed: Blamed::new() };
     let raw = match RawConfig::deserialize_from(root.clone()) {
         Ok(raw) => raw,

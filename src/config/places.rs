@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Settings, Surroundings};
 use crate::entry::Identity;
-use crate::protected::{KERNEL, Place, Protected, SYSTEM};
+use crate::protected::{Place, Protected, SYSTEM, WITH_ALL_BELOW};
 
 /// Which inode a path leads to, links followed.
 fn identity(path: &Path) -> io::Result<Identity> {
@@ -43,8 +43,7 @@ fn place(path: &Path, what: &str, with_all_below: bool) -> [Place; 2] {
 pub(super) fn protected(settings: &Settings, surroundings: &Surroundings) -> Protected {
     let mut places = Vec::new();
     for path in SYSTEM {
-        let kernel = KERNEL.contains(&path);
-        places.extend(place(Path::new(path), "a system directory", kernel));
+        places.extend(place(Path::new(path), "a system directory", WITH_ALL_BELOW.contains(&path)));
     }
     if let Ok(identity) = identity(Path::new("/")) {
         let what = "the root of the file system".to_owned();

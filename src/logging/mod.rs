@@ -7,15 +7,16 @@
 mod file;
 mod record;
 mod rotation;
+mod terminal;
 #[cfg(test)]
 mod tests;
 
 use std::cell::Cell;
-use std::io::Write;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use jiff::tz::TimeZone;
+use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::{Layer, Registry};
@@ -25,6 +26,7 @@ use crate::config::{LogFormat, LogLevel, LogSettings};
 use crate::daemon::LogHealth;
 use file::LogFile;
 use record::Record;
+use terminal::TerminalWriter;
 
 thread_local! {
     /// Whether this thread is writing a record.
@@ -58,14 +60,26 @@ pub struct Logging {
 struct Shared {
     /// The least level, as [`rank`] counts.
     level: AtomicU8,
-    terminal: Terminal,
-    sink: Mutex<Sink>,
+    terminal: Option<TerminalWriter>,
+    /// Apart from the file, so that records are put into words side by side and only written one by one.
+    style: RwLock<Style>,
+    file: Mutex<LogFile>,
 }
 
-struct Sink {
+/// How a record is written.
+#[derive(Clone)]
+struct Style {
     format: LogFormat,
     zone: TimeZone,
-    file: LogFile,
+}
+
+impl Style {
+    fn line(&self, record: &Record) -> String {
+        match self.format {
+            LogFormat::Text => record.text(&self.zone),
+            LogFormat::Json => record.json(&self.zone),
+        }
+    }
 }
 
 /// Sets up the log for the whole process, and a hook that logs panics. A file that cannot be opened is told on stderr
@@ -93,18 +107,19 @@ pub fn install(
 impl Logging {
     fn new(settings: &LogSettings, zone: &TimeZone, health: Arc<LogHealth>, terminal: Terminal) -> Self {
         let file = LogFile::new(settings, zone, health, clock::wall());
-        let sink = Sink { format: settings.format, zone: zone.clone(), file };
+        let style = RwLock::new(Style { format: settings.format, zone: zone.clone() });
         let level = AtomicU8::new(least(settings.level));
-        Self { shared: Arc::new(Shared { level, terminal, sink: Mutex::new(sink) }) }
+        let terminal = (terminal == Terminal::Shown).then(TerminalWriter::default);
+        Self { shared: Arc::new(Shared { level, terminal, style, file: Mutex::new(file) }) }
     }
 
     fn subscriber(&self) -> impl Subscriber + Send + Sync + 'static {
         Registry::default().with(self.clone())
     }
 
-    fn sink(&self) -> MutexGuard<'_, Sink> {
+    fn file(&self) -> MutexGuard<'_, LogFile> {
         // A panic while writing leaves a file that is as good as any.
-        self.shared.sink.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes over new settings.
@@ -112,38 +127,34 @@ impl Logging {
     /// # Errors
     /// In words, when the new file cannot be opened; everything then stays as it was.
     pub fn apply(&self, settings: &LogSettings, zone: &TimeZone) -> Result<(), String> {
-        let mut sink = self.sink();
-        sink.file.apply(settings, zone, clock::wall())?;
-        sink.format = settings.format;
-        sink.zone = zone.clone();
+        self.file().apply(settings, zone, clock::wall())?;
+        let style = Style { format: settings.format, zone: zone.clone() };
+        *self.shared.style.write().unwrap_or_else(PoisonError::into_inner) = style;
         self.shared.level.store(least(settings.level), Ordering::Relaxed);
         Ok(())
     }
 
     /// Opens the file anew: somebody may have moved it away.
     pub fn reopen(&self) {
-        self.sink().file.reopen(clock::wall());
+        self.file().reopen(clock::wall());
     }
 
     fn write(&self, record: &Record) {
-        let mut sink = self.sink();
-        let line = match sink.format {
-            LogFormat::Text => record.text(&sink.zone),
-            LogFormat::Json => record.json(&sink.zone),
-        };
-        if self.shared.terminal == Terminal::Shown {
-            // A terminal that is gone is no reason to stop.
-            _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
-        }
-        let Sink { format, zone, file } = &mut *sink;
-        file.write(record.at, &line, |lost| {
-            let note = Record::note(record.at, format!("{lost} records could not be written to this file"));
-            match format {
-                LogFormat::Text => note.text(zone),
-                LogFormat::Json => note.json(zone),
-            }
+        let style = self.shared.style.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let line = style.line(record);
+        self.file().write(record.at, &line, |lost| {
+            style.line(&Record::note(record.at, format!("{lost} records could not be written to this file")))
         });
+        if let Some(terminal) = &self.shared.terminal {
+            terminal.show(&line, |missed| {
+                style.line(&Record::note(record.at, format!("{missed} records could not be shown here")))
+            });
+        }
     }
+}
+
+fn is_ours(about: &Metadata<'_>) -> bool {
+    about.target() == "janitor" || about.target().starts_with("janitor::")
 }
 
 fn rank(level: Level) -> u8 {
@@ -165,9 +176,13 @@ fn least(level: LogLevel) -> u8 {
 }
 
 impl<S: Subscriber> Layer<S> for Logging {
+    fn register_callsite(&self, about: &'static Metadata<'static>) -> Interest {
+        // What is asked only once would never see a level that changes with the config.
+        if is_ours(about) { Interest::sometimes() } else { Interest::never() }
+    }
+
     fn enabled(&self, about: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        let ours = about.target() == "janitor" || about.target().starts_with("janitor::");
-        ours && rank(*about.level()) >= self.shared.level.load(Ordering::Relaxed)
+        is_ours(about) && rank(*about.level()) >= self.shared.level.load(Ordering::Relaxed)
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {

@@ -91,7 +91,7 @@ fn the_level_and_the_rest_can_change_while_it_runs() {
         |settings| settings.level = LogLevel::Error,
         |logging| {
             tracing::warn!("too little");
-            let file = logging.sink().file.path().to_path_buf();
+            let file = logging.file().path().to_path_buf();
             let mut new = settings(&file);
             new.level = LogLevel::Debug;
             logging.apply(&new, &TimeZone::UTC).expect("the same file");
@@ -103,6 +103,24 @@ fn the_level_and_the_rest_can_change_while_it_runs() {
         },
     );
     assert_eq!(told(&text), [" - janitor - DEBUG - enough", " - janitor - DEBUG - still"]);
+}
+
+#[test]
+fn a_place_that_has_spoken_follows_the_level_too() {
+    fn speak() {
+        tracing::info!("spoken");
+    }
+    let text = logged(
+        |_| {},
+        |logging| {
+            let file = logging.file().path().to_path_buf();
+            for level in [LogLevel::Info, LogLevel::Error, LogLevel::Debug] {
+                logging.apply(&LogSettings { level, ..settings(&file) }, &TimeZone::UTC).expect("the same file");
+                speak();
+            }
+        },
+    );
+    assert_eq!(told(&text).len(), 2, "{text}");
 }
 
 #[test]
