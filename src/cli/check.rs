@@ -72,7 +72,7 @@ pub(super) fn check(config: Option<&Path>, args: &Printed) -> Done {
     let loaded = load_or(config, |problems| {
         if args.json {
             // What cannot be printed either has been told on stderr.
-            drop(output::json(&json!({ "success": false, "error": "bad_config", "problems": problems })));
+            _ = output::json(&json!({ "success": false, "error": "bad_config", "problems": problems }));
         }
     })?;
     // The daemon would not start on it either.

@@ -134,7 +134,7 @@ fn failed(message: String, json: bool) -> Exit {
     complain(OneLine(&message));
     if json {
         // What cannot be printed either has been told on stderr.
-        drop(output::json(&json!({ "success": false, "error": "unreachable", "message": message })));
+        _ = output::json(&json!({ "success": false, "error": "unreachable", "message": message }));
     }
     Exit::Failed
 }
@@ -145,18 +145,17 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 
 fn print(answer: &Value, json: bool, show: fn(&Value) -> Done) -> Done {
     let success = answer["success"] == true;
-    let mut printed = Ok(());
-    if json {
-        printed = output::json(answer);
+    let printed = if json {
+        output::json(answer)
     } else if success {
-        printed = show(answer);
+        show(answer)
     } else {
         complain(OneLine(text(answer, "message")));
         for problem in answer["problems"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             complain(OneLine(problem));
         }
-        printed = show_runs(answer);
-    }
+        show_runs(answer)
+    };
     match (success, &answer["error"]) {
         (true, _) => printed,
         (false, error) if error == "unknown_target" => Err(Exit::Usage),

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::{Settings, Surroundings};
 use crate::entry::Identity;
@@ -15,11 +15,17 @@ fn identity(path: &Path) -> io::Result<Identity> {
 }
 
 /// The path with its links resolved, as far as it exists.
-fn resolved(path: &Path) -> PathBuf {
+pub(super) fn resolved(path: &Path) -> PathBuf {
     for existing in path.ancestors() {
-        if let Ok(real) = existing.canonicalize() {
-            let rest = path.strip_prefix(existing).unwrap_or(Path::new(""));
-            return if rest.as_os_str().is_empty() { real } else { real.join(rest) };
+        if let Ok(mut real) = existing.canonicalize() {
+            // What is not there is no link, so a `..` behind it leads back.
+            for part in path.strip_prefix(existing).unwrap_or(Path::new("")).components() {
+                match part {
+                    Component::ParentDir => drop(real.pop()),
+                    _ => real.push(part),
+                }
+            }
+            return real;
         }
     }
     path.to_path_buf()
