@@ -9,10 +9,22 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+/// Whether a character breaks a line, reorders it, steers a terminal or cannot be seen: the control and format
+/// characters of Unicode (Cc, Cf) and its line separators (Zl, Zp).
+fn is_harmful(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}' | '\u{891}' | '\u{8e2}'
+            | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0001}' | '\u{e0020}'..='\u{e007f}')
+}
+
 /// Bytes of a file name or path, printed so that one record stays one line and no two names look alike.
 ///
-/// Printable characters stand for themselves. Control characters, line separators, bidirectional overrides and a lone
-/// backslash are escaped as Rust escapes them (`\n`, `\u{202e}`, `\\`), bytes that are not UTF-8 as `\xFF`.
+/// Printable characters stand for themselves, in any script. Control characters, line separators, bidirectional
+/// overrides and other invisible characters, and the backslash, are escaped as Rust escapes them (`\n`, `\u{202e}`,
+/// `\\`), bytes that are not UTF-8 as `\xFF`.
 #[derive(Clone, Copy)]
 pub struct Escaped<'a>(pub &'a [u8]);
 
@@ -22,9 +34,9 @@ impl fmt::Display for Escaped<'_> {
         for chunk in self.0.utf8_chunks() {
             for character in chunk.valid().chars() {
                 match character {
-                    // Quotes are harmless here, and names with an apostrophe should stay greppable.
-                    '\'' | '"' => out.write_char(character)?,
-                    _ => write!(out, "{}", character.escape_debug())?,
+                    '\\' => out.write_str("\\\\")?,
+                    _ if is_harmful(character) => write!(out, "{}", character.escape_default())?,
+                    _ => out.write_char(character)?,
                 }
             }
             for byte in chunk.invalid() {
@@ -44,9 +56,10 @@ impl fmt::Display for OneLine<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         use fmt::Write;
         for character in self.0.chars() {
-            match character {
-                '\'' | '"' | '\\' => out.write_char(character)?,
-                _ => write!(out, "{}", character.escape_debug())?,
+            if is_harmful(character) {
+                write!(out, "{}", character.escape_default())?;
+            } else {
+                out.write_char(character)?;
             }
         }
         Ok(())
@@ -155,6 +168,8 @@ mod tests {
             (b"x\xff", "x\\xFF"),
             ("a\u{202e}b".as_bytes(), "a\\u{202e}b"),
             ("grün".as_bytes(), "grün"),
+            ("cafe\u{301} हिन्दी".as_bytes(), "cafe\u{301} हिन्दी"),
+            ("zero\u{200b}width".as_bytes(), "zero\\u{200b}width"),
         ] {
             assert_eq!(Escaped(name).to_string(), shown);
         }

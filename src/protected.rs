@@ -59,8 +59,28 @@ pub const SYSTEM: [&str; 32] = [
     "/var/spool",
 ];
 
-/// File systems that the kernel makes up: nothing in them is a file to clean.
-pub const KERNEL: [&str; 3] = ["/proc", "/sys", "/dev"];
+/// Those in which nothing at all is to be cleaned: what the kernel makes up, and programs with their libraries.
+pub const WITH_ALL_BELOW: [&str; 19] = [
+    "/proc",
+    "/sys",
+    "/dev",
+    "/boot",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/usr/bin",
+    "/usr/games",
+    "/usr/include",
+    "/usr/lib",
+    "/usr/lib32",
+    "/usr/lib64",
+    "/usr/libexec",
+    "/usr/sbin",
+    "/usr/share",
+];
 
 /// The one directory below those that holds ordinary files.
 const SHARED_MEMORY: &str = "/dev/shm";

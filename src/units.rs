@@ -138,6 +138,11 @@ pub fn parse_size(text: &str) -> Result<u64, UnitError> {
             return wrong(span, format!("`{unit}` is not a unit of size"), Some(help));
         }
     }
+    if number.contains('.') && unit.eq_ignore_ascii_case("B") {
+        // bytesize would round it down in silence.
+        let help = "write a whole number, or a larger unit, as in \"1.5kB\"".to_owned();
+        return wrong(span, format!("`{number}` is not a whole number of bytes"), Some(help));
+    }
     // bytesize saturates in silence (measured), so the size is checked against the largest one it can mean.
     match format!("{number}{unit}").parse::<bytesize::ByteSize>() {
         Ok(size) if size.as_u64() <= i64::MAX as u64 => Ok(size.as_u64()),
@@ -255,6 +260,7 @@ mod tests {
             ("9999999999999TB", "too large"),
             ("1GB 2MB", "one number"),
             ("1.2.3GB", "not a number"),
+            ("1.5B", "not a whole number"),
         ] {
             let error = parse_size(text).expect_err(text);
             assert!(error.message.contains(part), "{text}: {error}");

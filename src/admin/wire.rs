@@ -289,6 +289,7 @@ struct Config<'a> {
     in_force_since: String,
     rejection: Option<Rejected<'a>>,
     needs_restart: &'a [String],
+    not_applied: &'a [String],
 }
 
 #[derive(Debug, Serialize)]
@@ -306,6 +307,7 @@ impl<'a> Config<'a> {
             in_force_since: rfc3339(config.in_force_since, zone),
             rejection: config.rejection.as_ref().map(rejected),
             needs_restart: &config.needs_restart,
+            not_applied: &config.not_applied,
         }
     }
 }

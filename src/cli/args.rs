@@ -7,7 +7,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 const EXIT_CODES: &str = "\
 Exit codes:
   0   ok
-  1   a run failed or was only partly done, or the daemon could not be reached
+  1   a run failed or was only partly done; the daemon could not be reached, or its port was taken
   64  the command line is wrong
   75  held, waiting for a release (kept for later)
   78  the config is wrong
@@ -115,7 +115,7 @@ pub(super) struct Next {
 /// What every client of the daemon takes.
 #[derive(Clone, Debug, ClapArgs)]
 pub(super) struct Client {
-    /// The daemon's admin port, if not that of the config
+    /// The daemon's admin port, if not that of the config (whose token is used all the same)
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(super) admin: Option<String>,
     #[command(flatten)]

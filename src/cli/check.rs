@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::args::Printed;
-use super::load::load;
-use super::{Done, output};
+use super::load::load_or;
+use super::{Done, Exit, output};
 use crate::clock;
 use crate::names::OneLine;
 use crate::target::{Policy, Target};
@@ -56,8 +56,11 @@ fn remarks(target: &Target) -> Vec<String> {
     if target.dry_run {
         remarks.push("dry run: removes nothing".to_owned());
     }
-    match (target.path.symlink_metadata().is_ok(), target.create) {
+    match (target.path.metadata().is_ok_and(|about| about.is_dir()), target.create) {
         (true, _) => {}
+        (false, _) if target.path.symlink_metadata().is_ok() => {
+            remarks.push("this is not a directory that can be looked at; runs fail".to_owned());
+        }
         (false, true) => remarks.push("the directory does not exist; the first run makes it".to_owned()),
         (false, false) => remarks.push("the directory does not exist; runs fail until it does".to_owned()),
     }
@@ -66,7 +69,17 @@ fn remarks(target: &Target) -> Vec<String> {
 
 /// Checks and prints.
 pub(super) fn check(config: Option<&Path>, args: &Printed) -> Done {
-    let loaded = load(config)?;
+    let loaded = load_or(config, |problems| {
+        if args.json {
+            // What cannot be printed either has been told on stderr.
+            _ = output::json(&json!({ "success": false, "error": "bad_config", "problems": problems }));
+        }
+    })?;
+    // The daemon would not start on it either.
+    if let Err(error) = super::run::token(&loaded.config.settings.admin) {
+        output::complain(error);
+        return Err(Exit::Config);
+    }
     let now = clock::wall();
     let from = if loaded.text.is_some() { loaded.source.shown.as_str() } else { "built in, there is no file" };
     let targets = &loaded.config.targets;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::Request;
 use hyper_util::rt::TokioIo;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
@@ -20,6 +20,9 @@ use super::{Done, Exit};
 use crate::names::OneLine;
 
 const CONNECT: Duration = Duration::from_secs(5);
+
+/// How long an answer may take that does not wait for a run.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How often `status --watch` asks.
 const WATCH: Duration = Duration::from_secs(30);
@@ -35,12 +38,13 @@ struct Daemon {
 
 impl Daemon {
     fn find(config: Option<&Path>, client: &Client) -> Result<Self, Exit> {
-        if let Some(address) = &client.admin
-            && config.is_none()
-        {
+        let Some(settings) = admin(config)? else {
+            let Some(address) = &client.admin else {
+                complain("the config is too wrong to tell the admin port from; say with --admin where the daemon is");
+                return Err(Exit::Config);
+            };
             return Ok(Self { address: address.clone(), token: None });
-        }
-        let settings = admin(config)?;
+        };
         let address = match (&client.admin, settings.listen) {
             (Some(address), _) => address.clone(),
             (None, None) => {
@@ -61,13 +65,22 @@ impl Daemon {
     }
 
     /// Asks, and takes the answer's JSON.
-    async fn ask(&self, method: &str, path: &str) -> Result<Value, String> {
+    async fn ask(&self, method: &str, path: &str, patience: Option<Duration>) -> Result<Value, String> {
+        let Some(patience) = patience else { return self.wait_for(method, path).await };
+        let late = |_| format!("the daemon at {} does not answer within {} s", self.address, patience.as_secs());
+        timeout(patience, self.wait_for(method, path)).await.map_err(late)?
+    }
+
+    async fn wait_for(&self, method: &str, path: &str) -> Result<Value, String> {
         let address = &self.address;
         let connecting = timeout(CONNECT, TcpStream::connect(address)).await;
         let stream = match connecting {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
-                return Err(format!("cannot reach the daemon at {address}: {error} (is `janitor run` running?)"));
+                return Err(format!(
+                    "cannot reach the daemon at {address}: {error} (is `janitor run` running? If admin.listen was \
+                     changed, it still listens where it did: say so with --admin)"
+                ));
             }
             Err(_) => {
                 return Err(format!("cannot reach the daemon at {address}: no answer in {} s", CONNECT.as_secs()));
@@ -110,14 +123,19 @@ fn block_on<T>(work: impl Future<Output = Result<T, Exit>>) -> Result<T, Exit> {
 }
 
 /// Asks once, and prints the answer: as JSON, or with `show`.
-fn ask(config: Option<&Path>, client: &Client, method: &str, path: &str, show: fn(&Value) -> Done) -> Done {
+fn ask(config: Option<&Path>, client: &Client, path: &str, patience: Option<Duration>) -> Done {
     let daemon = Daemon::find(config, client)?;
-    let answer = block_on(async { daemon.ask(method, path).await.map_err(failed) })?;
-    print(&answer, client.printed.json, show)
+    let json = client.printed.json;
+    let answer = block_on(async { daemon.ask("POST", path, patience).await.map_err(|message| failed(message, json)) })?;
+    print(&answer, json, show_message)
 }
 
-fn failed(message: String) -> Exit {
+fn failed(message: String, json: bool) -> Exit {
     complain(OneLine(&message));
+    if json {
+        // What cannot be printed either has been told on stderr.
+        _ = output::json(&json!({ "success": false, "error": "unreachable", "message": message }));
+    }
     Exit::Failed
 }
 
@@ -127,18 +145,22 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 
 fn print(answer: &Value, json: bool, show: fn(&Value) -> Done) -> Done {
     let success = answer["success"] == true;
-    if json {
-        output::json(answer)?;
+    let printed = if json {
+        output::json(answer)
     } else if success {
-        show(answer)?;
+        show(answer)
     } else {
         complain(OneLine(text(answer, "message")));
         for problem in answer["problems"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             complain(OneLine(problem));
         }
-        show_runs(answer)?;
+        show_runs(answer)
+    };
+    match (success, &answer["error"]) {
+        (true, _) => printed,
+        (false, error) if error == "unknown_target" => Err(Exit::Usage),
+        (false, _) => Err(Exit::Failed),
     }
-    if success { Ok(()) } else { Err(Exit::Failed) }
 }
 
 fn show_message(answer: &Value) -> Done {
@@ -185,18 +207,20 @@ pub(super) fn trigger(config: Option<&Path>, args: &Trigger) -> Done {
     if args.no_wait {
         parameters.push(("wait", "false"));
     }
-    ask(config, &args.client, "POST", &path("/cleanup/manual", &parameters), show_message)
+    // A run may take hours.
+    let patience = args.no_wait.then_some(PATIENCE);
+    ask(config, &args.client, &path("/cleanup/manual", &parameters), patience)
 }
 
 /// `janitor start` and `janitor stop`.
 pub(super) fn switch(config: Option<&Path>, route: &str, args: &Switch) -> Done {
     let target = args.target.as_deref().map(|target| ("target", target));
-    ask(config, &args.client, "POST", &path(route, target.as_slice()), show_message)
+    ask(config, &args.client, &path(route, target.as_slice()), Some(PATIENCE))
 }
 
 /// `janitor reload`.
 pub(super) fn reload(config: Option<&Path>, args: &Client) -> Done {
-    ask(config, args, "POST", "/cleanup/reload", show_message)
+    ask(config, args, "/cleanup/reload", Some(PATIENCE))
 }
 
 /// `janitor status`.
@@ -205,9 +229,9 @@ pub(super) fn status(config: Option<&Path>, args: &Status) -> Done {
     let json = args.client.printed.json;
     block_on(async {
         loop {
-            let done = match daemon.ask("GET", "/cleanup/status").await {
+            let done = match daemon.ask("GET", "/cleanup/status", Some(PATIENCE)).await {
                 Ok(answer) => print(&answer, json, show_status),
-                Err(message) => Err(failed(message)),
+                Err(message) => Err(failed(message, json)),
             };
             // Who watches wants to see the daemon come back.
             if !args.watch || done == Err(Exit::Ok) {
@@ -237,6 +261,9 @@ fn show_status(answer: &Value) -> Done {
     }
     for key in config["needs_restart"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         output::foreign(&format!("{key} has a new value that waits for a restart"))?;
+    }
+    for failure in config["not_applied"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        output::foreign(&format!("COULD NOT BE APPLIED: {failure}"))?;
     }
     if let Some(error) = status["log"]["error"].as_str() {
         output::foreign(&format!(

@@ -37,33 +37,43 @@ fn locate(asked_for: Option<&Path>) -> Result<(Source, bool), Exit> {
 
 /// Loads the config; what is wrong with it is told.
 pub(super) fn load(asked_for: Option<&Path>) -> Result<Loaded, Exit> {
+    load_or(asked_for, |_| {})
+}
+
+/// The same; what is wrong is handed to `wrong` too, one line for each problem.
+pub(super) fn load_or(asked_for: Option<&Path>, wrong: impl Fn(Vec<String>)) -> Result<Loaded, Exit> {
     let (source, exists) = locate(asked_for)?;
+    let tell = |problems: Problems| {
+        wrong(problems.lines());
+        tell(&problems)
+    };
     if !exists {
-        let config = config::built_in(&source.surroundings).map_err(|problems| tell(&problems))?;
+        let config = config::built_in(&source.surroundings).map_err(tell)?;
         return Ok(Loaded { config, source, text: None });
     }
     let text = config::read(&source.file).map_err(|error| {
+        wrong(vec![error.to_string()]);
         complain(error);
         Exit::Config
     })?;
-    let config = config::check(&text, &source.shown, &source.surroundings).map_err(|problems| tell(&problems))?;
+    let config = config::check(&text, &source.shown, &source.surroundings).map_err(tell)?;
     Ok(Loaded { config, source, text: Some(text) })
 }
 
 /// The settings of the admin port, for a client: a config that is wrong must not keep it from the daemon, which still
-/// runs on the last good one and has to say what is wrong.
-pub(super) fn admin(asked_for: Option<&Path>) -> Result<AdminSettings, Exit> {
+/// runs on the last good one and has to say what is wrong. `None` when it is so wrong that the port cannot be told.
+pub(super) fn admin(asked_for: Option<&Path>) -> Result<Option<AdminSettings>, Exit> {
     let (source, exists) = locate(asked_for)?;
-    let text = match config::read(&source.file) {
-        Ok(text) => text,
+    if !exists {
+        return Ok(config::admin_of("", &source.surroundings));
+    }
+    match config::read(&source.file) {
+        Ok(text) => Ok(config::admin_of(&text, &source.surroundings)),
         Err(error) => {
-            if exists {
-                complain(format_args!("{error}; looking for the daemon where it is by default"));
-            }
-            String::new()
+            complain(error);
+            Ok(None)
         }
-    };
-    Ok(config::admin_of(&text, &source.surroundings))
+    }
 }
 
 fn tell(problems: &Problems) -> Exit {
@@ -81,7 +91,14 @@ impl Loaded {
         if names.is_empty() {
             return Ok(all.iter().filter(|target| target.enabled).cloned().collect());
         }
-        names.iter().map(|name| self.target(name)).collect()
+        let mut targets = Vec::new();
+        for name in names {
+            let target = self.target(name)?;
+            if !targets.contains(&target) {
+                targets.push(target);
+            }
+        }
+        Ok(targets)
     }
 
     /// The target of this name.

@@ -23,7 +23,7 @@ fn refuse<T>(message: impl std::fmt::Display) -> Result<T, Exit> {
 }
 
 fn zone(name: &str) -> Result<TimeZone, Exit> {
-    let found = if name == "local" { TimeZone::try_system() } else { TimeZone::get(name) };
+    let found = if name == "local" { crate::clock::local_zone() } else { TimeZone::get(name) };
     found.or_else(|error| refuse(format_args!("unknown time zone `{name}`: {error}")))
 }
 

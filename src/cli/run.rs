@@ -12,7 +12,7 @@ use super::output::complain;
 use super::{Done, Exit};
 use crate::admin::{self, Access, Bound, Token};
 use crate::config::{AdminSettings, Settings};
-use crate::daemon::{Daemon, LogHealth, Start, Stopped, Surface, sweeper};
+use crate::daemon::{Applied, Daemon, LogHealth, Start, Stopped, Surface, sweeper};
 use crate::logging::{self, Logging, Terminal};
 use crate::names::OneLine;
 
@@ -28,25 +28,21 @@ struct Doors {
 }
 
 impl Surface for Doors {
-    fn apply(&mut self, settings: &Settings) -> Vec<String> {
-        let mut waiting = Vec::new();
+    fn apply(&mut self, settings: &Settings) -> Applied {
+        let mut applied = Applied::default();
         if let Err(error) = self.logging.apply(&settings.log, &settings.zone.tz) {
-            warn!("The log settings stay as they were: {error}");
-            waiting.push("log.file".to_owned());
+            applied.failed.push(format!("[log]: {error}"));
         }
         if settings.admin.listen != self.listen {
-            waiting.push("admin.listen".to_owned());
+            applied.needs_restart.push("admin.listen".to_owned());
         }
         if let Some(access) = &self.access {
             match token(&settings.admin) {
                 Ok(token) => access.set_token(token),
-                Err(error) => {
-                    warn!("The token stays as it was: {error}");
-                    waiting.push("admin.token_file".to_owned());
-                }
+                Err(error) => applied.failed.push(format!("admin.token_file: {error}")),
             }
         }
-        waiting
+        applied
     }
 
     fn reopen_log(&mut self) {
@@ -54,7 +50,8 @@ impl Surface for Doors {
     }
 }
 
-fn token(admin: &AdminSettings) -> Result<Option<Token>, String> {
+/// The token that opens the door, if the config names a file for one.
+pub(super) fn token(admin: &AdminSettings) -> Result<Option<Token>, String> {
     admin.token_file.as_deref().map(|file| Token::read(file).map_err(|error| error.to_string())).transpose()
 }
 

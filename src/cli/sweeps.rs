@@ -14,6 +14,7 @@ use super::load::{Loaded, load};
 use super::output::{self, complain};
 use super::{Done, Exit};
 use crate::clock;
+use crate::config::{LogSettings, Rotation, Settings};
 use crate::daemon::LogHealth;
 use crate::logging::{self, Terminal};
 use crate::names::RunId;
@@ -160,24 +161,30 @@ pub(super) fn clean(config: Option<&Path>, args: &Clean) -> Done {
         complain(format_args!("the target `{}` is not enabled", disabled.name));
         return Err(Exit::Failed);
     }
-    let settings = &loaded.config.settings;
+    // Rotating the log is the daemon's business, which may run as somebody else.
+    let settings = &Settings {
+        log: LogSettings { rotation: Rotation::Never, ..loaded.config.settings.log.clone() },
+        ..loaded.config.settings.clone()
+    };
     let health = Arc::new(LogHealth::default());
     // Without its log a run by hand is still a run; that the file cannot be written has been told.
     drop(logging::install(&settings.log, &settings.zone.tz, health, Terminal::Off));
     let mut reports = Vec::new();
+    // Whoever reads may have gone; what was asked for is done all the same.
+    let mut printed = Ok(());
     for target in &targets {
         let report = clean_one(&order(&loaded, target, args.dry_run), args);
         tell_failure(&report);
         if !args.quiet && !args.printed.json {
-            output::line(summary(&report))?;
+            printed = printed.and(output::line(summary(&report)));
         }
         reports.push(report);
     }
     if args.printed.json {
         let runs: Vec<Value> = reports.iter().map(as_json).collect();
-        output::json(&json!({ "success": exit(&reports).is_ok(), "runs": runs }))?;
+        printed = output::json(&json!({ "success": exit(&reports).is_ok(), "runs": runs }));
     }
-    exit(&reports)
+    exit(&reports).and(printed)
 }
 
 fn clean_one(order: &Order, args: &Clean) -> Report {

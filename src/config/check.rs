@@ -10,10 +10,11 @@ use jiff::tz::TimeZone;
 
 use super::parse::{Blamed, nearest};
 use super::places;
-use super::problems::Problem;
+use super::problems::{MOST, Problem};
 use super::raw::{At, RawAdmin, RawConfig, RawFormat, RawLevel, RawLog, RawRotation, RawTarget};
 use super::target::{Inherited, Keys};
 use super::{AdminSettings, Config, LogFormat, LogLevel, LogSettings, Rotation, Settings, Surroundings};
+use crate::clock;
 use crate::names::TargetName;
 use crate::protected::Protected;
 use crate::target::{Target, Zone};
@@ -33,6 +34,16 @@ pub(super) struct Checker<'a> {
 impl Checker<'_> {
     pub(super) fn problem(&mut self, span: Range<usize>, message: impl Into<String>, help: impl Into<Option<String>>) {
         self.problems.push(Problem { span, message: message.into(), help: help.into() });
+    }
+
+    /// Whether one of these keys was written, but wrongly, in the table that begins there.
+    pub(super) fn is_blamed(&self, table: usize, keys: &[&str]) -> bool {
+        keys.iter().any(|key| self.blamed.contains(&(table, (*key).to_owned())))
+    }
+
+    /// Whether this key was written wrongly, for a key that only one table has.
+    fn is_blamed_anywhere(&self, key: &str) -> bool {
+        self.blamed.iter().any(|(_, blamed)| blamed == key)
     }
 
     /// The place of a part of a string value in the text. Where the string is written with escapes, or over several
@@ -82,7 +93,7 @@ impl Checker<'_> {
             Ok(tz) => Some(Zone { name: name.clone(), tz }),
             Err(_) => {
                 let known: Vec<String> = jiff::tz::db().available().map(|known| known.to_string()).collect();
-                let meant = nearest(name, known.iter().map(String::as_str));
+                let meant = nearest(name, known.iter().map(String::as_str).chain(["local"]));
                 let help = match meant {
                     Some(meant) => format!("did you mean \"{meant}\"?"),
                     None if known.is_empty() => "the system has no time zones; install tzdata".to_owned(),
@@ -94,7 +105,7 @@ impl Checker<'_> {
         }
     }
 
-    fn admin(&mut self, raw: Option<&RawAdmin>) -> AdminSettings {
+    pub(super) fn admin(&mut self, raw: Option<&RawAdmin>) -> AdminSettings {
         let token = raw.and_then(|raw| raw.token_file.as_ref());
         let token_file = token.and_then(|value| self.path(value));
         let Some(value) = raw.and_then(|raw| raw.listen.as_ref()) else {
@@ -105,7 +116,8 @@ impl Checker<'_> {
         let listen = match written.as_str() {
             "off" => None,
             _ => match loopback.as_deref().unwrap_or(written).parse::<SocketAddr>() {
-                Ok(address) => Some(address),
+                // `[::ffff:127.0.0.1]` is 127.0.0.1.
+                Ok(address) => Some(SocketAddr::new(address.ip().to_canonical(), address.port())),
                 Err(_) => {
                     let help = "write an address and a port, \"127.0.0.1:8000\", or \"off\"".to_owned();
                     self.problem(value.span(), format!("\"{written}\" is not an address to listen on"), help);
@@ -113,7 +125,10 @@ impl Checker<'_> {
                 }
             },
         };
-        if listen.is_some_and(|address| !address.ip().to_canonical().is_loopback()) && token.is_none() {
+        if listen.is_some_and(|address| !address.ip().is_loopback())
+            && token.is_none()
+            && !self.is_blamed_anywhere("token_file")
+        {
             let help = "set `token_file`, and put a reverse proxy with TLS in front".to_owned();
             self.problem(value.span(), "an admin port that others can reach needs a token", help);
         }
@@ -129,8 +144,14 @@ impl Checker<'_> {
             level: LogLevel::Info,
         };
         let Some(raw) = raw else { return default };
+        let file = raw.file.as_ref().and_then(|value| Some((value, self.path(value)?)));
+        if let (Some((value, file)), Some(config)) = (&file, &self.surroundings.config_file)
+            && places::resolved(file) == places::resolved(config)
+        {
+            self.problem(value.span(), "this is the config file itself", None);
+        }
         LogSettings {
-            file: raw.file.as_ref().and_then(|value| self.path(value)).unwrap_or(default.file),
+            file: file.map_or(default.file, |(_, file)| file),
             rotation: raw.rotation.map_or(default.rotation, |raw| match raw {
                 RawRotation::Hourly => Rotation::Hourly,
                 RawRotation::Daily => Rotation::Daily,
@@ -173,41 +194,74 @@ impl Checker<'_> {
             log: self.log(raw.log.as_ref()),
         };
         let protected = Arc::new(places::protected(&settings, self.surroundings));
-        let defaults = raw.defaults.as_ref().map(|defaults| self.keys(&defaults.keys())).unwrap_or_default();
+        let defaults = self.defaults(raw);
         let mut targets = Vec::new();
         let mut names = BTreeMap::new();
         for raw in raw.target.iter().flatten() {
-            let Some(target) = self.target(raw, &defaults, &settings.zone, &protected) else { continue };
-            self.unique(raw, &target.name, &mut names);
-            targets.push(Arc::new(target));
+            if self.problems.len() > MOST {
+                break;
+            }
+            targets.extend(self.target(raw, &defaults, &settings.zone, &protected, &mut names).map(Arc::new));
         }
-        let names_targets = raw.target.as_ref().is_some_and(|targets| !targets.is_empty());
-        if !names_targets {
-            targets = vec![Arc::new(super::target::built_in(&settings.zone, self.surroundings))];
+        let written = raw.target.iter().flatten().count();
+        if written == 0 {
+            targets.push(Arc::new(self.built_in(&settings.zone, &protected)));
+        } else if targets.len() < written && self.problems.is_empty() {
+            // Every target that is left out has its problem; should that ever fail, the config is refused all the same.
+            self.problem(0..0, "a target cannot be used", None);
         }
-        Config { settings, targets, names_targets, protected }
+        Config { settings, targets, names_targets: written > 0, protected }
+    }
+
+    fn defaults(&mut self, raw: &RawConfig) -> Keys {
+        match &raw.defaults {
+            Some(defaults) => {
+                let keys = self.keys(&defaults.value().keys(), defaults.span().start);
+                self.sizes(&keys, &Keys::default());
+                keys
+            }
+            None if self.is_blamed_anywhere("defaults") => Keys::unknown(),
+            None => Keys::default(),
+        }
+    }
+
+    /// The target that stands in. It is as protected as any.
+    fn built_in(&mut self, zone: &Zone, protected: &Protected) -> Target {
+        let target = super::target::built_in(zone, self.surroundings);
+        if let Some(why) = places::refuse(protected, &target.path) {
+            let message = format!("the built-in target `{BUILT_IN}` is protected: {why}");
+            self.problem(0..0, message, "write a `[[target]]`".to_owned());
+        }
+        target
     }
 
     fn unique(&mut self, raw: &At<RawTarget>, name: &TargetName, names: &mut BTreeMap<TargetName, usize>) {
         let RawTarget { name: written, path, .. } = raw.value();
         let span = written.as_ref().or(path.as_ref()).map_or_else(|| raw.span(), At::span);
-        let line = self.text[..span.start.min(self.text.len())].matches('\n').count() + 1;
         match names.get(name) {
-            None => drop(names.insert(name.clone(), line)),
+            None => drop(names.insert(name.clone(), span.start)),
             Some(first) => {
-                let message = format!("the name `{name}` is taken by the target in line {first}");
+                let before = &self.text[..self.text.floor_char_boundary(*first)];
+                let line = before.matches('\n').count() + 1;
+                let message = format!("the name `{name}` is taken by the target in line {line}");
                 let help = written.is_none().then(|| "give one of them a `name` of its own".to_owned());
                 self.problem(span, message, help);
             }
         }
     }
 
-    fn target(&mut self, raw: &At<RawTarget>, defaults: &Keys, zone: &Zone, protected: &Protected) -> Option<Target> {
+    fn target(
+        &mut self,
+        raw: &At<RawTarget>,
+        defaults: &Keys,
+        zone: &Zone,
+        protected: &Protected,
+        names: &mut BTreeMap<TargetName, usize>,
+    ) -> Option<Target> {
         let before = self.problems.len();
         let RawTarget { name, path: written, .. } = raw.value();
-        let blamed = |key: &str| self.blamed.contains(&(raw.span().start, key.to_owned()));
-        let (path_is_blamed, name_is_blamed) = (blamed("path"), blamed("name"));
-        if written.is_none() && !path_is_blamed {
+        let start = raw.span().start;
+        if written.is_none() && !self.is_blamed(start, &["path"]) {
             self.problem(raw.span(), "this target has no `path`", None);
         }
         let path = written.as_ref().and_then(|value| self.path(value));
@@ -220,12 +274,14 @@ impl Checker<'_> {
             (Some(value), _) => {
                 TargetName::new(value.value()).map_err(|why| self.problem(value.span(), why, None)).ok()
             }
-            (None, Some(path)) if !name_is_blamed => self.name_of(path, raw),
+            (None, Some(path)) if !self.is_blamed(start, &["name"]) => self.name_of(path, raw),
             _ => None,
         };
-        let own = self.keys(&raw.value().keys());
-        let inherited = Inherited { own, defaults, zone, blamed: raw.span().start };
-        let (schedule, policy, rest) = self.combine(raw, inherited)?;
+        if let Some(name) = &name {
+            self.unique(raw, name, names);
+        }
+        let own = self.keys(&raw.value().keys(), start);
+        let (schedule, policy, rest) = self.combine(raw, Inherited { own, defaults, zone })?;
         if self.problems.len() > before {
             return None;
         }
@@ -266,7 +322,7 @@ fn default_listen() -> SocketAddr {
 }
 
 fn local_zone() -> Result<Zone, jiff::Error> {
-    TimeZone::try_system().map(|tz| Zone { name: "local".into(), tz })
+    clock::local_zone().map(|tz| Zone { name: "local".into(), tz })
 }
 
 /// The path below the working directory, if it is relative, without `.` and doubled slashes.

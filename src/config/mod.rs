@@ -20,7 +20,7 @@ pub use source::{DEFAULT_FILE, ReadError, SYSTEM_FILE, Surroundings, locate, rea
 use std::sync::Arc;
 
 use check::Checker;
-use parse::Blamed;
+use parse::{Blamed, Parsed};
 use raw::RawConfig;
 
 use crate::protected::Protected;
@@ -44,11 +44,15 @@ pub struct Config {
 /// # Errors
 /// Everything that is wrong with it, at once.
 pub fn check(text: &str, shown: &str, surroundings: &Surroundings) -> Result<Config, Problems> {
-    let parsed = parse::parse(text);
-    let mut checker = Checker { text, surroundings, blamed: &parsed.blamed, problems: parsed.problems };
-    let config = checker.config(&parsed.raw);
-    let problems = checker.problems;
-    Problems::new(text, shown, problems).map_or(Ok(config), Err)
+    // A byte order mark is no part of the first line.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let Parsed { raw, problems, blamed } = parse::parse(text);
+    let mut checker = Checker { text, surroundings, blamed: &blamed, problems };
+    let config = raw.map(|raw| checker.config(&raw));
+    match (config, Problems::new(text, shown, checker.problems)) {
+        (Some(config), None) => Ok(config),
+        (_, problems) => Err(problems.unwrap_or_else(|| Problems::unreadable(text, shown))),
+    }
 }
 
 /// The config when there is no file: every default, and the built-in target.
@@ -63,10 +67,14 @@ pub fn built_in(surroundings: &Surroundings) -> Result<Config, Problems> {
 }
 
 /// The settings of the admin port, as far as they can be told from a text that may be wrong: a client has to find the
-/// daemon that rejected it.
+/// daemon that rejected it. `None` when they cannot be told: better to ask nobody than another daemon.
 #[must_use]
-pub fn admin_of(text: &str, surroundings: &Surroundings) -> AdminSettings {
-    let parsed = parse::parse(text);
+pub fn admin_of(text: &str, surroundings: &Surroundings) -> Option<AdminSettings> {
+    let parsed = parse::recover(text);
     let mut checker = Checker { text, surroundings, blamed: &parsed.blamed, problems: Vec::new() };
-    checker.config(&parsed.raw).settings.admin
+    let admin = parsed.raw.as_ref().and_then(|raw| raw.admin.as_ref());
+    let says = admin.is_some_and(|admin| admin.listen.is_some());
+    let settings = checker.admin(admin);
+    // Without a word about the port it is the default, unless the word may be in what could not be read.
+    (checker.problems.is_empty() && (says || parsed.problems.is_empty())).then_some(settings)
 }

@@ -1,16 +1,17 @@
 //! From text to the raw config, with every problem of names and types at once.
 //!
-//! serde stops at the first error. So each table that does not fit is taken key by key: a key that does not fit alone
-//! is a problem and is taken out, and what is left fits.
+//! serde stops at the first error. So each table that does not fit is taken key by key, and each list item by item:
+//! what does not fit alone is a problem and is taken out, and what is left fits.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue, Deserializer};
+use toml::de::{DeArray, DeTable, DeValue, Deserializer};
 
-use super::problems::Problem;
+use super::problems::{MOST, Problem};
 use super::raw::{LATER, RawAdmin, RawConfig, RawDefaults, RawLog, RawTarget};
 
 /// Keys that were written, but wrongly: where their table begins, and their name (or the one that was meant). They are
@@ -19,7 +20,8 @@ pub(super) type Blamed = BTreeSet<(usize, String)>;
 
 /// What could be read.
 pub(super) struct Parsed {
-    pub(super) raw: RawConfig,
+    /// `None` when too little could be read for a look at what it means.
+    pub(super) raw: Option<RawConfig>,
     pub(super) problems: Vec<Problem>,
     pub(super) blamed: Blamed,
 }
@@ -29,36 +31,109 @@ struct Scrub {
     blamed: Blamed,
 }
 
-/// Reads the text. A text that is not TOML gives an empty config and its syntax errors.
+type Key<'i> = Spanned<std::borrow::Cow<'i, str>>;
+type Value<'i> = Spanned<DeValue<'i>>;
+
+/// Reads the text.
 pub(super) fn parse(text: &str) -> Parsed {
     let (root, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        let problem = |error: &toml::de::Error| Problem {
-            span: error.span().unwrap_or(0..0),
-            message: error.message().to_owned(),
-            help: None,
-        };
-        let problems = errors.iter().map(problem).collect();
-        return Parsed { raw: RawConfig::default(), problems, blamed: Blamed::new() };
+        return Parsed { raw: None, problems: syntax(&errors), blamed: Blamed::new() };
     }
+    of_table(root)
+}
+
+/// Reads what can be read of a text, whatever is wrong with the rest of it.
+pub(super) fn recover(text: &str) -> Parsed {
+    let (root, errors) = DeTable::parse_recoverable(text);
+    let mut parsed = of_table(root);
+    parsed.problems.extend(syntax(&errors));
+    parsed
+}
+
+fn of_table(mut root: Spanned<DeTable<'_>>) -> Parsed {
     let mut scrub = Scrub { problems: Vec::new(), blamed: Blamed::new() };
-    let raw = match RawConfig::deserialize_from(root.clone()) {
-        Ok(raw) => raw,
+    let span = root.span();
+    scrub.shapes(root.get_mut(), span.start);
+    let raw = match RawConfig::deserialize(Deserializer::from(root.clone())) {
+        Ok(raw) => Some(raw),
         Err(_) => scrub.config(root),
     };
     Parsed { raw, problems: scrub.problems, blamed: scrub.blamed }
 }
 
-trait FromTable: DeserializeOwned {
-    fn deserialize_from(table: Spanned<DeTable<'_>>) -> Result<Self, toml::de::Error> {
-        Self::deserialize(Deserializer::from(table))
-    }
+/// What is no TOML.
+fn syntax(errors: &[toml::de::Error]) -> Vec<Problem> {
+    let duplicate = |error: &toml::de::Error| error.message().starts_with("duplicate key");
+    // Where a line was not understood, the table that it begins may be missing, and what stands in it seems doubled.
+    let first = errors.iter().filter(|error| !duplicate(error)).filter_map(toml::de::Error::span).map(|at| at.start);
+    let first = first.min().unwrap_or(usize::MAX);
+    let place = |error: &toml::de::Error| error.span().unwrap_or(0..0);
+    let true_ones = errors.iter().filter(|error| !duplicate(error) || place(error).start < first);
+    true_ones.map(|error| Problem { span: place(error), message: error.message().to_owned(), help: None }).collect()
 }
 
-impl<T: DeserializeOwned> FromTable for T {}
+/// Whether `T` takes a table.
+fn fits<T: DeserializeOwned>(span: &Range<usize>, table: DeTable<'_>) -> Result<(), toml::de::Error> {
+    T::deserialize(Deserializer::from(Spanned::new(span.clone(), table))).map(drop)
+}
+
+fn covers(outer: &Range<usize>, inner: &Range<usize>) -> bool {
+    outer.start <= inner.start && inner.end <= outer.end
+}
 
 impl Scrub {
-    fn config(&mut self, mut root: Spanned<DeTable<'_>>) -> RawConfig {
+    /// More problems than anybody is told: the rest can be left alone.
+    fn has_enough(&self) -> bool {
+        self.problems.len() > MOST
+    }
+
+    fn note(&mut self, span: Range<usize>, message: impl Into<String>, help: impl Into<Option<String>>) {
+        self.problems.push(Problem { span, message: message.into(), help: help.into() });
+    }
+
+    /// Tables where tables belong, which serde does not ask for: it takes a list for a table whose keys come in order.
+    fn shapes(&mut self, root: &mut DeTable<'_>, start: usize) {
+        let mut wrong = Vec::new();
+        for (key, value) in root.iter_mut() {
+            let name = key.get_ref().as_ref();
+            let span = value.span();
+            match (name, value.get_mut()) {
+                ("admin" | "log" | "defaults", DeValue::Array(_)) => {
+                    let help = format!("write it once, as `[{name}]`");
+                    self.note(span, format!("`{name}` is one table, not a list"), help);
+                    wrong.push(key.clone());
+                }
+                ("target", DeValue::Array(targets)) if targets.is_empty() => {
+                    let help = "leave the key out for the built-in target, `marked_images`".to_owned();
+                    self.note(span, "an empty `target` names no directory", help);
+                    wrong.push(key.clone());
+                }
+                ("target", DeValue::Array(targets)) => {
+                    let misshapen = |target: &Value<'_>| !target.get_ref().is_table();
+                    for target in targets.iter().filter(|target| misshapen(target)).take(MOST + 1) {
+                        self.note(target.span(), "a target is a table", "write it as `[[target]]`".to_owned());
+                    }
+                    if targets.iter().any(misshapen) {
+                        *targets = targets.iter().filter(|target| !misshapen(target)).cloned().collect();
+                    }
+                }
+                ("target", single @ DeValue::Table(_)) => {
+                    let help = "write `[[target]]`; each one begins a target".to_owned();
+                    self.note(span.clone(), "`target` is a list of tables", help);
+                    let table = std::mem::replace(single, DeValue::Boolean(false));
+                    *single = DeValue::Array([Spanned::new(span, table)].into_iter().collect());
+                }
+                _ => {}
+            }
+        }
+        for key in wrong {
+            root.remove(&key);
+            self.blamed.insert((start, key.into_inner().into_owned()));
+        }
+    }
+
+    fn config(&mut self, mut root: Spanned<DeTable<'_>>) -> Option<RawConfig> {
         for (key, value) in root.get_mut().iter_mut() {
             let span = value.span();
             match (key.get_ref().as_ref(), value.get_mut()) {
@@ -78,66 +153,143 @@ impl Scrub {
         }
         let span = root.span();
         self.table::<RawConfig>(root.get_mut(), span);
+        if self.has_enough() {
+            return None;
+        }
         // What is left fits, key by key; if it did not fit together, that is a problem like any other.
-        RawConfig::deserialize_from(root).unwrap_or_else(|error| {
-            self.problem(&error, 0..0);
-            RawConfig::default()
-        })
+        match RawConfig::deserialize(Deserializer::from(root)) {
+            Ok(raw) => Some(raw),
+            Err(error) => {
+                self.note(error.span().unwrap_or(0..0), in_words(error.message()), None);
+                None
+            }
+        }
     }
 
     /// Takes every key out of the table that `T` does not take.
     fn table<T: DeserializeOwned>(&mut self, table: &mut DeTable<'_>, span: Range<usize>) {
-        if T::deserialize_from(Spanned::new(span.clone(), table.clone())).is_ok() {
+        if self.has_enough() || fits::<T>(&span, table.clone()).is_ok() {
             return;
         }
         let keys: Vec<_> = table.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
         for (key, value) in keys {
-            let mut alone = DeTable::new();
-            alone.insert(key.clone(), value);
-            if let Err(error) = T::deserialize_from(Spanned::new(span.clone(), alone)) {
-                table.remove(&key);
-                self.blamed.insert((span.start, key.get_ref().to_string()));
-                if let Some(meant) = self.problem(&error, key.span()) {
-                    self.blamed.insert((span.start, meant));
-                }
+            if self.has_enough() {
+                return;
             }
+            let alone = |value: Value<'_>| fits::<T>(&span, [(key.clone(), value)].into_iter().collect());
+            let Err(error) = alone(value.clone()) else { continue };
+            if let Some(left) = self.items(&key, &value, &alone) {
+                if !left.is_empty() {
+                    table.insert(key, Spanned::new(value.span(), DeValue::Array(left)));
+                    continue;
+                }
+            } else if let Some(meant) = self.problem(&error, &key, &value) {
+                self.blamed.insert((span.start, meant));
+            }
+            table.remove(&key);
+            self.blamed.insert((span.start, key.into_inner().into_owned()));
         }
     }
 
-    /// Notes a problem; gives back the key that was probably meant.
-    fn problem(&mut self, error: &toml::de::Error, key: Range<usize>) -> Option<String> {
-        let span = error.span().filter(|span| !span.is_empty()).unwrap_or(key);
-        let message = &in_words(error.message());
-        // serde quotes what it found and then what it knows: unknown field `a`, expected one of `b`, `c`
-        let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-        let (Some(kind), Some((wrong, known))) = (message.strip_prefix("unknown "), quoted.split_first()) else {
-            self.problems.push(Problem { span, message: message.to_owned(), help: None });
-            return None;
-        };
-        if kind.starts_with("field") {
-            if LATER.contains(wrong) {
-                let help = Some("leave it out".to_owned());
-                self.problems.push(Problem {
-                    span,
-                    message: format!("`{wrong}` is not supported by this version"),
-                    help,
-                });
-                return None;
-            }
-            let meant = nearest(wrong, known.iter().copied());
-            let help = match meant {
-                Some(meant) => format!("did you mean `{meant}`?"),
-                None => format!("known here: {}", known.join(", ")),
-            };
-            self.problems.push(Problem { span, message: format!("unknown key `{wrong}`"), help: Some(help) });
-            return meant.map(str::to_owned);
+    /// The items of a list that fit, when it is only for its items that it does not.
+    fn items<'i>(
+        &mut self,
+        key: &Key<'i>,
+        list: &Value<'i>,
+        alone: &impl Fn(Value<'i>) -> Result<(), toml::de::Error>,
+    ) -> Option<DeArray<'i>> {
+        let mut fit = DeArray::new();
+        self.halves(key, list.get_ref().as_array()?, list.span(), alone, &mut fit)?;
+        Some(fit)
+    }
+
+    /// By halves, since a long list with one wrong item is the likely one.
+    fn halves<'i>(
+        &mut self,
+        key: &Key<'i>,
+        items: &[Value<'i>],
+        list: Range<usize>,
+        alone: &impl Fn(Value<'i>) -> Result<(), toml::de::Error>,
+        fit: &mut DeArray<'i>,
+    ) -> Option<()> {
+        if self.has_enough() {
+            return Some(());
         }
-        let help = match nearest(wrong, known.iter().copied()) {
-            Some(meant) => format!("did you mean \"{meant}\"?"),
-            None => format!("use one of {}", known.join(", ")),
+        let part = DeValue::Array(items.iter().cloned().collect());
+        match (alone(Spanned::new(list.clone(), part)), items) {
+            (Ok(()), _) => items.iter().for_each(|item| fit.push(item.clone())),
+            (Err(error), [item]) if error.span().is_some_and(|at| covers(&item.span(), &at)) => {
+                self.problem(&error, key, item);
+            }
+            // It is the list that does not fit.
+            (Err(_), [] | [_]) => return None,
+            (Err(_), _) => {
+                let (first, second) = items.split_at(items.len() / 2);
+                self.halves(key, first, list.clone(), alone, fit)?;
+                self.halves(key, second, list, alone, fit)?;
+            }
+        }
+        Some(())
+    }
+
+    /// Notes a problem; gives back the key that was probably meant.
+    fn problem(&mut self, error: &toml::de::Error, key: &Key<'_>, value: &Value<'_>) -> Option<String> {
+        let span = error.span().filter(|span| !span.is_empty()).unwrap_or(key.span());
+        let message = error.message();
+        if message.starts_with("unknown field") {
+            return self.unknown_key(span, key.get_ref(), &known(message));
+        }
+        if let (true, Some(word)) = (message.starts_with("unknown variant"), value.get_ref().as_str()) {
+            let known = known(message);
+            let help = match nearest(word, known.iter().copied()) {
+                Some(meant) => format!("did you mean \"{meant}\"?"),
+                None => format!("use one of {}", known.join(", ")),
+            };
+            self.note(span, format!("unknown value \"{word}\""), help);
+            return None;
+        }
+        let message = in_words(message);
+        let message = match value.get_ref() {
+            // To serde a date is a table.
+            DeValue::Datetime(_) => message.replacen("invalid type: table", "invalid type: date", 1),
+            _ => message,
         };
-        self.problems.push(Problem { span, message: format!("unknown value \"{wrong}\""), help: Some(help) });
+        let help = how_to_write(key.get_ref(), value.get_ref());
+        self.note(span, message, help.map(str::to_owned));
         None
+    }
+
+    fn unknown_key(&mut self, span: Range<usize>, key: &str, known: &[&str]) -> Option<String> {
+        if LATER.contains(&key) {
+            self.note(span, format!("`{key}` is not supported by this version"), "leave it out".to_owned());
+            return None;
+        }
+        let meant = nearest(key, known.iter().copied());
+        let help = match meant {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("known here: {}", known.join(", ")),
+        };
+        self.note(span, format!("unknown key `{key}`"), help);
+        meant.map(str::to_owned)
+    }
+}
+
+/// The words that serde knows: unknown field `a`, expected one of `b`, `c`. What it found may hold anything, so they
+/// are taken from the end.
+fn known(message: &str) -> Vec<&str> {
+    let known = message.rsplit_once("expected ").map_or("", |(_, known)| known);
+    known.split('`').skip(1).step_by(2).collect()
+}
+
+/// How a value is written that was written as one of another type.
+fn how_to_write(key: &str, value: &DeValue<'_>) -> Option<&'static str> {
+    match (key, value) {
+        ("older_than" | "min_age", _) => Some("write a duration in quotes, as in \"30d\""),
+        ("larger_than" | "smaller_than", _) => Some("write a size in quotes, as in \"10GB\""),
+        ("enabled" | "create" | "dry_run", DeValue::String(_)) => Some("write true or false, without quotes"),
+        ("listen", DeValue::Integer(_)) => Some("write an address and a port, \"127.0.0.1:8000\""),
+        ("listen", DeValue::Boolean(false)) => Some("write \"off\""),
+        _ => None,
     }
 }
 
@@ -160,6 +312,11 @@ fn in_words(message: &str) -> String {
 
 /// The known word that was probably meant.
 pub(super) fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    const LONGEST: usize = 64;
+    if wrong.len() > LONGEST {
+        // It is no slip of the keyboard, and measuring it would take long.
+        return None;
+    }
     let distance = |word: &'a str| (strsim::damerau_levenshtein(&wrong.to_lowercase(), &word.to_lowercase()), word);
     let (distance, word) = known.map(distance).min()?;
     (distance <= 1 + wrong.len() / 4).then_some(word)

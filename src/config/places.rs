@@ -2,11 +2,11 @@
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::{Settings, Surroundings};
 use crate::entry::Identity;
-use crate::protected::{KERNEL, Place, Protected, SYSTEM};
+use crate::protected::{Place, Protected, SYSTEM, WITH_ALL_BELOW};
 
 /// Which inode a path leads to, links followed.
 fn identity(path: &Path) -> io::Result<Identity> {
@@ -15,11 +15,17 @@ fn identity(path: &Path) -> io::Result<Identity> {
 }
 
 /// The path with its links resolved, as far as it exists.
-fn resolved(path: &Path) -> PathBuf {
+pub(super) fn resolved(path: &Path) -> PathBuf {
     for existing in path.ancestors() {
-        if let Ok(real) = existing.canonicalize() {
-            let rest = path.strip_prefix(existing).unwrap_or(Path::new(""));
-            return if rest.as_os_str().is_empty() { real } else { real.join(rest) };
+        if let Ok(mut real) = existing.canonicalize() {
+            // What is not there is no link, so a `..` behind it leads back.
+            for part in path.strip_prefix(existing).unwrap_or(Path::new("")).components() {
+                match part {
+                    Component::ParentDir => drop(real.pop()),
+                    _ => real.push(part),
+                }
+            }
+            return real;
         }
     }
     path.to_path_buf()
@@ -43,8 +49,7 @@ fn place(path: &Path, what: &str, with_all_below: bool) -> [Place; 2] {
 pub(super) fn protected(settings: &Settings, surroundings: &Surroundings) -> Protected {
     let mut places = Vec::new();
     for path in SYSTEM {
-        let kernel = KERNEL.contains(&path);
-        places.extend(place(Path::new(path), "a system directory", kernel));
+        places.extend(place(Path::new(path), "a system directory", WITH_ALL_BELOW.contains(&path)));
     }
     if let Ok(identity) = identity(Path::new("/")) {
         let what = "the root of the file system".to_owned();

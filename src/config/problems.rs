@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 
 use crate::names::OneLine;
 
@@ -18,31 +18,75 @@ pub(super) struct Problem {
     pub(super) help: Option<String>,
 }
 
-/// Everything that is wrong with a text; never empty, in the order of the text.
+/// How many problems are told. A file with more is not a config, or one mistake a thousand times.
+pub(super) const MOST: usize = 1000;
+
+/// The longest message, and the longest line that is shown, in bytes: a wrong value may be a megabyte long.
+const LONGEST_MESSAGE: usize = 1000;
+const LONGEST_LINE: usize = 10_000;
+
+/// Everything that is wrong with a text (of more than a thousand problems, the first thousand); never empty, in the
+/// order of the text.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Problems {
-    text: String,
     shown: String,
-    found: Vec<Problem>,
+    found: Vec<Placed>,
+    has_more: bool,
+}
+
+/// A problem and its place for people.
+#[derive(Clone, PartialEq, Eq)]
+struct Placed {
+    /// From 1.
+    line: usize,
+    /// In characters, from 1.
+    column: usize,
+    /// The text of the line.
+    text: String,
+    /// The bytes of the line that are wrong.
+    mark: Range<usize>,
+    message: String,
+    help: Option<String>,
 }
 
 impl Problems {
     /// `None` when nothing was found.
     pub(super) fn new(text: &str, shown: &str, mut found: Vec<Problem>) -> Option<Self> {
-        for problem in &mut found {
+        let key = |problem: &Problem| (problem.span.start, problem.span.end);
+        found.sort_by(|one, other| key(one).cmp(&key(other)).then_with(|| one.message.cmp(&other.message)));
+        found.dedup();
+        let has_more = found.len() > MOST;
+        found.truncate(MOST);
+        let (mut line, mut counted) = (1, 0);
+        let place = |problem: Problem| {
             let Range { start, end } = problem.span;
             let start = text.floor_char_boundary(start.min(text.len()));
             let end = text.ceil_char_boundary(end.min(text.len())).max(start);
+            // They come in order, so the lines are counted once.
+            line += text[counted..start].matches('\n').count();
+            counted = start;
+            let first = text[..start].rfind('\n').map_or(0, |at| at + 1);
+            let last = text[start..].find('\n').map_or(text.len(), |at| start + at);
+            let whole = text[first..last].trim_end_matches('\r');
             // A mark over several lines says less than one on the first.
-            let line = text[start..end].find('\n').map_or(end, |at| start + at);
-            problem.span = start..line;
-        }
-        found.sort_by_key(|problem| (problem.span.start, problem.span.end));
-        found.dedup();
-        (!found.is_empty()).then(|| Self { text: text.into(), shown: shown.into(), found })
+            let mark = (start - first).min(whole.len())..(end - first).min(whole.len());
+            let column = whole[..mark.start].chars().count() + 1;
+            let text = if whole.len() > LONGEST_LINE { String::new() } else { whole.to_owned() };
+            Placed { line, column, text, mark, message: shortened(problem.message), help: problem.help }
+        };
+        let found: Vec<Placed> = found.into_iter().map(place).collect();
+        (!found.is_empty()).then(|| Self { shown: OneLine(shown).to_string(), found, has_more })
     }
 
-    /// How many there are.
+    /// That a text could not be read, where nothing says why.
+    pub(super) fn unreadable(text: &str, shown: &str) -> Self {
+        let message = "this cannot be read".to_owned();
+        let text = text.lines().next().unwrap_or_default().to_owned();
+        let problem = Placed { line: 1, column: 1, text, mark: 0..0, message, help: None };
+        Self { shown: OneLine(shown).to_string(), found: vec![problem], has_more: false }
+    }
+
+    /// How many there are; at most a thousand.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "there is always at least one")]
     pub fn len(&self) -> usize {
@@ -53,32 +97,49 @@ impl Problems {
     #[must_use]
     pub fn render(&self, color: bool) -> String {
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
-        let shown = OneLine(&self.shown).to_string();
-        let render = |problem: &Problem| {
-            let mark = AnnotationKind::Primary.span(problem.span.clone());
-            let snippet = Snippet::source(self.text.as_str()).path(shown.as_str()).annotation(mark);
-            let message = OneLine(&problem.message).to_string();
-            let mut group = Level::ERROR.primary_title(message).element(snippet);
+        let render = |problem: &Placed| {
+            let title = Level::ERROR.primary_title(OneLine(&problem.message).to_string());
+            let mut group = if problem.text.is_empty() {
+                let place = Origin::path(self.shown.as_str()).line(problem.line).char_column(problem.column);
+                title.element(place)
+            } else {
+                let snippet = Snippet::source(problem.text.as_str()).line_start(problem.line);
+                let mark = AnnotationKind::Primary.span(problem.mark.clone());
+                title.element(snippet.path(self.shown.as_str()).annotation(mark))
+            };
             if let Some(help) = &problem.help {
                 group = group.element(Level::HELP.message(OneLine(help).to_string()));
             }
             renderer.render(&[group]).to_string()
         };
-        self.found.iter().map(render).collect::<Vec<_>>().join("\n\n")
+        let more = self.has_more.then(|| self.and_more());
+        self.found.iter().map(render).chain(more).collect::<Vec<_>>().join("\n\n")
     }
 
     /// One line for each: `config/janitor.toml:7:1: unknown key …; did you mean …?`. Columns count characters.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        let line = |problem: &Problem| {
-            let before = &self.text[..problem.span.start];
-            let start = before.rfind('\n').map_or(0, |at| at + 1);
-            let (line, column) = (before.matches('\n').count() + 1, before[start..].chars().count() + 1);
-            let help = problem.help.as_deref().map(|help| format!("; {help}")).unwrap_or_default();
-            OneLine(&format!("{}:{line}:{column}: {}{help}", self.shown, problem.message)).to_string()
+        let line = |problem: &Placed| {
+            let Placed { line, column, message, help, .. } = problem;
+            let help = help.as_deref().map(|help| format!("; {help}")).unwrap_or_default();
+            OneLine(&format!("{}:{line}:{column}: {message}{help}", self.shown)).to_string()
         };
-        self.found.iter().map(line).collect()
+        let more = self.has_more.then(|| self.and_more());
+        self.found.iter().map(line).chain(more).collect()
     }
+
+    fn and_more(&self) -> String {
+        format!("{}: and there are more problems after these {MOST}", self.shown)
+    }
+}
+
+fn shortened(mut message: String) -> String {
+    if message.len() > LONGEST_MESSAGE {
+        let middle = message.floor_char_boundary(LONGEST_MESSAGE / 2)
+            ..message.ceil_char_boundary(message.len() - LONGEST_MESSAGE / 2);
+        message.replace_range(middle, "…");
+    }
+    message
 }
 
 impl fmt::Display for Problems {

@@ -42,7 +42,7 @@ impl<T: JsonSchema> JsonSchema for At<T> {
 #[schemars(title = "janitor.toml")]
 pub(super) struct RawConfig {
     /// Zone of schedules, of the log and of `next_run`: "local", or an IANA name such as "Europe/Berlin".
-    #[schemars(extend("default" = "local"))]
+    #[schemars(extend("default" = "local", "examples" = ["local", "Europe/Berlin"]))]
     pub(super) timezone: Option<At<String>>,
     /// Directory for what must survive the daemon, relative to its working directory. No target may be or hold it.
     #[schemars(extend("default" = "state"))]
@@ -52,7 +52,7 @@ pub(super) struct RawConfig {
     /// The log.
     pub(super) log: Option<RawLog>,
     /// Any key of a target but `name` and `path`; a target's own key replaces it.
-    pub(super) defaults: Option<RawDefaults>,
+    pub(super) defaults: Option<At<RawDefaults>>,
     /// The directories that are kept clean. With none, it is `marked_images`, daily at 02:00, its top-level files.
     pub(super) target: Option<Vec<At<RawTarget>>>,
 }
@@ -60,9 +60,10 @@ pub(super) struct RawConfig {
 /// The admin port.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "admin")]
 pub(super) struct RawAdmin {
     /// Address and port, or "off". Port 0 lets the system choose. An address that is not loopback needs `token_file`.
-    #[schemars(extend("default" = "127.0.0.1:8000"))]
+    #[schemars(extend("default" = "127.0.0.1:8000", "examples" = ["127.0.0.1:8000", "localhost:8100", "off"]))]
     pub(super) listen: Option<At<String>>,
     /// File that holds the bearer token, mode 0600, relative to the working directory.
     pub(super) token_file: Option<At<String>>,
@@ -71,6 +72,7 @@ pub(super) struct RawAdmin {
 /// The log.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "log")]
 pub(super) struct RawLog {
     /// The log file, relative to the working directory.
     #[schemars(extend("default" = "cleanup_scheduler.log"))]
@@ -131,17 +133,26 @@ pub(super) enum RawAgeBy {
     Newest,
 }
 
+/// What an editor can tell of a duration. It lets through whatever is one, and more.
+pub(super) const DURATION: &str =
+    r"^\s*([0-9]+\s*(s|secs?|seconds?|min|mins|minutes?|h|hrs?|hours?|d|days?|w|weeks?)\s*)+$";
+
+/// The same of a size.
+pub(super) const SIZE: &str = r"^\s*[0-9.]+\s*([kKmMgGtTpP][iI]?)?[bB]\s*$";
+
 /// `[[target]]` and `[defaults]` share their keys, so they are written once.
 macro_rules! keys {
     ($($(#[$attribute:meta])* $key:ident: $type:ty,)*) => {
         /// A directory that is kept clean.
         #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields)]
+        #[schemars(rename = "target")]
         pub(super) struct RawTarget {
             /// Unique name, for the log and the routes. By default the last component of `path`.
+            #[schemars(length(min = 1, max = 100))]
             pub(super) name: Option<At<String>>,
             /// The directory; a relative one is relative to the working directory of the daemon at start.
-            #[schemars(required)]
+            #[schemars(required, length(min = 1))]
             pub(super) path: Option<At<String>>,
             $($(#[$attribute])* pub(super) $key: Option<$type>,)*
         }
@@ -149,6 +160,7 @@ macro_rules! keys {
         /// What holds for every target that does not say otherwise.
         #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields)]
+        #[schemars(rename = "defaults")]
         pub(super) struct RawDefaults {
             $($(#[$attribute])* pub(super) $key: Option<$type>,)*
         }
@@ -183,26 +195,26 @@ keys! {
     enabled: bool,
     /// Only files that one of these globs names, relative to `path`. `*` does not cross `/`, `**` does. "*" is the top
     /// level, "**" everything.
-    #[schemars(extend("examples" = [["*"], ["**/*.tmp", "cache/**"]]))]
+    #[schemars(length(min = 1), extend("examples" = [["*"], ["**/*.tmp", "cache/**"]]))]
     include: At<Vec<At<String>>>,
     /// Files and directories that stay. A glob without an inner `/` holds at any depth; a trailing `/` means directories
     /// only. Beats `include`.
     #[schemars(extend("examples" = [["*.keep", "pinned/"]]))]
     exclude: At<Vec<At<String>>>,
     /// Reason to go: an age of at least this, such as "12h", "30d", "2w".
-    #[schemars(extend("examples" = ["90s", "15min", "12h", "30d", "2w"]))]
+    #[schemars(extend("pattern" = DURATION, "examples" = ["90s", "15min", "12h", "30d", "2w"]))]
     older_than: At<String>,
     /// Which time stamp an age is counted from. "newest" is the newest of modified, changed and created.
     #[schemars(extend("default" = "modified"))]
     age_by: RawAgeBy,
     /// Filter: only files of more than this, such as "500MB", "1GiB".
-    #[schemars(extend("examples" = ["500MB", "10GB", "1GiB"]))]
+    #[schemars(extend("pattern" = SIZE, "examples" = ["500MB", "10GB", "1GiB"]))]
     larger_than: At<String>,
     /// Filter: only files of less than this.
-    #[schemars(extend("examples" = ["1kB"]))]
+    #[schemars(extend("pattern" = SIZE, "examples" = ["1kB"]))]
     smaller_than: At<String>,
     /// Protection: files younger than this stay, whatever else is asked.
-    #[schemars(extend("examples" = ["10min", "1h"]))]
+    #[schemars(extend("pattern" = DURATION, "examples" = ["10min", "1h"]))]
     min_age: At<String>,
     /// A missing directory is made.
     #[schemars(extend("default" = true))]
@@ -213,7 +225,8 @@ keys! {
     /// On how many threads a sweep works, 1 to 64. As many as the machine has cores, 8 at most, if it does not say.
     #[schemars(range(min = 1, max = 64))]
     threads: At<u8>,
-    /// Zone of this target's schedule, if not that of the daemon.
+    /// Zone of this target's schedule, if not that of the daemon: "local", or an IANA name such as "Europe/Berlin".
+    #[schemars(extend("examples" = ["local", "Europe/Berlin"]))]
     timezone: At<String>,
 }
 

@@ -10,16 +10,23 @@ use super::raw::RawConfig;
 pub fn schema() -> String {
     let root = SchemaSettings::draft07().into_generator().into_root_schema_for::<RawConfig>();
     let mut schema = root.to_value();
-    without_null(&mut schema);
+    tidy(&mut schema);
     let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();
     text.push('\n');
     text
 }
 
-/// A key that may be left out is an `Option` here, and `null` in a schema; TOML has no null.
-fn without_null(schema: &mut Value) {
+/// From what Rust knows to what an editor shows. A key that may be left out is an `Option` here, and `null` in a schema;
+/// TOML has no null. The lines of a doc comment are one paragraph. `uint16` is no format that others know.
+fn tidy(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
+            if let Some(Value::String(description)) = object.get_mut("description") {
+                *description = description.replace('\n', " ");
+            }
+            if object.get("format").is_some_and(Value::is_string) {
+                object.remove("format");
+            }
             if let Some(Value::Array(types)) = object.get_mut("type") {
                 types.retain(|name| name != "null");
                 if let [only] = types.as_slice() {
@@ -40,9 +47,9 @@ fn without_null(schema: &mut Value) {
                     }
                 }
             }
-            object.values_mut().for_each(without_null);
+            object.values_mut().for_each(tidy);
         }
-        Value::Array(values) => values.iter_mut().for_each(without_null),
+        Value::Array(values) => values.iter_mut().for_each(tidy),
         _ => {}
     }
 }

@@ -49,8 +49,21 @@ pub fn locate(asked_for: Option<&Path>, surroundings: &Surroundings) -> Option<P
         return Some(surroundings.working_directory.join(path));
     }
     let defaults = [surroundings.working_directory.join(DEFAULT_FILE), PathBuf::from(SYSTEM_FILE)];
-    // A link that leads nowhere is a file that is missing, not one that was never meant.
-    defaults.into_iter().find(|path| path.symlink_metadata().is_ok())
+    defaults.into_iter().find(|path| is_meant(path))
+}
+
+/// Whether somebody meant a config to be here. What is there and cannot be read is an error for [`read`] to tell, never
+/// a reason to go on with other rules: a link that leads nowhere (a file system that is not mounted yet, for one), a
+/// directory that cannot be looked into.
+fn is_meant(path: &Path) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    match path.symlink_metadata() {
+        Ok(_) => true,
+        Err(error) if !matches!(error.kind(), NotFound | NotADirectory) => true,
+        Err(_) => path.parent().is_some_and(|directory| {
+            directory.symlink_metadata().is_ok_and(|about| about.is_symlink()) && directory.metadata().is_err()
+        }),
+    }
 }
 
 /// Why a config cannot be read.
@@ -65,7 +78,12 @@ enum Why {
     Io(io::Error),
     NotAFile,
     TooLarge,
-    NotText(usize),
+    NotText {
+        /// Where that begins: the line, from 1.
+        line: usize,
+        /// The byte of the file, from 0.
+        byte: usize,
+    },
     Writable,
 }
 
@@ -84,7 +102,9 @@ impl fmt::Display for ReadError {
             Why::Io(error) => write!(out, "cannot read the config `{path}`: {error}"),
             Why::NotAFile => write!(out, "the config `{path}` is not a regular file"),
             Why::TooLarge => write!(out, "the config `{path}` has more than {} MiB", MAX_BYTES >> 20),
-            Why::NotText(at) => write!(out, "the config `{path}` is not UTF-8 text (byte {at})"),
+            Why::NotText { line, byte } => {
+                write!(out, "the config `{path}` is not UTF-8 text (line {line}, byte {byte})")
+            }
             Why::Writable => write!(
                 out,
                 "the config `{path}` can be written by everybody, who could make root delete anything; run: chmod o-w {path}"
@@ -117,5 +137,9 @@ pub fn read(path: &Path) -> Result<String, ReadError> {
     if bytes.len() as u64 > MAX_BYTES {
         return Err(failed(Why::TooLarge));
     }
-    String::from_utf8(bytes).map_err(|error| failed(Why::NotText(error.utf8_error().valid_up_to())))
+    String::from_utf8(bytes).map_err(|error| {
+        let byte = error.utf8_error().valid_up_to();
+        let line = error.as_bytes()[..byte].iter().filter(|byte| **byte == b'\n').count() + 1;
+        failed(Why::NotText { line, byte })
+    })
 }

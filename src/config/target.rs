@@ -1,6 +1,7 @@
 //! The keys that a target and the defaults share, checked.
 
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ use crate::units::{self, Bytes, UnitError};
 
 /// More threads than this help nobody.
 const MOST_THREADS: usize = 64;
+/// The reasons to go, those of later versions too: where one was meant, `include` is not missing.
+const REASONS: [&str; 4] = ["older_than", "max_size", "max_files", "min_free"];
 
 /// What became of a key.
 #[derive(Clone, Debug, Default)]
@@ -26,7 +29,7 @@ pub(super) enum Key<T> {
     /// It is there and wrong, which has been said.
     Bad,
     /// Its value, and where it stands.
-    Good(T, std::ops::Range<usize>),
+    Good(T, Range<usize>),
 }
 
 impl<T: Clone> Key<T> {
@@ -40,6 +43,11 @@ impl<T: Clone> Key<T> {
 
     fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)
+    }
+
+    /// A key that was written so wrongly that it is not even there any more.
+    fn missed(self, is_blamed: bool) -> Self {
+        if is_blamed && self.is_absent() { Self::Bad } else { self }
     }
 
     fn good(self) -> Option<T> {
@@ -68,13 +76,18 @@ pub(super) struct Keys {
     dry_run: Option<bool>,
 }
 
+impl Keys {
+    /// Those of a table that could not be read.
+    pub(super) fn unknown() -> Self {
+        Self { schedule: Key::Bad, include: Key::Bad, older_than: Key::Bad, ..Self::default() }
+    }
+}
+
 /// What a target's values come from.
 pub(super) struct Inherited<'a> {
     pub(super) own: Keys,
     pub(super) defaults: &'a Keys,
     pub(super) zone: &'a Zone,
-    /// Where the target's table begins, as wrong keys are noted.
-    pub(super) blamed: usize,
 }
 
 /// The values of a target that are neither its schedule nor its policy.
@@ -87,15 +100,28 @@ pub(super) struct Rest {
 }
 
 impl Checker<'_> {
-    /// Checks each key by itself.
-    pub(super) fn keys(&mut self, raw: &RawKeys) -> Keys {
+    /// Checks each key by itself, of the table that begins there.
+    pub(super) fn keys(&mut self, raw: &RawKeys, table: usize) -> Keys {
+        let older_than = self.unit(raw.older_than.as_ref(), units::parse_duration);
+        let older_than = self.not_zero(older_than, Duration::is_zero, |checker, span| {
+            let help = "leave the key out to remove files of any age".to_owned();
+            checker.problem(span, "`older_than` cannot be zero", help);
+        });
+        let smaller_than = self.unit(raw.smaller_than.as_ref(), units::parse_size);
+        let smaller_than = self.not_zero(
+            smaller_than,
+            |size| *size == 0,
+            |checker, span| {
+                checker.problem(span, "no file is smaller than nothing", None);
+            },
+        );
         Keys {
-            schedule: self.schedule(raw.schedule.as_ref()),
-            include: self.globs(List::Include, raw.include.as_ref()),
+            schedule: self.schedule(raw.schedule.as_ref()).missed(self.is_blamed(table, &["schedule"])),
+            include: self.globs(List::Include, raw.include.as_ref()).missed(self.is_blamed(table, &["include"])),
             exclude: self.globs(List::Exclude, raw.exclude.as_ref()),
-            older_than: self.unit(raw.older_than.as_ref(), units::parse_duration),
+            older_than: older_than.missed(self.is_blamed(table, &REASONS)),
             larger_than: self.unit(raw.larger_than.as_ref(), units::parse_size),
-            smaller_than: self.unit(raw.smaller_than.as_ref(), units::parse_size),
+            smaller_than,
             min_age: self.unit(raw.min_age.as_ref(), units::parse_duration),
             zone: match &raw.timezone {
                 None => Key::Absent,
@@ -112,6 +138,16 @@ impl Checker<'_> {
             enabled: raw.enabled,
             create: raw.create,
             dry_run: raw.dry_run,
+        }
+    }
+
+    fn not_zero<T>(&mut self, key: Key<T>, is_zero: fn(&T) -> bool, say: fn(&mut Self, Range<usize>)) -> Key<T> {
+        match key {
+            Key::Good(value, span) if is_zero(&value) => {
+                say(self, span);
+                Key::Bad
+            }
+            key => key,
         }
     }
 
@@ -173,36 +209,26 @@ impl Checker<'_> {
     /// What holds for a target, from its own keys and the defaults; and whether that goes together. `None` when not
     /// enough is known for the latter, because of problems that have been noted.
     pub(super) fn combine(&mut self, raw: &At<RawTarget>, from: Inherited<'_>) -> Option<(Schedule, Policy, Rest)> {
-        let Inherited { own, defaults, zone, blamed } = from;
-        let was_blamed = |key: &str| self.blamed.contains(&(blamed, key.to_owned()));
-        let lacks = |key: &str, absent: bool| absent && !was_blamed(key);
+        let Inherited { own, defaults, zone } = from;
         let schedule = own.schedule.or(&defaults.schedule);
         let include = own.include.or(&defaults.include);
         let older_than = own.older_than.or(&defaults.older_than);
-        let no_schedule = lacks("schedule", schedule.is_absent());
-        let no_reason = older_than.is_absent() && !was_blamed("older_than");
-        let names_nothing = lacks("include", include.is_absent()) && no_reason;
-        if no_schedule {
+        if schedule.is_absent() {
             let help = "add `schedule = \"0 2 * * *\"`, here or in [defaults]".to_owned();
             self.problem(raw.span(), "this target has no `schedule`", help);
         }
-        if names_nothing {
+        if include.is_absent() && older_than.is_absent() {
             let help =
                 "everything has to be written out: `include = [\"**\"]`, or `[\"*\"]` for the top level".to_owned();
             self.problem(raw.span(), "this target has neither `include` nor a reason to delete", help);
         }
-        if let Key::Good(limit, span) = &older_than
-            && limit.is_zero()
-        {
-            let help = "leave the key out to remove files of any age".to_owned();
-            self.problem(span.clone(), "`older_than` cannot be zero", help);
-        }
         let larger_than = own.larger_than.or(&defaults.larger_than);
         let smaller_than = own.smaller_than.or(&defaults.smaller_than);
-        self.sizes(&larger_than, &smaller_than);
+        self.sizes(&own, defaults);
         let include = include.good().unwrap_or_else(|| vec!["*".to_owned()]);
         let exclude = own.exclude.or(&defaults.exclude).good().unwrap_or_default();
-        let globs = Globs::new(include.iter().map(String::as_str), exclude.iter().map(String::as_str)).ok()?;
+        let globs = Globs::new(include.iter().map(String::as_str), exclude.iter().map(String::as_str));
+        let globs = globs.map_err(|error| self.problem(raw.span(), error.message, error.help)).ok()?;
         let policy = Policy {
             globs,
             larger_than: larger_than.good(),
@@ -221,16 +247,18 @@ impl Checker<'_> {
         Some((schedule.good()?, policy, rest))
     }
 
-    fn sizes(&mut self, larger_than: &Key<u64>, smaller_than: &Key<u64>) {
-        let Key::Good(most, span) = smaller_than else { return };
-        if *most == 0 {
-            self.problem(span.clone(), "no file is smaller than nothing", None);
-        } else if let Key::Good(least, _) = larger_than
-            && least.saturating_add(1) >= *most
-        {
-            let message = format!("no file is larger than {} and smaller than {}", Bytes(*least), Bytes(*most));
-            self.problem(span.clone(), message, None);
+    /// Whether there are sizes between the two, as a target has them from its own keys and the defaults.
+    pub(super) fn sizes(&mut self, own: &Keys, defaults: &Keys) {
+        let larger_than = own.larger_than.or(&defaults.larger_than);
+        let Key::Good(least, larger_span) = larger_than else { return };
+        let Key::Good(most, smaller_span) = own.smaller_than.or(&defaults.smaller_than) else { return };
+        if least.saturating_add(1) < most {
+            return;
         }
+        // A target that does not go with the defaults is told so at its own key.
+        let span =
+            if own.smaller_than.is_absent() && !own.larger_than.is_absent() { larger_span } else { smaller_span };
+        self.problem(span, format!("no file is larger than {} and smaller than {}", Bytes(least), Bytes(most)), None);
     }
 }
 

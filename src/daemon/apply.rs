@@ -9,6 +9,7 @@ use super::handle::{Refusal, Reloaded};
 use super::reload::Reading;
 use super::status::Rejection;
 use super::supervisor::Supervisor;
+use super::surface::Applied;
 use crate::clock;
 use crate::config::Config;
 use crate::names::TargetName;
@@ -95,7 +96,8 @@ impl Supervisor {
             }
         }
         if self.stopped {
-            self.paused.extend(difference.added.iter().cloned());
+            // Stopped is stopped: also what is new, and what was not enabled before.
+            self.paused.extend(config.targets.iter().map(|target| target.name.clone()));
         }
         for name in &difference.removed {
             self.last_runs.remove(name);
@@ -104,8 +106,11 @@ impl Supervisor {
         if any_change {
             self.about_config.generation += 1;
             self.about_config.in_force_since = now;
-            self.about_config.needs_restart = self.surface.apply(&config.settings);
         }
+        // Also where nothing changed: the token in its file may have, and what failed last time may work now.
+        let Applied { needs_restart, failed } = self.surface.apply(&config.settings);
+        self.about_config.needs_restart = needs_restart;
+        self.about_config.not_applied = failed;
         self.config = config;
         self.lay_out(now);
         let reloaded = Reloaded {
@@ -130,6 +135,9 @@ impl Supervisor {
         }
         for key in &self.about_config.needs_restart {
             warn!("The new value of {key} waits for a restart");
+        }
+        for failure in &self.about_config.not_applied {
+            error!("Could not be applied, it stays as it was: {failure}");
         }
     }
 }

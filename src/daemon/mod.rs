@@ -23,4 +23,4 @@ pub use reload::Source;
 pub use runs::{Sweeper, sweeper};
 pub use status::{ConfigStatus, Rejection, RunningStatus, Status, TargetState, TargetStatus};
 pub use supervisor::{Daemon, Start, Stopped};
-pub use surface::{LogHealth, Surface};
+pub use surface::{Applied, LogHealth, Surface};

@@ -51,6 +51,7 @@ impl Status {
                 in_force_since: started,
                 rejection: None,
                 needs_restart: Vec::new(),
+                not_applied: Vec::new(),
             },
             log: Arc::default(),
         }
@@ -197,6 +198,8 @@ pub struct ConfigStatus {
     pub rejection: Option<Rejection>,
     /// Settings that differ from those in force and wait for a restart, such as `admin.listen`.
     pub needs_restart: Vec<String>,
+    /// Settings that could not be applied and why, such as a log file that cannot be opened.
+    pub not_applied: Vec<String>,
 }
 
 /// Why a config was not put in force.

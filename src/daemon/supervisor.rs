@@ -109,6 +109,7 @@ impl Daemon {
             in_force_since: now,
             rejection: None,
             needs_restart: Vec::new(),
+            not_applied: Vec::new(),
         };
         let in_force = text.map_or_else(|| Reading::Absent(String::new()), Reading::Text);
         let started = (now, clock::mark());

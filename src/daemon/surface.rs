@@ -7,12 +7,20 @@ use crate::config::Settings;
 
 /// The doors, as the supervisor sees them: it tells them of new settings and of a SIGHUP.
 pub trait Surface: Send {
-    /// Takes over what can be changed while running. Returns the keys (`admin.listen`) whose new value waits for a
-    /// restart.
-    fn apply(&mut self, settings: &Settings) -> Vec<String>;
+    /// Takes over what can be changed while running.
+    fn apply(&mut self, settings: &Settings) -> Applied;
 
     /// Opens the log file anew, since somebody may have moved it away.
     fn reopen_log(&mut self);
+}
+
+/// What became of new settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// The keys (`admin.listen`) whose new value waits for a restart.
+    pub needs_restart: Vec<String>,
+    /// What could not be applied, and why; tried again with the next reload.
+    pub failed: Vec<String>,
 }
 
 /// How the log is doing. Written by the log, shown in the status.

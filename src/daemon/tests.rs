@@ -62,8 +62,8 @@ fn config(targets: Vec<Arc<Target>>) -> Config {
 struct Nothing;
 
 impl Surface for Nothing {
-    fn apply(&mut self, _: &Settings) -> Vec<String> {
-        vec!["admin.listen".into()]
+    fn apply(&mut self, _: &Settings) -> Applied {
+        Applied { needs_restart: vec!["admin.listen".into()], failed: Vec::new() }
     }
 
     fn reopen_log(&mut self) {}
@@ -295,8 +295,13 @@ fn a_target_that_is_added_while_all_is_stopped_stays_paused() {
     run(async {
         let Daemon { mut supervisor, .. } = daemon(vec![target("a", "0 2 * * *")], gated(&Arc::default()));
         supervisor.stop(None).expect("stopped");
-        take_over(&mut supervisor, config(vec![target("a", "0 2 * * *"), target("b", "0 2 * * *")])).expect("good");
+        let off = Arc::new(Target { enabled: false, ..(*target("off", "0 2 * * *")).clone() });
+        let added = vec![target("a", "0 2 * * *"), target("b", "0 2 * * *"), off];
+        take_over(&mut supervisor, config(added)).expect("good");
         assert_eq!(state(&supervisor, "b").state, TargetState::Paused);
+        let enabled = vec![target("a", "0 2 * * *"), target("b", "0 2 * * *"), target("off", "0 2 * * *")];
+        take_over(&mut supervisor, config(enabled)).expect("good");
+        assert_eq!(state(&supervisor, "off").state, TargetState::Paused, "enabled while all is stopped");
         assert_eq!(Status::of(&supervisor).next_run(), None);
     });
 }

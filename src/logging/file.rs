@@ -152,8 +152,8 @@ impl LogFile {
                 }
             }
             Err((written, error)) => {
+                // The same file is tried with the next record: a full disk may have room again.
                 self.torn = written > 0 || self.torn;
-                self.open = None;
                 self.outage(&error);
                 self.lose();
             }
@@ -164,7 +164,17 @@ impl LogFile {
     fn prepare(&mut self, now: Timestamp) {
         let current = rotation::period(self.rotation, now, &self.zone);
         // When the clock goes back, what belongs to an earlier hour goes into the file of the later one.
-        if self.open.is_some() && self.period < current {
+        let is_new_period = self.open.is_some() && self.period < current;
+        if !is_new_period && now.duration_since(self.looked).abs() < LOOK {
+            return;
+        }
+        self.looked = now;
+        let there = fsys::identity(&self.path).ok().flatten();
+        if self.lost > 0 || self.open.as_ref().is_none_or(|open| open.identity != there) {
+            // It is another file by now: another process may have rotated it.
+            return self.reopen(now);
+        }
+        if is_new_period {
             self.open = None;
             self.rotate();
             self.period = current;
@@ -173,16 +183,6 @@ impl LogFile {
                 Err(error) => self.outage(&error),
             }
             self.prune();
-            self.looked = now;
-            return;
-        }
-        if now.duration_since(self.looked).abs() < LOOK {
-            return;
-        }
-        self.looked = now;
-        let there = fsys::identity(&self.path).ok().flatten();
-        if self.open.as_ref().is_none_or(|open| open.identity != there) {
-            self.reopen(now);
         }
     }
 

@@ -7,15 +7,16 @@
 mod file;
 mod record;
 mod rotation;
+mod terminal;
 #[cfg(test)]
 mod tests;
 
 use std::cell::Cell;
-use std::io::Write;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use jiff::tz::TimeZone;
+use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::{Layer, Registry};
@@ -25,6 +26,7 @@ use crate::config::{LogFormat, LogLevel, LogSettings};
 use crate::daemon::LogHealth;
 use file::LogFile;
 use record::Record;
+use terminal::TerminalWriter;
 
 thread_local! {
     /// Whether this thread is writing a record.
@@ -58,7 +60,7 @@ pub struct Logging {
 struct Shared {
     /// The least level, as [`rank`] counts.
     level: AtomicU8,
-    terminal: Terminal,
+    terminal: Option<TerminalWriter>,
     /// Apart from the file, so that records are put into words side by side and only written one by one.
     style: RwLock<Style>,
     file: Mutex<LogFile>,
@@ -107,6 +109,7 @@ impl Logging {
         let file = LogFile::new(settings, zone, health, clock::wall());
         let style = RwLock::new(Style { format: settings.format, zone: zone.clone() });
         let level = AtomicU8::new(least(settings.level));
+        let terminal = (terminal == Terminal::Shown).then(TerminalWriter::default);
         Self { shared: Arc::new(Shared { level, terminal, style, file: Mutex::new(file) }) }
     }
 
@@ -139,15 +142,19 @@ impl Logging {
     fn write(&self, record: &Record) {
         let style = self.shared.style.read().unwrap_or_else(PoisonError::into_inner).clone();
         let line = style.line(record);
-        let mut file = self.file();
-        if self.shared.terminal == Terminal::Shown {
-            // A terminal that is gone is no reason to stop.
-            _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
-        }
-        file.write(record.at, &line, |lost| {
+        self.file().write(record.at, &line, |lost| {
             style.line(&Record::note(record.at, format!("{lost} records could not be written to this file")))
         });
+        if let Some(terminal) = &self.shared.terminal {
+            terminal.show(&line, |missed| {
+                style.line(&Record::note(record.at, format!("{missed} records could not be shown here")))
+            });
+        }
     }
+}
+
+fn is_ours(about: &Metadata<'_>) -> bool {
+    about.target() == "janitor" || about.target().starts_with("janitor::")
 }
 
 fn rank(level: Level) -> u8 {
@@ -169,9 +176,13 @@ fn least(level: LogLevel) -> u8 {
 }
 
 impl<S: Subscriber> Layer<S> for Logging {
+    fn register_callsite(&self, about: &'static Metadata<'static>) -> Interest {
+        // What is asked only once would never see a level that changes with the config.
+        if is_ours(about) { Interest::sometimes() } else { Interest::never() }
+    }
+
     fn enabled(&self, about: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        let ours = about.target() == "janitor" || about.target().starts_with("janitor::");
-        ours && rank(*about.level()) >= self.shared.level.load(Ordering::Relaxed)
+        is_ours(about) && rank(*about.level()) >= self.shared.level.load(Ordering::Relaxed)
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {

@@ -200,6 +200,16 @@ fn a_token_opens_and_a_wrong_one_does_not() {
     assert_eq!(daemon.post("/cleanup/reload").status, 200);
     assert_eq!(with("0123456789abcdef0123456789abcdef").status, 401);
     assert_eq!(with("fedcba9876543210fedcba9876543210").status, 200);
+    // Also where the config itself did not change.
+    fs::write(yard.path("token"), "00112233445566778899aabbccddeeff\n").expect("written");
+    assert_eq!(daemon.post("/cleanup/reload").status, 200);
+    assert_eq!(with("fedcba9876543210fedcba9876543210").status, 401);
+    // One that cannot be read leaves the one before, and the status says so.
+    fs::set_permissions(yard.path("token"), Permissions::from_mode(0o644)).expect("ours");
+    assert_eq!(daemon.post("/cleanup/reload").status, 200);
+    assert_eq!(with("00112233445566778899aabbccddeeff").status, 200);
+    let not_applied = daemon.status()["config"]["not_applied"].clone();
+    assert!(not_applied[0].as_str().is_some_and(|why| why.starts_with("admin.token_file: ")), "{not_applied}");
 }
 
 #[test]
@@ -209,7 +219,9 @@ fn a_token_that_others_can_read_is_refused() {
     fs::write(yard.path("token"), "0123456789abcdef0123456789abcdef\n").expect("written");
     fs::set_permissions(yard.path("token"), Permissions::from_mode(0o644)).expect("ours");
     yard.config(&PORT_ANY.replace("[admin]", "[admin]\ntoken_file = \"token\""));
-    let ran = yard.run(&["run"]);
-    assert_eq!(ran.code, Some(78), "{ran:?}");
-    assert!(ran.err.contains("token"), "{ran:?}");
+    for command in ["run", "check"] {
+        let ran = yard.run(&[command]);
+        assert_eq!(ran.code, Some(78), "{ran:?}");
+        assert!(ran.err.contains("token"), "{ran:?}");
+    }
 }

@@ -154,7 +154,7 @@ fn the_daemon_is_steered_from_the_shell() {
     assert_eq!(ask(&["start"]).code, Some(0));
     assert_eq!(ask(&["reload"]).code, Some(0));
     let unknown = ask(&["trigger", "nobody"]);
-    assert_eq!(unknown.code, Some(1));
+    assert_eq!(unknown.code, Some(64));
     assert!(unknown.err.contains("nobody"), "{unknown:?}");
     yard.config(&format!("{PORT_ANY}nonsense = 1\n"));
     let rejected = ask(&["reload"]);
@@ -176,6 +176,14 @@ fn a_daemon_that_is_not_there_is_told() {
     }
     yard.config("[admin]\nlisten = \"off\"\n");
     assert!(yard.run(&["status"]).err.contains("turns the admin port off"));
+    // A config that is wrong is searched for the port all the same, and no other daemon is asked.
+    yard.config(&format!("[admin]\nlisten = \"{free}\"\n[[target\n"));
+    assert!(yard.run(&["status"]).err.contains(&format!("cannot reach the daemon at {free}")));
+    yard.config("[admin]\nlisten = \"nonsense\"\n");
+    let ran = yard.run(&["stop"]);
+    assert_eq!(ran.code, Some(78), "{ran:?}");
+    assert!(ran.err.contains("--admin"), "{ran:?}");
+    assert_eq!(yard.run(&["status", "--json", "--admin", &free]).json()["success"], false);
 }
 
 #[test]

@@ -18,4 +18,5 @@ mod reload;
 mod schedule;
 mod seed_day;
 mod signals;
+mod stuck;
 mod yard;

@@ -71,6 +71,7 @@ fn status() -> Status {
             in_force_since: instant(),
             rejection: None,
             needs_restart: Vec::new(),
+            not_applied: Vec::new(),
         },
         log: Arc::new(LogHealth::default()),
     }

@@ -49,7 +49,7 @@ fn the_status_is_as_scripts_know_it() {
         status["config"],
         json!({
             "path": "config/janitor.toml", "generation": 1, "in_force_since": "2024-09-25T00:00:00+02:00",
-            "rejection": null, "needs_restart": [],
+            "rejection": null, "needs_restart": [], "not_applied": [],
         })
     );
     assert_eq!(status["log"], json!({"lost_records": 0, "error": null}));

@@ -4,6 +4,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::entry::AgeBy;
 
@@ -86,8 +88,8 @@ fn a_file_that_is_none_is_refused() {
     assert!(error.is_not_found() && error.to_string().contains("No such file"), "{error}");
     let error = read(yard.path()).expect_err("a directory");
     assert!(!error.is_not_found() && error.to_string().contains("not a regular file"), "{error}");
-    std::fs::write(&path, b"a = \xff").expect("written");
-    assert!(read(&path).expect_err("not text").to_string().contains("not UTF-8 text (byte 4)"));
+    std::fs::write(&path, b"\na = \xff").expect("written");
+    assert!(read(&path).expect_err("not text").to_string().contains("not UTF-8 text (line 2, byte 5)"));
     std::fs::write(&path, vec![b'#'; (4 << 20) + 1]).expect("written");
     assert!(read(&path).expect_err("too large").to_string().contains("more than 4 MiB"));
     std::fs::write(&path, "timezone = \"UTC\"").expect("written");
@@ -105,6 +107,36 @@ fn a_config_is_looked_for_where_it_was_said() {
     std::fs::create_dir(yard.path().join("config")).expect("made");
     symlink("nowhere", yard.path().join(DEFAULT_FILE)).expect("made");
     assert_eq!(locate(None, &surroundings), Some(yard.path().join(DEFAULT_FILE)), "a link to nothing was meant");
+
+    // A directory that is not mounted yet, and one that cannot be looked into.
+    let elsewhere = tempfile::tempdir().expect("a temporary directory");
+    let surroundings = Surroundings { working_directory: elsewhere.path().into(), ..surroundings };
+    let default = elsewhere.path().join(DEFAULT_FILE);
+    assert_ne!(locate(None, &surroundings).as_ref(), Some(&default), "nothing is there");
+    let config = elsewhere.path().join("config");
+    symlink("nowhere", &config).expect("made");
+    assert_eq!(locate(None, &surroundings).as_ref(), Some(&default));
+    std::fs::rename(&config, elsewhere.path().join("link")).expect("renamed");
+    symlink("config", &config).expect("a link to itself");
+    assert_eq!(locate(None, &surroundings).as_ref(), Some(&default));
+    assert!(!read(&default).expect_err("it leads to itself").is_not_found());
+}
+
+#[test]
+fn a_path_that_leads_back_is_refused_where_it_leads() {
+    for path in ["/nonexistent/../etc", "/tmp/../nonexistent/x/../../usr/lib"] {
+        let text = format!("[[target]]\npath = {path:?}\nname = \"x\"\nschedule = \"@daily\"\ninclude = [\"*\"]\n");
+        let problems = check(&text, "f", &surroundings()).expect_err(path);
+        assert!(problems.to_string().contains("is a system directory"), "{problems}");
+    }
+}
+
+#[test]
+fn a_fifo_is_refused_without_waiting_for_a_writer() {
+    let yard = tempfile::tempdir().expect("a temporary directory");
+    let path = yard.path().join("janitor.toml");
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).expect("made");
+    assert!(read(&path).expect_err("a FIFO").to_string().contains("not a regular file"));
 }
 
 fn shipped(directory: &str) -> Vec<std::path::PathBuf> {
@@ -160,10 +192,34 @@ fn the_schema_refuses_what_the_config_refuses() {
         "[[target]]\npath = \"/x\"\ninclude = \"*\"",
         "[[target]]\npath = \"/x\"\nage_by = \"birth\"",
         "[defaults]\npath = \"/x\"",
+        "[defaults]\nolder_than = \"6m\"",
+        "[defaults]\nlarger_than = \"10M\"",
+        "[defaults]\ninclude = []",
+        "[target]\npath = \"/x\"",
+        "log = [\"a.log\"]",
     ] {
-        let value: serde_json::Value = toml::from_str(text).expect("TOML");
-        assert!(!validator.is_valid(&value), "{text}");
-        assert!(check(text, "f", &surroundings()).is_err(), "{text}");
+        assert_eq!(both(&validator, text), (false, false), "{text}");
     }
     assert!(validator.is_valid(&serde_json::json!({})));
+}
+
+/// What the schema says of a text, and what the config says.
+fn both(validator: &jsonschema::Validator, text: &str) -> (bool, bool) {
+    let value: serde_json::Value = toml::from_str(text).expect("TOML");
+    (validator.is_valid(&value), check(text, "f", &surroundings()).is_ok())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn an_editor_marks_no_duration_or_size_that_is_one(
+        duration in " ?[0-9]{1,3} ?(s|sec|secs|second|seconds|min|mins|minute|minutes|h|hr|hrs|hour|hours|d|day|days|w|week|weeks) ?([1-9]h)?",
+        size in " ?([1-9][0-9]?B|([1-9][0-9]?|[0-9]\\.[1-9]|\\.[1-9]) ?[kKMG][iI]?[bB]) ?",
+    ) {
+        let schema = serde_json::from_str(&schema()).expect("JSON");
+        let validator = jsonschema::validator_for(&schema).expect("a schema");
+        let text = target(&format!("include = [\"*\"]\nmin_age = \"{duration}\"\nlarger_than = \"{size}\""));
+        prop_assert_eq!(both(&validator, &text), (true, true), "{}", text);
+    }
 }

@@ -1,4 +1,5 @@
 mod files;
+mod hostile;
 mod refused;
 
 use super::*;
@@ -18,4 +19,16 @@ fn good(text: &str) -> Config {
 /// A text with one target that is fine, and these keys added to it.
 fn target(keys: &str) -> String {
     format!("[[target]]\npath = \"/srv/app/tmp\"\nschedule = \"0 2 * * *\"\n{keys}\n")
+}
+
+/// The problems of a text.
+fn lines(text: &str) -> Vec<String> {
+    match check(text, "f", &surroundings()) {
+        Ok(_) => Vec::new(),
+        Err(problems) => {
+            assert!(!problems.render(false).is_empty());
+            assert!(problems.len() == problems.lines().len() || problems.len() == problems::MOST);
+            problems.lines()
+        }
+    }
 }

@@ -106,6 +106,24 @@ fn the_level_and_the_rest_can_change_while_it_runs() {
 }
 
 #[test]
+fn a_place_that_has_spoken_follows_the_level_too() {
+    fn speak() {
+        tracing::info!("spoken");
+    }
+    let text = logged(
+        |_| {},
+        |logging| {
+            let file = logging.file().path().to_path_buf();
+            for level in [LogLevel::Info, LogLevel::Error, LogLevel::Debug] {
+                logging.apply(&LogSettings { level, ..settings(&file) }, &TimeZone::UTC).expect("the same file");
+                speak();
+            }
+        },
+    );
+    assert_eq!(told(&text).len(), 2, "{text}");
+}
+
+#[test]
 fn others_are_not_logged() {
     let text = logged(
         |settings| settings.level = LogLevel::Debug,
