@@ -153,7 +153,16 @@ impl Runs {
         if let Some(active) = self.active.get(target) {
             active.control.cancel(why);
         }
-        let at = self.queue.iter().position(|queued| queued.order.target.name == *target)?;
+        self.unqueue(why, |order| order.target.name == *target)
+    }
+
+    /// Takes a scheduled run of a target out of the queue. One that is at work goes on.
+    pub(super) fn unschedule(&mut self, target: &TargetName, why: &str) -> Option<Arc<Report>> {
+        self.unqueue(why, |order| order.target.name == *target && order.trigger == Trigger::Schedule)
+    }
+
+    fn unqueue(&mut self, why: &str, which: impl Fn(&Order) -> bool) -> Option<Arc<Report>> {
+        let at = self.queue.iter().position(|queued| which(&queued.order))?;
         let queued = self.queue.remove(at)?;
         let report = Arc::new(queued.order.not_run(Outcome::Cancelled, why));
         tell(queued.waiting, &report);

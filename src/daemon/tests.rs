@@ -194,6 +194,31 @@ fn more_sweeps_than_threads_wait_and_all_run() {
 }
 
 #[test]
+fn a_stop_is_in_time_for_what_waits_for_a_thread_and_leaves_alone_what_is_at_work() {
+    run(async {
+        let gate = Arc::new(Gate::default());
+        let targets = (0..40).map(|number| target(&format!("t{number}"), "0 2 * * *")).collect();
+        let Daemon { mut supervisor, mut ended, .. } = daemon(targets, gated(&gate));
+        supervisor.tick(supervisor.agenda.next().expect("scheduled"));
+        let in_state = |supervisor: &Supervisor, wanted| {
+            Status::of(supervisor).targets.iter().filter(|target| target.state == wanted).count()
+        };
+        let running = in_state(&supervisor, TargetState::Running);
+        assert!(running >= 1 && in_state(&supervisor, TargetState::Queued) == 40 - running);
+        supervisor.stop(None).expect("stopped");
+        assert_eq!(in_state(&supervisor, TargetState::Queued), 0);
+        gate.open();
+        for _ in 0..running {
+            end_one(&mut supervisor, &mut ended).await;
+        }
+        assert!(supervisor.runs.is_idle());
+        let last = Status::of(&supervisor).targets.into_iter().filter_map(|target| target.last_run);
+        let done = last.filter(|report| report.outcome == Outcome::Done).count();
+        assert_eq!(done, running);
+    });
+}
+
+#[test]
 fn a_stop_takes_everything_off_the_agenda_and_manual_still_works() {
     run(async {
         let gate = Arc::new(Gate::default());
