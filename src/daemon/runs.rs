@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -31,8 +32,9 @@ pub fn sweeper() -> Sweeper {
     })
 }
 
-/// More sweeps than this at once make a disk slower, not faster.
-const MOST: usize = 8;
+/// As many sweeps at once as there are cores, within these: more make a disk slower, not faster, and fewer would let one
+/// file system that hangs hold up the targets on all others.
+const AT_ONCE: RangeInclusive<usize> = 4..=8;
 
 type Waiting = Vec<oneshot::Sender<Arc<Report>>>;
 
@@ -65,7 +67,7 @@ pub(super) struct Runs {
 impl Runs {
     pub(super) fn new(sweeper: Sweeper) -> (Self, mpsc::UnboundedReceiver<Finished>) {
         let (finished, ended) = mpsc::unbounded_channel();
-        let limit = std::thread::available_parallelism().map_or(1, usize::from).min(MOST);
+        let limit = std::thread::available_parallelism().map_or(1, usize::from).clamp(*AT_ONCE.start(), *AT_ONCE.end());
         (Self { active: BTreeMap::new(), queue: VecDeque::new(), limit, sweeper, finished }, ended)
     }
 
@@ -153,7 +155,16 @@ impl Runs {
         if let Some(active) = self.active.get(target) {
             active.control.cancel(why);
         }
-        let at = self.queue.iter().position(|queued| queued.order.target.name == *target)?;
+        self.unqueue(why, |order| order.target.name == *target)
+    }
+
+    /// Takes a scheduled run of a target out of the queue. One that is at work goes on.
+    pub(super) fn unschedule(&mut self, target: &TargetName, why: &str) -> Option<Arc<Report>> {
+        self.unqueue(why, |order| order.target.name == *target && order.trigger == Trigger::Schedule)
+    }
+
+    fn unqueue(&mut self, why: &str, which: impl Fn(&Order) -> bool) -> Option<Arc<Report>> {
+        let at = self.queue.iter().position(|queued| which(&queued.order))?;
         let queued = self.queue.remove(at)?;
         let report = Arc::new(queued.order.not_run(Outcome::Cancelled, why));
         tell(queued.waiting, &report);

@@ -288,6 +288,10 @@ impl Supervisor {
         }
         for target in &targets {
             changed |= self.paused.insert(target.name.clone());
+            // What waits for a thread has not begun, so a stop is in time for it.
+            if let Some(report) = self.runs.unschedule(&target.name, "the schedule was stopped") {
+                self.note_report(report);
+            }
         }
         self.lay_out(clock::wall());
         if !changed {
