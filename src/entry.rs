@@ -77,11 +77,16 @@ impl Stamp {
         Self(i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds))
     }
 
+    /// How many nanoseconds before `now` the stamp lies; negative when it lies after it.
+    #[must_use]
+    pub fn before(self, now: Timestamp) -> i128 {
+        now.as_nanosecond() - self.0
+    }
+
     /// How long before `now` the stamp lies; `None` when it lies after it.
     #[must_use]
     pub fn age(self, now: Timestamp) -> Option<Duration> {
-        let age = now.as_nanosecond() - self.0;
-        let age = u128::try_from(age).ok()?;
+        let age = u128::try_from(self.before(now)).ok()?;
         // 2^64 seconds are more than any i64 stamp can be away, so the conversion holds.
         Some(Duration::new(u64::try_from(age / 1_000_000_000).ok()?, (age % 1_000_000_000) as u32))
     }
@@ -113,6 +118,13 @@ pub struct Stamps {
 }
 
 impl Stamps {
+    /// These, as those of a directory: who looks into a directory has read it, the janitor among them, so that it was
+    /// read says nothing.
+    #[must_use]
+    pub fn of_directory(self) -> Self {
+        Self { accessed: self.modified, ..self }
+    }
+
     /// The stamp an age is counted from; `None` when it needs a birth time and there is none.
     #[must_use]
     pub fn by(&self, age_by: AgeBy) -> Option<Stamp> {
@@ -127,7 +139,7 @@ impl Stamps {
 }
 
 /// Which inode something is: the same for every name and every path it has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Identity {
     /// The device.
     pub device: u64,
@@ -144,6 +156,8 @@ pub struct Facts {
     pub allocated: u64,
     /// The number of hard links.
     pub links: u32,
+    /// Which inode it is.
+    pub identity: Identity,
     /// The stamps.
     pub stamps: Stamps,
 }

@@ -33,6 +33,8 @@ pub enum Outcome {
     Done,
     /// Some files or directories could not be read or removed; the rest was done.
     Partial,
+    /// A guard refused it as a whole: nothing was removed.
+    Held,
     /// It was stopped between two files: a shutdown, or a new config that changed or removed the target.
     Cancelled,
     /// It could not begin, or it panicked.
@@ -44,6 +46,7 @@ impl fmt::Display for Outcome {
         out.write_str(match self {
             Self::Done => "done",
             Self::Partial => "partial",
+            Self::Held => "held",
             Self::Cancelled => "cancelled",
             Self::Failed => "failed",
         })
@@ -113,6 +116,8 @@ pub struct Counts {
     pub deleted: u64,
     /// Bytes given back by that: the allocated bytes of files whose last link went.
     pub freed: u64,
+    /// Directories removed; in a dry run, directories that would be.
+    pub directories: u64,
     /// Files that were to go and could not be removed.
     pub failed: u64,
     /// Files that stayed.
@@ -126,10 +131,11 @@ pub struct Counts {
 impl std::ops::AddAssign for Counts {
     fn add_assign(&mut self, other: Self) {
         // Taken apart, so that no new counter is forgotten here.
-        let Self { examined, deleted, freed, failed, kept, skipped_directories, vanished } = other;
+        let Self { examined, deleted, freed, directories, failed, kept, skipped_directories, vanished } = other;
         self.examined += examined;
         self.deleted += deleted;
         self.freed += freed;
+        self.directories += directories;
         self.failed += failed;
         self.kept += kept;
         self.skipped_directories += skipped_directories;
@@ -158,6 +164,10 @@ pub struct Report {
     pub counts: Counts,
     /// Every error, by class: of files that could not be removed and of directories that could not be read.
     pub failures: Failures,
-    /// Why it failed or was cancelled.
+    /// Why it failed, was held or was cancelled.
     pub message: Option<String>,
+    /// What else is to be said of it: limits that could not be met, and why.
+    pub remarks: Vec<String>,
+    /// What is news only the first time: rules that had nothing to do.
+    pub hints: Vec<String>,
 }

@@ -1,5 +1,6 @@
 //! A target: a directory with its policy and its schedule, valid by construction.
 
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use crate::entry::AgeBy;
 use crate::globs::Globs;
 use crate::names::TargetName;
 use crate::schedule::Schedule;
+use crate::units::Bytes;
 
 /// A time zone and the name it goes by in the config: `local`, or an IANA name.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +20,57 @@ pub struct Zone {
     pub name: String,
     /// The zone itself.
     pub tz: TimeZone,
+}
+
+/// Which file goes first when a whole-set rule takes some of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum GoesFirst {
+    /// The oldest, as `age_by` has it.
+    #[default]
+    Oldest,
+    /// The largest, by allocated bytes.
+    Largest,
+}
+
+/// How much of a file system is to be free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Watermark {
+    /// So many bytes.
+    Bytes(u64),
+    /// So many hundredths of a percent of its size: 10 % is 1000.
+    Share(u16),
+}
+
+impl Watermark {
+    /// The bytes that are to be free on a file system of this size.
+    #[must_use]
+    pub fn of(self, total: u64) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            // At most all of it, so it fits.
+            Self::Share(share) => (u128::from(total) * u128::from(share) / 10_000) as u64,
+        }
+    }
+}
+
+impl fmt::Display for Watermark {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => Bytes(*bytes).fmt(out),
+            Self::Share(share) if share % 100 == 0 => write!(out, "{}%", share / 100),
+            Self::Share(share) => write!(out, "{}%", f64::from(*share) / 100.0),
+        }
+    }
+}
+
+/// What is done to a file that goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// It is removed.
+    #[default]
+    Delete,
+    /// It is moved below this directory, under its path relative to the root.
+    MoveTo(PathBuf),
 }
 
 /// What may go from a directory. `None` means that the key is absent: nothing is asked.
@@ -35,13 +88,59 @@ pub struct Policy {
     pub age_by: AgeBy,
     /// Protection: files younger than this stay.
     pub min_age: Option<Duration>,
+    /// Reason: the candidates have more allocated bytes than this together.
+    pub max_size: Option<u64>,
+    /// Reason: there are more candidates than this.
+    pub max_files: Option<u64>,
+    /// Reason: the file system has less free space than this.
+    pub min_free: Option<Watermark>,
+    /// Which candidates those three take first.
+    pub order: GoesFirst,
+    /// Protection: as many of the newest candidates of each directory stay.
+    pub keep_newest: Option<NonZeroUsize>,
+    /// Each directory directly below the root is one unit, which goes or stays whole.
+    pub whole_dirs: bool,
+    /// Directories that are empty, or become so, go too.
+    pub remove_empty_dirs: bool,
+    /// Protection: files that a process has open stay.
+    pub skip_open: bool,
 }
 
 impl Policy {
+    /// What these globs say, and nothing else.
+    #[must_use]
+    pub fn new(globs: Globs) -> Self {
+        Self {
+            globs,
+            larger_than: None,
+            smaller_than: None,
+            older_than: None,
+            age_by: AgeBy::default(),
+            min_age: None,
+            max_size: None,
+            max_files: None,
+            min_free: None,
+            order: GoesFirst::default(),
+            keep_newest: None,
+            whole_dirs: false,
+            remove_empty_dirs: false,
+            skip_open: false,
+        }
+    }
+
+    /// Whether a rule looks at all candidates together, so that no verdict can be had from one of them alone.
+    #[must_use]
+    pub fn has_limits(&self) -> bool {
+        self.max_size.is_some() || self.max_files.is_some() || self.min_free.is_some()
+    }
+
     /// Whether a verdict needs the age of a file.
     #[must_use]
     pub fn asks_for_age(&self) -> bool {
-        self.older_than.is_some() || self.min_age.is_some()
+        self.older_than.is_some()
+            || self.min_age.is_some()
+            || self.keep_newest.is_some()
+            || (self.has_limits() && self.order == GoesFirst::Oldest)
     }
 }
 
@@ -67,6 +166,19 @@ pub struct Target {
     pub dry_run: bool,
     /// On how many threads a sweep of it works; as many as the machine has cores, eight at most, if it does not say.
     pub threads: Option<NonZeroUsize>,
+    /// Whether its sweeps take only what processor and disk have left over.
+    pub idle: bool,
+    /// What is done to a file that goes.
+    pub action: Action,
+    /// Guard: a run that would take more files than this is held.
+    pub max_deletes: Option<u64>,
+    /// Guard: this entry must exist in the root; without it the run is held. It never goes itself.
+    pub require: Option<Box<str>>,
+    /// The file system it is on, as it was when the config was read; `None` when that cannot be told.
+    pub device: Option<u64>,
+    /// Other targets whose directories lie below this one's: each owns its own. Their names, and their paths with no
+    /// symbolic link left.
+    pub nested: Vec<(TargetName, PathBuf)>,
     /// What may go.
     pub policy: Policy,
 }

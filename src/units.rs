@@ -116,6 +116,27 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     Ok(total)
 }
 
+/// Reads a share: `10%`, `2.5%`; in hundredths of a percent, from 0.01 % to 100 %.
+///
+/// # Errors
+/// When it is none, has more than two decimals, or is out of range.
+pub fn parse_share(text: &str) -> Result<u16, UnitError> {
+    let all = 0..text.len();
+    let help = || Some("write it like \"10%\"".to_owned());
+    let Some(number) = text.trim().strip_suffix('%').map(str::trim_end) else {
+        return wrong(all, "expected a share", help());
+    };
+    let (whole, decimals) = number.split_once('.').unwrap_or((number, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !digits(decimals) || decimals.len() > 2 {
+        return wrong(all, format!("`{number}` is not a number with two decimals at most"), help());
+    }
+    match format!("{whole}{decimals:0<2}").parse() {
+        Ok(share @ 1..=10_000_u16) => Ok(share),
+        _ => wrong(all, "a share lies between 0.01% and 100%", help()),
+    }
+}
+
 /// Reads a size: `500MB`, `1.5 GiB`, `0B`. Decimal and binary units.
 ///
 /// # Errors

@@ -28,6 +28,36 @@ pub enum Reason {
         /// The limit, `older_than`.
         limit: Duration,
     },
+    /// The candidates are larger together than `max_size`, and it is among the first to go.
+    MaxSize {
+        /// What they have together, in allocated bytes.
+        total: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// There are more candidates than `max_files`, and it is among the first to go.
+    MaxFiles {
+        /// How many there are.
+        total: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The file system has less free space than `min_free`, and it is among the first to go.
+    MinFree {
+        /// What was free, in bytes.
+        free: u64,
+        /// What is to be free, in bytes.
+        limit: u64,
+    },
+    /// A directory that has become empty in this run.
+    Emptied,
+    /// A directory that was empty before, for long enough.
+    Empty {
+        /// Its age.
+        age: Duration,
+        /// The limit.
+        limit: Duration,
+    },
 }
 
 /// Why an entry stays: a filter it does not pass, no reason to go, or a protection that holds it.
@@ -75,8 +105,63 @@ pub enum Because {
     NoBirthTime,
     /// Protection: something is mounted on it, so it belongs to another file system.
     MountPoint,
+    /// Protection: `keep_newest`.
+    KeepNewest(usize),
+    /// Protection: `skip_open`, and a process has it open, mapped or executing.
+    InUse,
+    /// Protection: `skip_open`, and this system cannot tell whether it is in use.
+    UseUnknown(Box<str>),
+    /// Protection: it is what `require` asks for.
+    Required,
+    /// Protection: this entry of a directory that goes or stays whole is to stay.
+    Inside {
+        /// Its path relative to that directory, escaped.
+        entry: Box<str>,
+        /// Why it is to stay.
+        because: Box<Because>,
+    },
+    /// Protection: it was changed after it was judged.
+    Changed,
+    /// Protection: it cannot be looked at.
+    Unreadable(Box<str>),
+    /// Protection: it belongs to this other target, which is nested in this one.
+    OtherTarget(Arc<str>),
+    /// Guard: more files than `max_deletes` would go.
+    MaxDeletes(u64),
+    /// No reason: every limit holds without it.
+    WithinLimits,
     /// A directory that no include reaches into.
     Unreached,
+}
+
+impl Because {
+    /// The key of the config, or the word, that stands for this protection; `None` for filters and missing reasons.
+    #[must_use]
+    pub fn protection(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Excluded(_) => "exclude",
+            Self::BuiltIn(_) => "built-in exclude",
+            Self::MinAge { .. } => "min_age",
+            Self::Future => "future date",
+            Self::NoBirthTime => "no birth time",
+            Self::MountPoint => "mount point",
+            Self::KeepNewest(_) => "keep_newest",
+            Self::InUse | Self::UseUnknown(_) => "skip_open",
+            Self::Required => "require",
+            Self::Inside { .. } => "whole_dirs",
+            Self::Changed => "changed",
+            Self::Unreadable(_) => "unreadable",
+            Self::OtherTarget(_) => "other target",
+            Self::MaxDeletes(_) => "max_deletes",
+            Self::NotRegular(_)
+            | Self::NotIncluded
+            | Self::NotLarger { .. }
+            | Self::NotSmaller { .. }
+            | Self::NotOld { .. }
+            | Self::WithinLimits
+            | Self::Unreached => return None,
+        })
+    }
 }
 
 impl Verdict {
@@ -92,6 +177,13 @@ impl fmt::Display for Reason {
         match self {
             Self::Included => out.write_str("named by an include"),
             Self::OlderThan { age, limit } => write!(out, "age {} >= older_than {}", Span(*age), Span(*limit)),
+            Self::MaxSize { total, limit } => {
+                write!(out, "{} together > max_size {}", Bytes(*total), Bytes(*limit))
+            }
+            Self::MaxFiles { total, limit } => write!(out, "{total} files > max_files {limit}"),
+            Self::MinFree { free, limit } => write!(out, "{} free < min_free {}", Bytes(*free), Bytes(*limit)),
+            Self::Emptied => out.write_str("it has become empty"),
+            Self::Empty { age, limit } => write!(out, "empty for {} >= {}", Span(*age), Span(*limit)),
         }
     }
 }
@@ -114,6 +206,17 @@ impl fmt::Display for Because {
             Self::Future => out.write_str("its time stamp lies in the future"),
             Self::NoBirthTime => out.write_str("the file system keeps no birth time"),
             Self::MountPoint => out.write_str("a mount point"),
+            Self::KeepNewest(1) => out.write_str("the newest of its directory (keep_newest 1)"),
+            Self::KeepNewest(count) => write!(out, "among the newest of its directory (keep_newest {count})"),
+            Self::InUse => out.write_str("in use by a process"),
+            Self::UseUnknown(why) => write!(out, "cannot tell whether it is in use: {why}"),
+            Self::Required => out.write_str("it is what `require` asks for"),
+            Self::Inside { entry, because } => write!(out, "`{entry}` in it stays: {because}"),
+            Self::Changed => out.write_str("changed since it was judged"),
+            Self::Unreadable(why) => write!(out, "cannot be looked at: {why}"),
+            Self::OtherTarget(name) => write!(out, "belongs to the target {name}"),
+            Self::MaxDeletes(limit) => write!(out, "more than max_deletes {limit} would go"),
+            Self::WithinLimits => out.write_str("the limits hold without it"),
             Self::Unreached => out.write_str("no include reaches into it"),
         }
     }

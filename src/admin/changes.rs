@@ -115,10 +115,11 @@ fn what_went_wrong(target: &str, report: Option<&Report>) -> Option<String> {
         (_, Outcome::Done) => return None,
         (Some(message), _) => format!(" ({})", OneLine(message)),
         (None, Outcome::Partial) => format!(" (failures: {})", report.failures.count()),
-        (None, Outcome::Cancelled | Outcome::Failed) => String::new(),
+        (None, Outcome::Held | Outcome::Cancelled | Outcome::Failed) => String::new(),
     };
     let how = match report.outcome {
         Outcome::Done | Outcome::Partial => "was done in part",
+        Outcome::Held => "was held",
         Outcome::Cancelled => "was cancelled",
         Outcome::Failed => "failed",
     };

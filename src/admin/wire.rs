@@ -133,7 +133,9 @@ pub(super) struct Run<'a> {
     kept: u64,
     skipped_directories: u64,
     vanished: u64,
+    directories: u64,
     message: Option<&'a str>,
+    remarks: Vec<&'a str>,
     failures: Vec<FailureClass<'a>>,
 }
 
@@ -162,7 +164,8 @@ impl<'a> Run<'a> {
 
     fn with(report: &'a Report, zone: &TimeZone, examples: fn(&'a Failure) -> Option<&'a [String]>) -> Self {
         // Every field by name, so that a new one is not forgotten here.
-        let Report { run, target: _, trigger, dry_run, started, took, outcome, counts, failures, message } = report;
+        let Report { run, target: _, trigger, dry_run, started, took, outcome, counts, failures, message, remarks, hints } =
+            report;
         let class = |(class, failure): (&'a str, &'a Failure)| FailureClass {
             class,
             count: failure.count,
@@ -183,7 +186,9 @@ impl<'a> Run<'a> {
             kept: counts.kept,
             skipped_directories: counts.skipped_directories,
             vanished: counts.vanished,
+            directories: counts.directories,
             message: message.as_deref(),
+            remarks: remarks.iter().chain(hints).map(String::as_str).collect(),
             failures: failures.iter().map(class).collect(),
         }
     }

@@ -202,7 +202,7 @@ fn clean_one(order: &Order, args: &Clean) -> Report {
             progress.set_message(format!("{}: {examined} examined, {deleted} deleted", order.target.name));
         }
     });
-    lines.end(&report);
+    lines.end(&report, |_| true);
     progress.finish_and_clear();
     report
 }

@@ -17,11 +17,14 @@ use super::{AdminSettings, Config, LogFormat, LogLevel, LogSettings, Rotation, S
 use crate::clock;
 use crate::names::TargetName;
 use crate::protected::Protected;
-use crate::target::{Target, Zone};
+use crate::target::{Action, Target, Zone};
 
 /// The names of what stands in when the text names no target.
 pub(super) const BUILT_IN: &str = "marked_images";
 pub(super) const BUILT_IN_SCHEDULE: &str = "0 2 * * *";
+
+/// More sweeps on one file system than this help nobody.
+const MOST_SWEEPS: u64 = 8;
 
 /// Collects problems while it goes through the raw config.
 pub(super) struct Checker<'a> {
@@ -171,6 +174,11 @@ impl Checker<'_> {
         }
     }
 
+    fn sweeps_per_filesystem(&mut self, raw: &RawConfig) -> usize {
+        let number = self.number("sweeps_per_filesystem", raw.sweeps_per_filesystem.as_ref(), MOST_SWEEPS);
+        number.good().and_then(|number| usize::try_from(number).ok()).unwrap_or(1)
+    }
+
     /// Goes through it all. What comes out is only good when no problem was found.
     pub(super) fn config(&mut self, raw: &RawConfig) -> Config {
         let zone = match &raw.timezone {
@@ -192,6 +200,7 @@ impl Checker<'_> {
             state_dir: state.unwrap_or_else(|| absolute(Path::new("state"), self.surroundings)),
             admin: self.admin(raw.admin.as_ref()),
             log: self.log(raw.log.as_ref()),
+            sweeps_per_filesystem: self.sweeps_per_filesystem(raw),
         };
         let protected = Arc::new(places::protected(&settings, self.surroundings));
         let defaults = self.defaults(raw);
@@ -201,15 +210,16 @@ impl Checker<'_> {
             if self.problems.len() > MOST {
                 break;
             }
-            targets.extend(self.target(raw, &defaults, &settings.zone, &protected, &mut names).map(Arc::new));
+            targets.extend(self.target(raw, &defaults, &settings.zone, &protected, &mut names));
         }
         let written = raw.target.iter().flatten().count();
         if written == 0 {
-            targets.push(Arc::new(self.built_in(&settings.zone, &protected)));
+            targets.push(self.built_in(&settings.zone, &protected));
         } else if targets.len() < written && self.problems.is_empty() {
             // Every target that is left out has its problem; should that ever fail, the config is refused all the same.
             self.problem(0..0, "a target cannot be used", None);
         }
+        let targets = places::related(targets).into_iter().map(Arc::new).collect();
         Config { settings, targets, names_targets: written > 0, protected }
     }
 
@@ -282,6 +292,9 @@ impl Checker<'_> {
         }
         let own = self.keys(&raw.value().keys(), start);
         let (schedule, policy, rest) = self.combine(raw, Inherited { own, defaults, zone })?;
+        if let (Action::MoveTo(to), Some(path)) = (&rest.action, &path) {
+            self.destination(raw, to, path, protected);
+        }
         if self.problems.len() > before {
             return None;
         }
@@ -295,8 +308,24 @@ impl Checker<'_> {
             create: rest.create,
             dry_run: rest.dry_run,
             threads: rest.threads,
+            idle: rest.idle,
+            action: rest.action,
+            max_deletes: rest.max_deletes,
+            require: rest.require,
+            device: None,
+            nested: Vec::new(),
             policy,
         })
+    }
+
+    /// Whether files of the target at `path` may be moved there.
+    fn destination(&mut self, raw: &At<RawTarget>, to: &Path, path: &Path, protected: &Protected) {
+        let span = raw.value().action.as_ref().map_or_else(|| raw.span(), At::span);
+        if let Some(why) = places::refuse(protected, to) {
+            self.problem(span, format!("nothing can be moved to a protected directory: {why}"), None);
+        } else if places::resolved(to).starts_with(places::resolved(path)) {
+            self.problem(span, "the files would be moved to where they are swept from", None);
+        }
     }
 
     fn name_of(&mut self, path: &Path, raw: &At<RawTarget>) -> Option<TargetName> {

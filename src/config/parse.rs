@@ -285,8 +285,15 @@ fn known(message: &str) -> Vec<&str> {
 fn how_to_write(key: &str, value: &DeValue<'_>) -> Option<&'static str> {
     match (key, value) {
         ("older_than" | "min_age", _) => Some("write a duration in quotes, as in \"30d\""),
-        ("larger_than" | "smaller_than", _) => Some("write a size in quotes, as in \"10GB\""),
-        ("enabled" | "create" | "dry_run", DeValue::String(_)) => Some("write true or false, without quotes"),
+        ("larger_than" | "smaller_than" | "max_size", _) => Some("write a size in quotes, as in \"10GB\""),
+        ("min_free", _) => Some("write a share or a size in quotes, as in \"10%\" or \"10GB\""),
+        ("max_files" | "keep_newest" | "max_deletes" | "threads" | "sweeps_per_filesystem", DeValue::String(_)) => {
+            Some("write a number, without quotes")
+        }
+        (
+            "enabled" | "create" | "dry_run" | "whole_dirs" | "remove_empty_dirs" | "skip_open" | "idle",
+            DeValue::String(_),
+        ) => Some("write true or false, without quotes"),
         ("listen", DeValue::Integer(_)) => Some("write an address and a port, \"127.0.0.1:8000\""),
         ("listen", DeValue::Boolean(false)) => Some("write \"off\""),
         _ => None,
@@ -300,7 +307,7 @@ fn in_words(message: &str) -> String {
         ("invalid type: map", "invalid type: table"),
         ("invalid type: sequence", "invalid type: list"),
         ("expected u16", "expected a number from 0 to 65535"),
-        ("expected u8", "expected a number from 1 to 64"),
+        ("expected u64", "expected a whole number"),
         ("expected a map", "expected a table"),
     ];
     // "expected struct RawLog": the names of our types mean nothing outside.

@@ -1,12 +1,15 @@
 //! Which places are protected here and now.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use super::{Settings, Surroundings};
 use crate::entry::Identity;
+use crate::names::TargetName;
 use crate::protected::{Place, Protected, SYSTEM, WITH_ALL_BELOW};
+use crate::target::Target;
 
 /// Which inode a path leads to, links followed.
 fn identity(path: &Path) -> io::Result<Identity> {
@@ -76,4 +79,26 @@ pub(super) fn refuse(protected: &Protected, path: &Path) -> Option<String> {
     // In the words of the config where that says it, then by where it leads.
     let by_path = protected.refuse(path, None).or_else(|| protected.refuse(&resolved, None));
     by_path.or_else(|| protected.refuse(path, identity))
+}
+
+/// The file system that a path is on, or will be when it is made.
+fn device(path: &Path) -> Option<u64> {
+    path.ancestors().find_map(|existing| identity(existing).ok()).map(|identity| identity.device)
+}
+
+/// Tells each target which others are nested in it, and on which file system it is.
+pub(super) fn related(mut targets: Vec<Target>) -> Vec<Target> {
+    let by_path: BTreeMap<PathBuf, Vec<TargetName>> = targets.iter().fold(BTreeMap::new(), |mut found, target| {
+        found.entry(resolved(&target.path)).or_default().push(target.name.clone());
+        found
+    });
+    for target in &mut targets {
+        let path = resolved(&target.path);
+        target.device = device(&path);
+        // In the order of paths, what lies below one comes right after it.
+        let below = by_path.range(path.clone()..).take_while(|(other, _)| other.starts_with(&path));
+        let inner = below.filter(|(other, _)| **other != path);
+        target.nested = inner.flat_map(|(path, names)| names.iter().map(|name| (name.clone(), path.clone()))).collect();
+    }
+    targets
 }

@@ -47,6 +47,9 @@ pub(super) struct RawConfig {
     /// Directory for what must survive the daemon, relative to its working directory. No target may be or hold it.
     #[schemars(extend("default" = "state"))]
     pub(super) state_dir: Option<At<String>>,
+    /// How many sweeps may work on one file system at a time, 1 to 8.
+    #[schemars(range(min = 1, max = 8), extend("default" = 1))]
+    pub(super) sweeps_per_filesystem: Option<At<u64>>,
     /// The admin port.
     pub(super) admin: Option<RawAdmin>,
     /// The log.
@@ -133,12 +136,28 @@ pub(super) enum RawAgeBy {
     Newest,
 }
 
+/// Which file goes first when a quota or a watermark takes some of them.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(super) enum RawOrder {
+    Oldest,
+    Largest,
+}
+
 /// What an editor can tell of a duration. It lets through whatever is one, and more.
 pub(super) const DURATION: &str =
     r"^\s*([0-9]+\s*(s|secs?|seconds?|min|mins|minutes?|h|hrs?|hours?|d|days?|w|weeks?)\s*)+$";
 
 /// The same of a size.
 pub(super) const SIZE: &str = r"^\s*[0-9.]+\s*([kKmMgGtTpP][iI]?)?[bB]\s*$";
+
+/// The same of a share or a size.
+pub(super) const SHARE_OR_SIZE: &str =
+    r"^\s*([0-9]+(\.[0-9]{1,2})?\s*%|[0-9.]+\s*([kKmMgGtTpP][iI]?)?[bB])\s*$";
+
+/// The same of what is done to a file.
+pub(super) const ACTION: &str = "^(delete|move:.+)$";
 
 /// `[[target]]` and `[defaults]` share their keys, so they are written once.
 macro_rules! keys {
@@ -216,6 +235,41 @@ keys! {
     /// Protection: files younger than this stay, whatever else is asked.
     #[schemars(extend("pattern" = DURATION, "examples" = ["10min", "1h"]))]
     min_age: At<String>,
+    /// Reason to go: the candidates have more allocated bytes than this together. The oldest go until they have not.
+    #[schemars(extend("pattern" = SIZE, "examples" = ["10GB"]))]
+    max_size: At<String>,
+    /// Reason to go: there are more candidates than this. The oldest go until there are not.
+    #[schemars(range(min = 1), extend("examples" = [1000]))]
+    max_files: At<u64>,
+    /// Reason to go: the file system has less free space than this, in bytes or as a share of its size. The oldest
+    /// go until it has.
+    #[schemars(extend("pattern" = SHARE_OR_SIZE, "examples" = ["10%", "20GB"]))]
+    min_free: At<String>,
+    /// Which candidates `max_size`, `max_files` and `min_free` take first.
+    #[schemars(extend("default" = "oldest"))]
+    order: RawOrder,
+    /// Protection: as many of the newest candidates of each directory stay.
+    #[schemars(range(min = 1, max = 100_000), extend("examples" = [3]))]
+    keep_newest: At<u64>,
+    /// Each directory directly below `path` is one unit: its age is the newest stamp anywhere inside, and it goes or
+    /// stays whole.
+    #[schemars(extend("default" = false))]
+    whole_dirs: bool,
+    /// Directories that a run empties go too, and those that were empty before and are old enough.
+    #[schemars(extend("default" = false))]
+    remove_empty_dirs: bool,
+    /// Protection: files that a process has open, mapped or executing stay.
+    #[schemars(extend("default" = false))]
+    skip_open: bool,
+    /// What is done to a file that goes: "delete", or "move:/dir", which moves it below that directory.
+    #[schemars(extend("default" = "delete", "pattern" = ACTION, "examples" = ["delete", "move:/archive"]))]
+    action: At<String>,
+    /// Guard: a run that would take more files than this removes nothing and is held.
+    #[schemars(range(min = 1), extend("examples" = [10_000]))]
+    max_deletes: At<u64>,
+    /// Guard: this entry must exist directly below `path`, else the run removes nothing and is held. It never goes.
+    #[schemars(length(min = 1, max = 255), extend("examples" = [".mounted"]))]
+    require: At<String>,
     /// A missing directory is made.
     #[schemars(extend("default" = true))]
     create: bool,
@@ -224,27 +278,14 @@ keys! {
     dry_run: bool,
     /// On how many threads a sweep works, 1 to 64. As many as the machine has cores, 8 at most, if it does not say.
     #[schemars(range(min = 1, max = 64))]
-    threads: At<u8>,
+    threads: At<u64>,
+    /// Whether a sweep takes only what processor and disk have left over (the idle scheduling class).
+    #[schemars(extend("default" = false))]
+    idle: bool,
     /// Zone of this target's schedule, if not that of the daemon: "local", or an IANA name such as "Europe/Berlin".
     #[schemars(extend("examples" = ["local", "Europe/Berlin"]))]
     timezone: At<String>,
 }
 
 /// Keys of the design that this version does not know yet: naming them gets an honest answer.
-pub(super) const LATER: [&str; 15] = [
-    "action",
-    "catch_up",
-    "jitter",
-    "keep_newest",
-    "max_deletes",
-    "max_files",
-    "max_size",
-    "min_free",
-    "order",
-    "remove_empty_dirs",
-    "require",
-    "skip_open",
-    "socket",
-    "trash_keep",
-    "whole_dirs",
-];
+pub(super) const LATER: [&str; 4] = ["catch_up", "jitter", "socket", "trash_keep"];

@@ -16,6 +16,8 @@ pub struct Settings {
     pub admin: AdminSettings,
     /// `[log]`.
     pub log: LogSettings,
+    /// How many sweeps may work on one file system at a time.
+    pub sweeps_per_filesystem: usize,
 }
 
 /// `[admin]`.

@@ -7,17 +7,22 @@ use std::time::Duration;
 
 use super::Surroundings;
 use super::check::{BUILT_IN, BUILT_IN_SCHEDULE, Checker, absolute};
-use super::raw::{At, RawAgeBy, RawKeys, RawTarget};
+use super::raw::{At, RawAgeBy, RawKeys, RawOrder, RawTarget};
 use crate::entry::AgeBy;
 use crate::globs::{Globs, List};
 use crate::names::TargetName;
 use crate::schedule::Schedule;
-use crate::target::{Policy, Target, Zone};
+use crate::target::{Action, GoesFirst, Policy, Target, Watermark, Zone};
 use crate::units::{self, Bytes, UnitError};
 
 /// More threads than this help nobody.
-const MOST_THREADS: usize = 64;
-/// The reasons to go, those of later versions too: where one was meant, `include` is not missing.
+const MOST_THREADS: u64 = 64;
+/// The newest of a directory are held in memory while they are found, so there is an end to them.
+const MOST_NEWEST: u64 = 100_000;
+/// What protects from a quota or a watermark where the config does not say: long enough that what is being written is
+/// not taken.
+const DEFAULT_MIN_AGE: Duration = Duration::from_secs(600);
+/// The reasons to go: where one was meant, `include` is not missing.
 const REASONS: [&str; 4] = ["older_than", "max_size", "max_files", "min_free"];
 
 /// What became of a key.
@@ -50,7 +55,7 @@ impl<T: Clone> Key<T> {
         if is_blamed && self.is_absent() { Self::Bad } else { self }
     }
 
-    fn good(self) -> Option<T> {
+    pub(super) fn good(self) -> Option<T> {
         match self {
             Self::Good(value, _) => Some(value),
             _ => None,
@@ -69,11 +74,23 @@ pub(super) struct Keys {
     smaller_than: Key<u64>,
     min_age: Key<Duration>,
     zone: Key<Zone>,
-    threads: Key<NonZeroUsize>,
+    threads: Key<u64>,
+    max_size: Key<u64>,
+    max_files: Key<u64>,
+    min_free: Key<Watermark>,
+    keep_newest: Key<u64>,
+    action: Key<Action>,
+    max_deletes: Key<u64>,
+    require: Key<Box<str>>,
     age_by: Option<AgeBy>,
+    order: Option<GoesFirst>,
     enabled: Option<bool>,
     create: Option<bool>,
     dry_run: Option<bool>,
+    whole_dirs: Option<bool>,
+    remove_empty_dirs: Option<bool>,
+    skip_open: Option<bool>,
+    idle: Option<bool>,
 }
 
 impl Keys {
@@ -97,6 +114,10 @@ pub(super) struct Rest {
     pub(super) create: bool,
     pub(super) dry_run: bool,
     pub(super) threads: Option<NonZeroUsize>,
+    pub(super) idle: bool,
+    pub(super) action: Action,
+    pub(super) max_deletes: Option<u64>,
+    pub(super) require: Option<Box<str>>,
 }
 
 impl Checker<'_> {
@@ -115,6 +136,14 @@ impl Checker<'_> {
                 checker.problem(span, "no file is smaller than nothing", None);
             },
         );
+        let max_size = self.unit(raw.max_size.as_ref(), units::parse_size);
+        let max_size = self.not_zero(
+            max_size,
+            |size| *size == 0,
+            |checker, span| {
+                checker.problem(span, "`max_size` cannot be zero", "leave the key out if you mean none".to_owned());
+            },
+        );
         Keys {
             schedule: self.schedule(raw.schedule.as_ref()).missed(self.is_blamed(table, &["schedule"])),
             include: self.globs(List::Include, raw.include.as_ref()).missed(self.is_blamed(table, &["include"])),
@@ -127,7 +156,14 @@ impl Checker<'_> {
                 None => Key::Absent,
                 Some(value) => self.zone(value).map_or(Key::Bad, |zone| Key::Good(zone, value.span())),
             },
-            threads: self.threads(raw.threads.as_ref()),
+            threads: self.number("threads", raw.threads.as_ref(), MOST_THREADS),
+            max_size,
+            max_files: self.number("max_files", raw.max_files.as_ref(), u64::MAX),
+            min_free: self.unit(raw.min_free.as_ref(), parse_watermark),
+            keep_newest: self.number("keep_newest", raw.keep_newest.as_ref(), MOST_NEWEST),
+            action: self.action(raw.action.as_ref()),
+            max_deletes: self.number("max_deletes", raw.max_deletes.as_ref(), u64::MAX),
+            require: self.require(raw.require.as_ref()),
             age_by: raw.age_by.map(|raw| match raw {
                 RawAgeBy::Modified => AgeBy::Modified,
                 RawAgeBy::Accessed => AgeBy::Accessed,
@@ -135,9 +171,17 @@ impl Checker<'_> {
                 RawAgeBy::Created => AgeBy::Created,
                 RawAgeBy::Newest => AgeBy::Newest,
             }),
+            order: raw.order.map(|raw| match raw {
+                RawOrder::Oldest => GoesFirst::Oldest,
+                RawOrder::Largest => GoesFirst::Largest,
+            }),
             enabled: raw.enabled,
             create: raw.create,
             dry_run: raw.dry_run,
+            whole_dirs: raw.whole_dirs,
+            remove_empty_dirs: raw.remove_empty_dirs,
+            skip_open: raw.skip_open,
+            idle: raw.idle,
         }
     }
 
@@ -175,16 +219,58 @@ impl Checker<'_> {
         }
     }
 
-    fn threads(&mut self, value: Option<&At<u8>>) -> Key<NonZeroUsize> {
+    /// A number from 1 to `most`. Zero is refused, since it means "none" to one and "without limit" to another.
+    pub(super) fn number(&mut self, key: &str, value: Option<&At<u64>>, most: u64) -> Key<u64> {
         let Some(value) = value else { return Key::Absent };
-        match NonZeroUsize::new(usize::from(*value.value())).filter(|threads| threads.get() <= MOST_THREADS) {
-            Some(threads) => Key::Good(threads, value.span()),
-            None => {
-                let help = "leave the key out to use the machine's cores".to_owned();
-                self.problem(value.span(), format!("`threads` is a number from 1 to {MOST_THREADS}"), help);
+        match *value.value() {
+            0 => {
+                let help = "leave the key out if you mean none".to_owned();
+                self.problem(value.span(), format!("`{key}` cannot be zero"), help);
                 Key::Bad
             }
+            number if number > most => {
+                self.problem(value.span(), format!("`{key}` can be {most} at most"), None);
+                Key::Bad
+            }
+            number => Key::Good(number, value.span()),
         }
+    }
+
+    fn action(&mut self, value: Option<&At<String>>) -> Key<Action> {
+        let Some(value) = value else { return Key::Absent };
+        let text = value.value().as_str();
+        let action = match (text, text.strip_prefix("move:").map(Path::new)) {
+            ("delete", _) => Action::Delete,
+            (_, Some(to)) if to.is_absolute() && !text.contains('\0') => {
+                Action::MoveTo(absolute(to, self.surroundings))
+            }
+            (_, Some(_)) => {
+                let help = "write it like \"move:/archive\"".to_owned();
+                self.problem(value.span(), "where files are moved to has to be an absolute path", help);
+                return Key::Bad;
+            }
+            ("trash", _) => {
+                self.problem(value.span(), "\"trash\" is not supported by this version", None);
+                return Key::Bad;
+            }
+            _ => {
+                let help = "use \"delete\" or \"move:/dir\"".to_owned();
+                self.problem(value.span(), format!("unknown action \"{text}\""), help);
+                return Key::Bad;
+            }
+        };
+        Key::Good(action, value.span())
+    }
+
+    fn require(&mut self, value: Option<&At<String>>) -> Key<Box<str>> {
+        let Some(value) = value else { return Key::Absent };
+        let text = value.value().as_str();
+        if text.is_empty() || text.len() > 255 || text.contains(['/', '\0']) || text == "." || text == ".." {
+            let help = "write a name, as in \".mounted\"".to_owned();
+            self.problem(value.span(), "`require` names one entry directly below `path`", help);
+            return Key::Bad;
+        }
+        Key::Good(text.into(), value.span())
     }
 
     fn globs(&mut self, list: List, value: Option<&At<Vec<At<String>>>>) -> Key<Vec<String>> {
@@ -217,7 +303,11 @@ impl Checker<'_> {
             let help = "add `schedule = \"0 2 * * *\"`, here or in [defaults]".to_owned();
             self.problem(raw.span(), "this target has no `schedule`", help);
         }
-        if include.is_absent() && older_than.is_absent() {
+        let max_size = own.max_size.or(&defaults.max_size);
+        let max_files = own.max_files.or(&defaults.max_files);
+        let min_free = own.min_free.or(&defaults.min_free);
+        let has_limits = !(max_size.is_absent() && max_files.is_absent() && min_free.is_absent());
+        if include.is_absent() && older_than.is_absent() && !has_limits {
             let help =
                 "everything has to be written out: `include = [\"**\"]`, or `[\"*\"]` for the top level".to_owned();
             self.problem(raw.span(), "this target has neither `include` nor a reason to delete", help);
@@ -229,20 +319,34 @@ impl Checker<'_> {
         let exclude = own.exclude.or(&defaults.exclude).good().unwrap_or_default();
         let globs = Globs::new(include.iter().map(String::as_str), exclude.iter().map(String::as_str));
         let globs = globs.map_err(|error| self.problem(raw.span(), error.message, error.help)).ok()?;
+        let min_age = own.min_age.or(&defaults.min_age).good();
+        let yes = |own: Option<bool>, default: Option<bool>| own.or(default).unwrap_or(false);
         let policy = Policy {
             globs,
             larger_than: larger_than.good(),
             smaller_than: smaller_than.good(),
             older_than: older_than.good(),
             age_by: own.age_by.or(defaults.age_by).unwrap_or_default(),
-            min_age: own.min_age.or(&defaults.min_age).good(),
+            min_age: min_age.or(has_limits.then_some(DEFAULT_MIN_AGE)),
+            max_size: max_size.good(),
+            max_files: max_files.good(),
+            min_free: min_free.good(),
+            order: own.order.or(defaults.order).unwrap_or_default(),
+            keep_newest: positive(own.keep_newest.or(&defaults.keep_newest)),
+            whole_dirs: yes(own.whole_dirs, defaults.whole_dirs),
+            remove_empty_dirs: yes(own.remove_empty_dirs, defaults.remove_empty_dirs),
+            skip_open: yes(own.skip_open, defaults.skip_open),
         };
         let rest = Rest {
             zone: own.zone.or(&defaults.zone).good().unwrap_or_else(|| zone.clone()),
             enabled: own.enabled.or(defaults.enabled).unwrap_or(true),
             create: own.create.or(defaults.create).unwrap_or(true),
-            dry_run: own.dry_run.or(defaults.dry_run).unwrap_or(false),
-            threads: own.threads.or(&defaults.threads).good(),
+            dry_run: yes(own.dry_run, defaults.dry_run),
+            threads: positive(own.threads.or(&defaults.threads)),
+            idle: yes(own.idle, defaults.idle),
+            action: own.action.or(&defaults.action).good().unwrap_or_default(),
+            max_deletes: own.max_deletes.or(&defaults.max_deletes).good(),
+            require: own.require.or(&defaults.require).good(),
         };
         Some((schedule.good()?, policy, rest))
     }
@@ -260,6 +364,22 @@ impl Checker<'_> {
             if own.smaller_than.is_absent() && !own.larger_than.is_absent() { larger_span } else { smaller_span };
         self.problem(span, format!("no file is larger than {} and smaller than {}", Bytes(least), Bytes(most)), None);
     }
+}
+
+/// A watermark: a share or a size.
+fn parse_watermark(text: &str) -> Result<Watermark, UnitError> {
+    if text.contains('%') {
+        return units::parse_share(text).map(Watermark::Share);
+    }
+    match units::parse_size(text)? {
+        0 => Err(UnitError { span: 0..text.len(), message: "`min_free` cannot be zero".into(), help: None }),
+        bytes => Ok(Watermark::Bytes(bytes)),
+    }
+}
+
+/// A number that has been checked to be more than zero.
+fn positive(key: Key<u64>) -> Option<NonZeroUsize> {
+    key.good().and_then(|number| usize::try_from(number).ok()).and_then(NonZeroUsize::new)
 }
 
 /// The target that stands in when a config names none.
@@ -280,13 +400,12 @@ pub(super) fn built_in(zone: &Zone, surroundings: &Surroundings) -> Target {
         create: true,
         dry_run: false,
         threads: None,
-        policy: Policy {
-            globs,
-            larger_than: None,
-            smaller_than: None,
-            older_than: None,
-            age_by: AgeBy::Modified,
-            min_age: None,
-        },
+        idle: false,
+        action: Action::default(),
+        max_deletes: None,
+        require: None,
+        device: None,
+        nested: Vec::new(),
+        policy: Policy::new(globs),
     }
 }

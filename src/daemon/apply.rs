@@ -112,6 +112,7 @@ impl Supervisor {
         self.about_config.needs_restart = needs_restart;
         self.about_config.not_applied = failed;
         self.config = config;
+        self.runs.share(self.config.settings.sweeps_per_filesystem);
         self.lay_out(now);
         let reloaded = Reloaded {
             generation: self.about_config.generation,

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::Ordering;
 
 use tokio::sync::{mpsc, oneshot};
@@ -24,10 +24,15 @@ pub type Sweeper = Arc<dyn Fn(&Order, &Control) -> Report + Send + Sync>;
 /// Sweeps, and writes what happens to the log.
 #[must_use]
 pub fn sweeper() -> Sweeper {
-    Arc::new(|order, control| {
+    // The hints of the last run of each target: they are told when they are news.
+    let told: Mutex<BTreeMap<TargetName, Vec<String>>> = Mutex::default();
+    Arc::new(move |order, control| {
         let lines = LogLines::begin(order);
         let report = sweep::sweep(order, control, &|event| lines.see(event));
-        lines.end(&report);
+        let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = told.insert(order.target.name.clone(), report.hints.clone()).unwrap_or_default();
+        drop(told);
+        lines.end(&report, |hint| before.iter().all(|known| known != hint));
         report
     })
 }
@@ -60,15 +65,30 @@ pub(super) struct Runs {
     active: BTreeMap<TargetName, Active>,
     queue: VecDeque<Queued>,
     limit: usize,
+    /// As many of them may work on one file system.
+    per_filesystem: usize,
     sweeper: Sweeper,
     finished: mpsc::UnboundedSender<Finished>,
 }
 
 impl Runs {
-    pub(super) fn new(sweeper: Sweeper) -> (Self, mpsc::UnboundedReceiver<Finished>) {
+    pub(super) fn new(sweeper: Sweeper, per_filesystem: usize) -> (Self, mpsc::UnboundedReceiver<Finished>) {
         let (finished, ended) = mpsc::unbounded_channel();
         let limit = std::thread::available_parallelism().map_or(1, usize::from).clamp(*AT_ONCE.start(), *AT_ONCE.end());
-        (Self { active: BTreeMap::new(), queue: VecDeque::new(), limit, sweeper, finished }, ended)
+        let (active, queue) = (BTreeMap::new(), VecDeque::new());
+        (Self { active, queue, limit, per_filesystem, sweeper, finished }, ended)
+    }
+
+    /// From now on as many sweeps may work on one file system.
+    pub(super) fn share(&mut self, per_filesystem: usize) {
+        self.per_filesystem = per_filesystem;
+        self.fill();
+    }
+
+    /// Whether one more sweep may work on the target's file system. One that is not known is nobody else's.
+    fn has_room(&self, target: &Target) -> bool {
+        let same = |active: &&Active| active.order.target.device == target.device;
+        target.device.is_none() || self.active.values().filter(same).count() < self.per_filesystem
     }
 
     /// The run that is at work on a target, or waits.
@@ -115,7 +135,8 @@ impl Runs {
     /// Starts what waits, as long as there is room.
     fn fill(&mut self) {
         while self.active.len() < self.limit {
-            let Some(Queued { mut order, waiting }) = self.queue.pop_front() else { return };
+            let Some(next) = self.queue.iter().position(|queued| self.has_room(&queued.order.target)) else { return };
+            let Some(Queued { mut order, waiting }) = self.queue.remove(next) else { return };
             // Ages are counted from when the work begins, not from when it was asked for.
             order.now = clock::wall();
             let control = Arc::new(Control::default());
@@ -135,7 +156,7 @@ impl Runs {
         };
         if let Err(error) = std::thread::Builder::new().name("sweep".into()).spawn(work) {
             let report = also.not_run(Outcome::Failed, format!("cannot start a thread: {error}"));
-            LogLines::begin(&also).end(&report);
+            LogLines::begin(&also).end(&report, |_| true);
             drop(self.finished.send(Finished { report }));
         }
     }

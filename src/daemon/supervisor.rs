@@ -99,7 +99,7 @@ impl Daemon {
     #[must_use]
     pub fn new(start: Start) -> Self {
         let Start { config, source, text, surface, log, sweeper } = start;
-        let (runs, ended) = Runs::new(sweeper);
+        let (runs, ended) = Runs::new(sweeper, config.settings.sweeps_per_filesystem);
         let (commands, received) = mpsc::channel(64);
         let (reload, asked) = mpsc::channel(REQUESTS);
         let now = clock::wall();

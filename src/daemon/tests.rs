@@ -10,28 +10,20 @@ use super::runs::Finished;
 use super::supervisor::Supervisor;
 use super::*;
 use crate::config::{AdminSettings, Config, LogFormat, LogLevel, LogSettings, Rotation, Settings, Surroundings};
-use crate::entry::AgeBy;
 use crate::globs::Globs;
 use crate::names::TargetName;
 use crate::protected::Protected;
 use crate::report::{Outcome, Report, Trigger};
 use crate::schedule::Schedule;
 use crate::sweep::{Control, Order};
-use crate::target::{Policy, Target, Zone};
+use crate::target::{Action, Policy, Target, Zone};
 
 fn zone() -> Zone {
     Zone { name: "UTC".into(), tz: TimeZone::UTC }
 }
 
 fn target(name: &str, schedule: &str) -> Arc<Target> {
-    let policy = Policy {
-        globs: Globs::new(["*"], []).expect("good"),
-        larger_than: None,
-        smaller_than: None,
-        older_than: None,
-        age_by: AgeBy::Modified,
-        min_age: None,
-    };
+    let policy = Policy::new(Globs::new(["*"], []).expect("good"));
     Arc::new(Target {
         name: TargetName::new(name).expect("a name"),
         written_path: name.into(),
@@ -42,6 +34,12 @@ fn target(name: &str, schedule: &str) -> Arc<Target> {
         create: false,
         dry_run: false,
         threads: None,
+        idle: false,
+        action: Action::Delete,
+        max_deletes: None,
+        require: None,
+        device: None,
+        nested: Vec::new(),
         policy,
     })
 }
@@ -55,7 +53,7 @@ fn config(targets: Vec<Arc<Target>>) -> Config {
         level: LogLevel::Info,
     };
     let admin = AdminSettings { listen: None, token_file: None };
-    let settings = Settings { zone: zone(), state_dir: "/nowhere/state".into(), admin, log };
+    let settings = Settings { zone: zone(), state_dir: "/nowhere/state".into(), admin, log, sweeps_per_filesystem: 1 };
     Config { settings, targets, names_targets: true, protected: Arc::new(Protected::default()) }
 }
 

@@ -10,7 +10,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Statx, StatxAttributes, StatxFlags, openat2, statx, unlinkat,
+    AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Statx, StatxAttributes, SeekFrom, StatxFlags, fstatvfs,
+    openat2, seek, statx, syncfs, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -48,6 +49,15 @@ pub struct Found {
     pub facts: Facts,
     /// Whether something is mounted on it.
     pub mount_point: bool,
+}
+
+/// How much space a file system has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// All of it, in bytes.
+    pub total: u64,
+    /// What an ordinary user can still fill, in bytes: what `df` calls available.
+    pub free: u64,
 }
 
 /// One entry of a listing.
@@ -104,6 +114,7 @@ fn found(stat: &Statx) -> Found {
             size: stat.stx_size,
             allocated: stat.stx_blocks.saturating_mul(512),
             links: stat.stx_nlink,
+            identity: identity_of(stat),
             stamps: Stamps {
                 modified: stamp(stat.stx_mtime),
                 accessed: stamp(stat.stx_atime),
@@ -167,7 +178,15 @@ impl Dir {
         again(|| openat2(from, path(rest), READ, Mode::empty(), BENEATH)).map(Self::of)
     }
 
-    /// Reads the directory, entry by entry, `.` and `..` left out, until `each` breaks. Entries may be removed
+    /// Has the next [`Dir::for_each`] begin at the beginning again.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn rewind(&self) -> io::Result<()> {
+        again(|| seek(&self.fd, SeekFrom::Start(0))).map(drop)
+    }
+
+    /// Reads the directory from where it was read to before, entry by entry, `.` and `..` left out, until `each` breaks. Entries may be removed
     /// meanwhile.
     ///
     /// # Errors
@@ -223,5 +242,31 @@ impl Dir {
     /// `ENOENT` when it is gone, `EISDIR` when it is a directory by now, and what else the kernel says.
     pub fn remove(&self, name: &[u8]) -> io::Result<()> {
         again(|| unlinkat(&self.fd, path(name), AtFlags::empty()))
+    }
+
+    /// Removes the directory `name`, which must be empty.
+    ///
+    /// # Errors
+    /// `ENOTEMPTY` when it is not, `EBUSY` when something is mounted on it, and what else the kernel says.
+    pub fn remove_directory(&self, name: &[u8]) -> io::Result<()> {
+        again(|| unlinkat(&self.fd, path(name), AtFlags::REMOVEDIR))
+    }
+
+    /// How much space the file system of this directory has.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn space(&self) -> io::Result<Space> {
+        let stat = again(|| fstatvfs(&self.fd))?;
+        let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
+        Ok(Space { total: bytes(stat.f_blocks), free: bytes(stat.f_bavail) })
+    }
+
+    /// Has the file system write down what has been changed.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn sync(&self) -> io::Result<()> {
+        again(|| syncfs(&self.fd))
     }
 }

@@ -150,4 +150,40 @@ impl Globs {
         }
         built_in::text(held).map_or(Entered::Unreached, Entered::BuiltIn)
     }
+
+    /// What is said of the directory `name` where directories go or stay whole: [`Entered::Place`] when an include
+    /// names it and nothing excludes it.
+    #[must_use]
+    pub fn whole(&self, place: &Place, name: &[u8]) -> Entered {
+        let held = built_in::holding(name, true);
+        let mut includes = self.include.iter().zip(&place.include);
+        let is_named = includes.any(|(pattern, positions)| pattern.is_matched(pattern.step(*positions, name, held)));
+        match self.inside(place, name, true) {
+            Entered::Place(_) if !is_named => Entered::Unreached,
+            said => said,
+        }
+    }
+
+    /// What is said of an entry in a directory that goes or stays whole: [`Entered::Place`] when nothing excludes it.
+    /// No include has to name it, but a built-in exclude is lifted only by one that spells its name.
+    #[must_use]
+    pub fn inside(&self, place: &Place, name: &[u8], directory: bool) -> Entered {
+        let mut exclude = Vec::with_capacity(self.exclude.len());
+        for (pattern, positions) in self.exclude.iter().zip(&place.exclude) {
+            let positions = pattern.step(*positions, name, 0);
+            if (directory || !pattern.directories_only) && pattern.is_matched(positions) {
+                return Entered::Excluded(pattern.text.clone());
+            }
+            exclude.push(positions);
+        }
+        let held = built_in::holding(name, directory);
+        let step = |(pattern, positions): (&Pattern, &Positions)| pattern.step(*positions, name, held);
+        let include: Box<[Positions]> = self.include.iter().zip(&place.include).map(step).collect();
+        let mut includes = self.include.iter().zip(&include);
+        let mut is_lifted = || includes.any(|(pattern, at)| pattern.is_matched(*at) || pattern.goes_on(*at));
+        match built_in::text(held) {
+            Some(text) if !is_lifted() => Entered::BuiltIn(text),
+            _ => Entered::Place(Place { include, exclude: exclude.into() }),
+        }
+    }
 }

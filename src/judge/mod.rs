@@ -1,17 +1,42 @@
-//! The judge: the verdict on one entry. Pure, cannot fail, is told the time.
+//! The judge: the verdict on one entry, and on many together. Pure, cannot fail, is told the time.
 //!
-//! A verdict comes in two halves, since a name costs nothing and the facts cost a system call: [`by_name`], then
-//! [`by_facts`] for what the first half let through.
+//! A verdict on one entry comes in two halves, since a name costs nothing and the facts cost a system call:
+//! [`by_name`], then [`by_facts`] for what the first half let through. Where a policy has limits, which look at all
+//! candidates together, the second half leaves open what only the limits can take ([`Standing::Waits`]), and
+//! [`limits`] finds out how far they reach.
 
+pub mod limits;
+mod newest;
 #[cfg(test)]
 mod tests;
 
+pub use newest::{Kept, Newest};
+
+use std::time::Duration;
+
 use jiff::Timestamp;
 
-use crate::entry::{Facts, Kind};
-use crate::globs::{Named, Place};
-use crate::target::Policy;
-use crate::verdict::{Because, Reason, Verdict};
+use crate::entry::{Facts, Kind, Stamps};
+use crate::globs::{Entered, Named, Place};
+use crate::target::{GoesFirst, Policy};
+use crate::verdict::{Because, Reason};
+
+/// The age at which a directory that was empty before goes, where the policy knows no age at all: long enough that
+/// who made it has put something in.
+pub const EMPTY_AGE: Duration = Duration::from_secs(600);
+
+/// What is known of a file before the limits have their say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It does not pass a filter: it is no candidate.
+    Filtered(Because),
+    /// A candidate that a protection holds.
+    Protected(Because),
+    /// A candidate that goes for a reason of its own.
+    Goes(Reason),
+    /// A candidate that has no reason of its own, for this reason; a limit may take it.
+    Waits(Because),
+}
 
 /// The first half of a verdict: what name and kind alone decide, for anything but a directory. `None`: it is a
 /// candidate as far as its name goes, and the facts have to be asked for.
@@ -29,15 +54,44 @@ pub fn by_name(policy: &Policy, place: &Place, name: &[u8], kind: Kind) -> Optio
     }
 }
 
-/// The second half: the verdict on a regular file that [`by_name`] let through.
+/// The first half of the verdict on a directory that goes or stays whole: its place, or why it is no candidate.
 ///
-/// Filters first, then what speaks for going, then what protects: a file that has no reason to go is not called
+/// # Errors
+/// Why it stays.
+pub fn whole_by_name(policy: &Policy, place: &Place, name: &[u8]) -> Result<Place, Because> {
+    match policy.globs.whole(place, name) {
+        Entered::Place(place) => Ok(place),
+        Entered::Unreached => Err(Because::NotIncluded),
+        Entered::Excluded(pattern) => Err(Because::Excluded(pattern)),
+        Entered::BuiltIn(pattern) => Err(Because::BuiltIn(pattern)),
+    }
+}
+
+/// Whether a regular file that [`by_name`] let through is a candidate.
+#[must_use]
+pub fn is_candidate(policy: &Policy, facts: &Facts) -> bool {
+    filtered(policy, facts).is_none()
+}
+
+/// The second half: what the facts say of a regular file that [`by_name`] let through, or of a directory that goes or
+/// stays whole. `kept`: which names of its directory `keep_newest` holds.
+///
+/// Filters first, then what speaks for going, then what protects: a file that nothing asks for is not called
 /// protected.
 #[must_use]
-pub fn by_facts(policy: &Policy, facts: &Facts, now: Timestamp) -> Verdict {
-    match filtered(policy, facts).map_or_else(|| reason(policy, facts, now), Err) {
-        Ok(reason) => Verdict::Goes(reason),
-        Err(because) => Verdict::Stays(because),
+pub fn by_facts(policy: &Policy, facts: &Facts, name: &[u8], kept: Option<&Kept>, now: Timestamp) -> Standing {
+    if let Some(because) = filtered(policy, facts) {
+        return Standing::Filtered(because);
+    }
+    let reason = match reason(policy, facts, now) {
+        Ok(reason) => Ok(reason),
+        Err(because) if policy.has_limits() => Err(because),
+        Err(because) => return Standing::Waits(because),
+    };
+    match (protection(policy, facts, name, kept, now), reason) {
+        (Some(because), _) => Standing::Protected(because),
+        (None, Ok(reason)) => Standing::Goes(reason),
+        (None, Err(because)) => Standing::Waits(because),
     }
 }
 
@@ -50,21 +104,73 @@ fn filtered(policy: &Policy, facts: &Facts) -> Option<Because> {
     policy.smaller_than.filter(|limit| size >= *limit).map(|limit| Because::NotSmaller { size, limit })
 }
 
-/// The reason for which the file goes, or what holds it.
-fn reason(policy: &Policy, facts: &Facts, now: Timestamp) -> Result<Reason, Because> {
-    if !policy.asks_for_age() {
-        return Ok(Reason::Included);
-    }
-    let stamp = facts.stamps.by(policy.age_by).ok_or(Because::NoBirthTime)?;
+/// The age of something with these stamps, or why it has none.
+fn age(policy: &Policy, stamps: &Stamps, now: Timestamp) -> Result<Duration, Because> {
+    let stamp = stamps.by(policy.age_by).ok_or(Because::NoBirthTime)?;
     // A file from the future has no age that could be compared, so it can be neither old nor old enough.
-    let age = stamp.age(now).ok_or(Because::Future)?;
-    let reason = match policy.older_than {
-        Some(limit) if age < limit => return Err(Because::NotOld { age, limit }),
-        Some(limit) => Reason::OlderThan { age, limit },
-        None => Reason::Included,
-    };
-    match policy.min_age {
-        Some(limit) if age < limit => Err(Because::MinAge { age, limit }),
-        _ => Ok(reason),
+    stamp.age(now).ok_or(Because::Future)
+}
+
+/// The file's own reason to go, or why it has none.
+fn reason(policy: &Policy, facts: &Facts, now: Timestamp) -> Result<Reason, Because> {
+    match policy.older_than {
+        None if policy.has_limits() => Err(Because::WithinLimits),
+        None => Ok(Reason::Included),
+        Some(limit) => match age(policy, &facts.stamps, now)? {
+            age if age < limit => Err(Because::NotOld { age, limit }),
+            age => Ok(Reason::OlderThan { age, limit }),
+        },
+    }
+}
+
+/// What protects the file, as far as its facts tell.
+fn protection(
+    policy: &Policy,
+    facts: &Facts,
+    name: &[u8],
+    kept: Option<&Kept>,
+    now: Timestamp,
+) -> Option<Because> {
+    if policy.asks_for_age() {
+        match (age(policy, &facts.stamps, now), policy.min_age) {
+            (Err(because), _) => return Some(because),
+            (Ok(age), Some(limit)) if age < limit => return Some(Because::MinAge { age, limit }),
+            _ => {}
+        }
+    }
+    let kept = kept.filter(|kept| kept.holds(newest_weight(policy, facts, now), name))?;
+    Some(Because::KeepNewest(kept.count()))
+}
+
+/// How soon a limit takes a candidate: the heaviest first.
+#[must_use]
+pub fn weight(policy: &Policy, facts: &Facts, now: Timestamp) -> i128 {
+    match policy.order {
+        GoesFirst::Oldest => newest_weight(policy, facts, now),
+        GoesFirst::Largest => i128::from(facts.allocated),
+    }
+}
+
+/// How far a candidate is from being the newest: its age. One that has no age counts as the newest of all.
+#[must_use]
+pub fn newest_weight(policy: &Policy, facts: &Facts, now: Timestamp) -> i128 {
+    facts.stamps.by(policy.age_by).map_or(i128::MIN, |stamp| stamp.before(now))
+}
+
+/// Whether a directory that is empty goes. `emptied`: this run took what was in it.
+///
+/// One that was empty before may just have been made by somebody who is about to fill it, so it needs the age that a
+/// file would need.
+///
+/// # Errors
+/// Why it stays.
+pub fn empty_directory(policy: &Policy, stamps: &Stamps, emptied: bool, now: Timestamp) -> Result<Reason, Because> {
+    if emptied {
+        return Ok(Reason::Emptied);
+    }
+    let limit = policy.older_than.max(policy.min_age).unwrap_or(EMPTY_AGE);
+    match age(policy, stamps, now)? {
+        age if age < limit => Err(Because::MinAge { age, limit }),
+        age => Ok(Reason::Empty { age, limit }),
     }
 }

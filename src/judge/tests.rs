@@ -3,24 +3,29 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::entry::{AgeBy, Stamp, Stamps};
+use crate::verdict::Verdict;
+use crate::entry::{AgeBy, Identity, Stamp, Stamps};
 use crate::globs::Globs;
 
 fn policy() -> Policy {
-    Policy {
-        globs: Globs::new(["*"], ["*.db"]).expect("good patterns"),
-        larger_than: None,
-        smaller_than: None,
-        older_than: None,
-        age_by: AgeBy::Modified,
-        min_age: None,
-    }
+    Policy::new(Globs::new(["*"], ["*.db"]).expect("good patterns"))
 }
 
 fn facts(size: u64, modified: i64) -> Facts {
     let stamp = Stamp::new(modified, 0);
     let stamps = Stamps { modified: stamp, accessed: stamp, changed: stamp, created: None };
-    Facts { size, allocated: 4096, links: 1, stamps }
+    let identity = Identity { device: 1, inode: 1 };
+    Facts { size, allocated: 4096, links: 1, identity, stamps }
+}
+
+/// The verdict, where no limit can have a say.
+fn verdict(policy: &Policy, facts: &Facts) -> Verdict {
+    match by_facts(policy, facts, b"name", None, now()) {
+        Standing::Goes(reason) => Verdict::Goes(reason),
+        Standing::Filtered(because) | Standing::Protected(because) | Standing::Waits(because) => {
+            Verdict::Stays(because)
+        }
+    }
 }
 
 fn now() -> Timestamp {
@@ -45,33 +50,33 @@ fn limits_are_exact() {
     let day = Duration::from_secs(86_400);
     let aged = |age: i64| facts(10, 1_000_000 - age);
     let old = Policy { older_than: Some(day), ..policy() };
-    assert_eq!(by_facts(&old, &aged(86_400), now()), Verdict::Goes(Reason::OlderThan { age: day, limit: day }));
+    assert_eq!(verdict(&old, &aged(86_400)), Verdict::Goes(Reason::OlderThan { age: day, limit: day }));
     let younger = Duration::from_secs(86_399);
-    assert_eq!(by_facts(&old, &aged(86_399), now()), Verdict::Stays(Because::NotOld { age: younger, limit: day }));
-    assert_eq!(by_facts(&old, &aged(-1), now()), Verdict::Stays(Because::Future));
+    assert_eq!(verdict(&old, &aged(86_399)), Verdict::Stays(Because::NotOld { age: younger, limit: day }));
+    assert_eq!(verdict(&old, &aged(-1)), Verdict::Stays(Because::Future));
     let held = Policy { min_age: Some(day), ..policy() };
-    assert_eq!(by_facts(&held, &aged(86_400), now()), Verdict::Goes(Reason::Included));
-    assert_eq!(by_facts(&held, &aged(86_399), now()), Verdict::Stays(Because::MinAge { age: younger, limit: day }));
+    assert_eq!(verdict(&held, &aged(86_400)), Verdict::Goes(Reason::Included));
+    assert_eq!(verdict(&held, &aged(86_399)), Verdict::Stays(Because::MinAge { age: younger, limit: day }));
     let both = Policy { older_than: Some(day), min_age: Some(day * 2), ..policy() };
-    assert!(matches!(by_facts(&both, &aged(86_400), now()), Verdict::Stays(Because::MinAge { .. })));
-    assert!(matches!(by_facts(&both, &aged(100), now()), Verdict::Stays(Because::NotOld { .. })), "no reason to go");
+    assert!(matches!(verdict(&both, &aged(86_400)), Verdict::Stays(Because::MinAge { .. })));
+    assert!(matches!(verdict(&both, &aged(100)), Verdict::Stays(Because::NotOld { .. })), "no reason to go");
     let larger = Policy { larger_than: Some(10), ..policy() };
-    assert_eq!(by_facts(&larger, &facts(10, 0), now()), Verdict::Stays(Because::NotLarger { size: 10, limit: 10 }));
-    assert!(by_facts(&larger, &facts(11, 0), now()).goes());
+    assert_eq!(verdict(&larger, &facts(10, 0)), Verdict::Stays(Because::NotLarger { size: 10, limit: 10 }));
+    assert!(verdict(&larger, &facts(11, 0)).goes());
     let smaller = Policy { smaller_than: Some(10), ..policy() };
-    assert_eq!(by_facts(&smaller, &facts(10, 0), now()), Verdict::Stays(Because::NotSmaller { size: 10, limit: 10 }));
-    assert!(by_facts(&smaller, &facts(9, 0), now()).goes());
+    assert_eq!(verdict(&smaller, &facts(10, 0)), Verdict::Stays(Because::NotSmaller { size: 10, limit: 10 }));
+    assert!(verdict(&smaller, &facts(9, 0)).goes());
 }
 
 #[test]
 fn a_stamp_matters_only_when_an_age_is_asked_for() {
     let future = facts(1, 2_000_000);
-    assert!(by_facts(&policy(), &future, now()).goes());
+    assert!(verdict(&policy(), &future).goes());
     let any_age = Policy { min_age: Some(Duration::ZERO), ..policy() };
-    assert_eq!(by_facts(&any_age, &future, now()), Verdict::Stays(Because::Future));
+    assert_eq!(verdict(&any_age, &future), Verdict::Stays(Because::Future));
     let born = Policy { older_than: Some(Duration::from_secs(1)), age_by: AgeBy::Created, ..policy() };
-    assert_eq!(by_facts(&born, &facts(1, 0), now()), Verdict::Stays(Because::NoBirthTime));
-    assert!(by_facts(&Policy { older_than: None, ..born }, &facts(1, 0), now()).goes());
+    assert_eq!(verdict(&born, &facts(1, 0)), Verdict::Stays(Because::NoBirthTime));
+    assert!(verdict(&Policy { older_than: None, ..born }, &facts(1, 0)).goes());
 }
 
 const AGES: [AgeBy; 5] = [AgeBy::Modified, AgeBy::Accessed, AgeBy::Changed, AgeBy::Created, AgeBy::Newest];
@@ -131,12 +136,12 @@ proptest! {
         let made = |(seconds, nanos): (i64, u32)| Stamp::new(seconds, nanos);
         let [modified, accessed, changed] = stamps.map(made);
         let facts = Facts {
-            size, allocated: 0, links: 1,
+            size, allocated: 0, links: 1, identity: Identity { device: 1, inode: 1 },
             stamps: Stamps { modified, accessed, changed, created: created.map(made) },
         };
         let nanos = |(seconds, nanos): (i64, u32)| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
         let goes = oracle(&policy, stamps.map(nanos), created.map(nanos), size, 1_000_000 * 1_000_000_000);
-        let verdict = by_facts(&policy, &facts, now());
+        let verdict = verdict(&policy, &facts);
         prop_assert_eq!(verdict.goes(), goes, "{:?}: {:?}", policy, verdict);
     }
 }

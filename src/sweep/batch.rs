@@ -4,9 +4,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::event::At;
+use super::tree::Node;
 use crate::entry::Kind;
 use crate::fsys::Dir;
 use crate::globs::Place;
+use crate::judge::Kept;
 
 /// As many entries are put in order together; a larger directory is done in several batches.
 pub(super) const BATCH: usize = 32 * 1024;
@@ -17,9 +20,23 @@ pub(super) const CHUNK: usize = 2048;
 /// A directory that is being read, open.
 pub(super) struct Opened {
     pub(super) dir: Dir,
+    pub(super) node: Arc<Node>,
     /// Its path relative to the root; empty for the root.
     pub(super) path: Vec<u8>,
     pub(super) place: Place,
+    /// Which of its files `keep_newest` holds.
+    pub(super) kept: Option<Kept>,
+}
+
+impl Opened {
+    /// The same directory, where these files are held.
+    pub(super) fn keeping(self, kept: Option<Kept>) -> Self {
+        Self { kept, ..self }
+    }
+
+    pub(super) fn at<'a>(&'a self, name: &'a [u8]) -> At<'a> {
+        At { directory: &self.path, name }
+    }
 }
 
 /// One entry of a batch.

@@ -60,6 +60,20 @@ pub enum Event<'a> {
         /// Why.
         reason: &'a Reason,
     },
+    /// A directory went: it was or became empty, or all in it went with it.
+    RemovedDirectory {
+        /// Which.
+        at: At<'a>,
+        /// Why.
+        reason: &'a Reason,
+    },
+    /// A directory would go, if this were no preview.
+    WouldRemoveDirectory {
+        /// Which.
+        at: At<'a>,
+        /// Why.
+        reason: &'a Reason,
+    },
     /// A file was to go and could not be removed.
     NotRemoved {
         /// Which.
@@ -74,7 +88,7 @@ pub enum Event<'a> {
         /// What the system said.
         error: &'a io::Error,
     },
-    /// An entry that is no directory stays.
+    /// An entry stays.
     Stays {
         /// Which.
         at: At<'a>,

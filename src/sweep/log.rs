@@ -8,14 +8,17 @@ use std::sync::{Mutex, PoisonError};
 use tracing::{debug, error, info, warn};
 
 use super::{Event, Order};
-use crate::names::{Escaped, TargetName};
+use crate::names::{Escaped, OneLine, TargetName};
 use crate::report::{Outcome, Report};
+use crate::target::Action;
 use crate::units::{Bytes, Span};
 
 /// The log lines of one sweep: an observer that also speaks at the beginning and at the end.
 #[derive(Debug)]
 pub struct LogLines {
     target: TargetName,
+    /// Whether files are moved, not removed.
+    moves: bool,
     skipped: AtomicU64,
     failed: Mutex<BTreeMap<String, u64>>,
 }
@@ -34,7 +37,8 @@ impl LogLines {
         let target = order.target.name.clone();
         let dry = if order.is_dry() { ", dry run" } else { "" };
         info!(target_name = %target, "Cleanup started: run {} ({}{dry})", order.run, order.trigger);
-        Self { target, skipped: AtomicU64::new(0), failed: Mutex::default() }
+        let moves = order.target.action != Action::Delete;
+        Self { target, moves, skipped: AtomicU64::new(0), failed: Mutex::default() }
     }
 
     /// Says what happened.
@@ -45,11 +49,19 @@ impl LogLines {
                 info!(target_name = %target, "Created directory: {}", Escaped(path.as_os_str().as_bytes()));
             }
             Event::Removed { at, reason, .. } => {
-                info!(target_name = %target, "Deleted file: {at}");
+                info!(target_name = %target, "{} file: {at}", if self.moves { "Moved" } else { "Deleted" });
                 debug!(target_name = %target, "Why {at} went: {reason}");
             }
             Event::WouldRemove { at, reason, .. } => {
-                info!(target_name = %target, "Would delete file: {at} ({reason})");
+                let would = if self.moves { "move" } else { "delete" };
+                info!(target_name = %target, "Would {would} file: {at} ({reason})");
+            }
+            Event::RemovedDirectory { at, reason } => {
+                info!(target_name = %target, "Deleted directory: {at}");
+                debug!(target_name = %target, "Why {at} went: {reason}");
+            }
+            Event::WouldRemoveDirectory { at, reason } => {
+                info!(target_name = %target, "Would delete directory: {at} ({reason})");
             }
             Event::Stays { at, because } => debug!(target_name = %target, "Kept {at}: {because}"),
             Event::SkippedDirectory { at, because } => {
@@ -78,8 +90,8 @@ impl LogLines {
         *count <= Self::FAILED
     }
 
-    /// Says how it ended.
-    pub fn end(self, report: &Report) {
+    /// Says how it ended. `is_news`: whether a hint has not been told before.
+    pub fn end(self, report: &Report, is_news: impl Fn(&str) -> bool) {
         let target = &self.target;
         let skipped = self.skipped.into_inner();
         if skipped > Self::SKIPPED {
@@ -91,10 +103,21 @@ impl LogLines {
                 error!(target_name = %target, "{} more failures not listed: {class}", count - Self::FAILED);
             }
         }
+        for remark in &report.remarks {
+            warn!(target_name = %target, "Note: {}", OneLine(remark));
+        }
+        for hint in report.hints.iter().filter(|hint| is_news(hint)) {
+            info!(target_name = %target, "Hint: {}", OneLine(hint));
+        }
         let counts = &report.counts;
         let figures = format!(
             "{}: {} files, Failed: {} files, Freed: {}, Took: {}",
-            if report.dry_run { "Would delete" } else { "Deleted" },
+            match (report.dry_run, self.moves) {
+                (true, false) => "Would delete",
+                (true, true) => "Would move",
+                (false, false) => "Deleted",
+                (false, true) => "Moved",
+            },
             counts.deleted,
             counts.failed,
             Bytes(counts.freed),
@@ -106,6 +129,9 @@ impl LogLines {
                 info!(target_name = %target, "Cleanup completed. {figures}");
             }
             (Outcome::Done | Outcome::Partial, true) => info!(target_name = %target, "Dry run completed. {figures}"),
+            (Outcome::Held, _) => {
+                error!(target_name = %target, "Cleanup held, nothing was removed: {message}");
+            }
             (Outcome::Cancelled, _) => warn!(target_name = %target, "Cleanup cancelled: {message}. {figures}"),
             (Outcome::Failed, _) => error!(target_name = %target, "Cleanup failed: {message}"),
         }

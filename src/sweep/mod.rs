@@ -7,10 +7,17 @@ mod act;
 mod batch;
 mod event;
 mod log;
+mod nested;
+mod pass;
 mod queue;
+mod remarks;
+mod run;
+mod settle;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod walk;
+mod whole;
 
 pub use event::{At, Event};
 pub use log::LogLines;
@@ -21,12 +28,12 @@ use std::sync::{Arc, OnceLock};
 use jiff::Timestamp;
 
 use crate::clock;
-use crate::fsys::{self, Root, RootError};
+use crate::fsys::{self, Destination, Dir, Root, RootError};
 use crate::names::RunId;
 use crate::protected::Protected;
 use crate::report::{Counts, Failures, Outcome, Report, Trigger};
-use crate::target::Target;
-use act::{Act, Preview, Remove};
+use crate::target::{Action, Target};
+use act::{Act, Move, Preview, Remove};
 
 /// What is to be swept, and why.
 #[derive(Clone, Debug)]
@@ -66,6 +73,8 @@ impl Order {
             counts: Counts::default(),
             failures: Failures::default(),
             message: Some(message.into()),
+            remarks: Vec::new(),
+            hints: Vec::new(),
         }
     }
 }
@@ -95,6 +104,8 @@ impl Control {
 /// What a sweep has counted so far; read while it is at work.
 #[derive(Debug, Default)]
 pub struct Progress {
+    /// Entries that were read in surveys, before anything is judged for good.
+    pub surveyed: AtomicU64,
     /// Entries that were read.
     pub examined: AtomicU64,
     /// Files removed (in a dry run: that would be).
@@ -114,6 +125,10 @@ impl Progress {
         self.freed.fetch_add(now.freed - before.freed, Ordering::Relaxed);
         self.failed.fetch_add(now.failed - before.failed, Ordering::Relaxed);
     }
+
+    fn surveyed(&self, more: u64) {
+        self.surveyed.fetch_add(more, Ordering::Relaxed);
+    }
 }
 
 /// Who is told what happens, as it happens, by every worker of the sweep: it is called from several threads at once.
@@ -123,19 +138,37 @@ pub type Observer<'a> = dyn Fn(&Event<'_>) + Sync + 'a;
 ///
 /// It blocks until it is done, or until [`Control::cancel`]. It never fails: what goes wrong is in the report.
 pub fn sweep(order: &Order, control: &Control, observer: &Observer<'_>) -> Report {
-    if order.is_dry() { preview(order, control, observer) } else { execute(order, control, observer, &Remove) }
+    if order.is_dry() {
+        return preview(order, control, observer);
+    }
+    match &order.target.action {
+        Action::Delete => execute(order, control, observer, &Remove, &Dir::space),
+        Action::MoveTo(to) => match Destination::open(to) {
+            Ok(to) => execute(order, control, observer, &Move(to), &Dir::space),
+            Err(error) => {
+                let to = crate::names::Escaped(to.as_os_str().as_encoded_bytes());
+                order.not_run(Outcome::Failed, format!("cannot move anything to `{to}`: {error}"))
+            }
+        },
+    }
 }
 
 /// Does everything that [`sweep`] does, up to the removal.
 pub fn preview(order: &Order, control: &Control, observer: &Observer<'_>) -> Report {
     let order = Order { dry_run: true, ..order.clone() };
-    execute(&order, control, observer, &Preview)
+    execute(&order, control, observer, &Preview, &Dir::space)
 }
 
-fn execute<A: Act>(order: &Order, control: &Control, observer: &Observer<'_>, act: &A) -> Report {
+fn execute<A: Act>(
+    order: &Order,
+    control: &Control,
+    observer: &Observer<'_>,
+    act: &A,
+    spacious: &run::Spacious<'_>,
+) -> Report {
     let began = clock::mark();
     let mut report = match open_root(order, act, observer) {
-        Ok(root) => walk::walk(order, control, observer, act, &root, order.target.threads()),
+        Ok(root) => run::run(order, control, observer, act, &root, spacious),
         Err((outcome, message)) => order.not_run(outcome, message),
     };
     report.took = began.elapsed();

@@ -1,16 +1,18 @@
-//! What waits to be worked on, shared by the workers of one sweep.
+//! What waits to be worked on, shared by the workers of one walk.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::batch::Chunk;
+use super::tree::Node;
 use crate::globs::Place;
 
 /// A directory that waits to be read.
 pub(super) struct Waiting {
-    /// Its path relative to the root; empty for the root.
-    pub(super) path: Vec<u8>,
+    pub(super) node: Arc<Node>,
     /// Where it stands, as the globs see it.
     pub(super) place: Place,
+    /// Whether it goes or stays whole.
+    pub(super) whole: bool,
 }
 
 /// A piece of work.
@@ -37,7 +39,7 @@ impl State {
     }
 }
 
-/// The queue of one sweep.
+/// The queue of one walk.
 #[derive(Default)]
 pub(super) struct Queue {
     state: Mutex<State>,
@@ -45,6 +47,9 @@ pub(super) struct Queue {
 }
 
 impl Queue {
+    /// As many directories may wait before who reads on has to work on some.
+    const CROWDED: usize = 16 * 1024;
+
     fn state(&self) -> MutexGuard<'_, State> {
         // A worker that panicked did so outside of this lock, or left whole work behind.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -68,6 +73,13 @@ impl Queue {
         state.chunks.extend(chunks);
         self.added.notify_all();
         Vec::new()
+    }
+
+    /// A directory, when so many wait that their names would fill the memory. Who is deeper in such work already takes
+    /// one only when still more wait, so that this ends.
+    pub(super) fn next_of_a_crowd(&self, deep: usize) -> Option<Waiting> {
+        let mut state = self.state();
+        if state.directories.len() > Self::CROWDED * (deep + 1) { state.directories.pop() } else { None }
     }
 
     /// The next piece of work; waits while others are at work that may add some. `None` when all is done.

@@ -3,102 +3,127 @@
 //! Workers share a queue of directories. Each opens one beneath the root (or beneath the directory it has just read,
 //! when it lies in that one: a deep chain then costs no more than a wide tree), collects what an include can name, puts
 //! it in the order of the inodes, and works it off; a large directory is handed out to the others in chunks. Iterative,
-//! with at most three directories open for each worker.
+//! with a few directories open for each worker.
 
 use std::io;
-use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::ops::{ControlFlow, Range};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
 
 use super::act::Act;
 use super::batch::{BATCH, Batch, CHUNK, Chunk, Opened, chunks};
 use super::event::{At, Event};
+use super::nested::Nested;
+use super::pass::{Gathered, Pass};
 use super::queue::{Queue, Waiting, Work};
+use super::tree::Node;
 use super::{Control, Observer, Order};
-use crate::entry::{Facts, Kind};
-use crate::fsys::{Dir, Found, Listed, ListingBuffer, Root};
-use crate::globs::Entered;
-use crate::judge;
-use crate::report::{Counts, Failures, Outcome, Report};
-use crate::verdict::{Because, Reason, Verdict};
+use crate::entry::Kind;
+use crate::fsys::{self, Dir, Listed, ListingBuffer};
+use crate::globs::{Entered, Place};
+use crate::judge::limits::Links;
+use crate::judge::{self, Kept, Newest};
+use crate::report::{Counts, Failures};
+use crate::target::Policy;
+use crate::verdict::Because;
 
-/// What the workers of a sweep share.
-struct Shared<'a, A> {
-    order: &'a Order,
-    control: &'a Control,
-    observer: &'a Observer<'a>,
-    act: &'a A,
-    root: &'a Dir,
-    queue: Queue,
+/// What the walks of one sweep share.
+pub(super) struct Sweep<'a, A> {
+    pub(super) order: &'a Order,
+    pub(super) control: &'a Control,
+    pub(super) observer: &'a Observer<'a>,
+    pub(super) act: &'a A,
+    pub(super) root: &'a Dir,
+    pub(super) nested: Nested,
+    /// What `keep_newest` holds of the root, where directories go whole.
+    pub(super) root_kept: Option<Kept>,
+    /// The inodes with several links among the candidates.
+    pub(super) links: Mutex<Links>,
+    /// Files that went, or were to go, while a guard counts them.
+    pub(super) taken: AtomicU64,
+}
+
+impl<A> Sweep<'_, A> {
+    pub(super) fn policy(&self) -> &Policy {
+        &self.order.target.policy
+    }
+}
+
+/// What a walk has come to.
+#[derive(Debug, Default)]
+pub(super) struct Walked {
+    pub(super) counts: Counts,
+    pub(super) failures: Failures,
+    pub(super) gathered: Gathered,
+}
+
+/// One worker of a walk, with what it has counted.
+pub(super) struct Worker<'a, A> {
+    pub(super) sweep: &'a Sweep<'a, A>,
+    pub(super) pass: &'a Pass,
+    queue: &'a Queue,
     /// As many chunks may wait before who reads has to work on some.
     most_chunks: usize,
-}
-
-/// One worker, with what it has counted.
-struct Worker<'a, A> {
-    shared: &'a Shared<'a, A>,
-    counts: Counts,
+    pub(super) walked: Walked,
     /// What others have been told of the counts.
     published: Counts,
-    failures: Failures,
     /// Directories found in the one that is read.
     found: Vec<Waiting>,
-    buffer: ListingBuffer,
+    pub(super) buffer: ListingBuffer,
     batch: Batch,
+    /// How deep it is in the work of a crowd.
+    deep: usize,
+    /// Memory for a path.
+    pub(super) path: Vec<u8>,
 }
 
-/// Walks and acts; all of the report but the time it took.
-pub(super) fn walk<A: Act>(
-    order: &Order,
-    control: &Control,
-    observer: &Observer<'_>,
-    act: &A,
-    root: &Root,
-    threads: usize,
-) -> Report {
+/// Walks the whole tree.
+pub(super) fn walk<A: Act>(sweep: &Sweep<'_, A>, pass: &Pass) -> Walked {
+    let target = &sweep.order.target;
+    let threads = target.threads();
     let queue = Queue::default();
-    let place = order.target.policy.globs.root();
-    queue.add_directories(std::iter::once(Waiting { path: Vec::new(), place }));
-    let shared = Shared { order, control, observer, act, root: &root.dir, queue, most_chunks: threads * 2 };
-    let mut counts = Counts::default();
-    let mut failures = Failures::default();
-    let mut merge = |worker: (Counts, Failures)| {
-        counts += worker.0;
-        failures.merge(worker.1);
+    let place = target.policy.globs.root();
+    queue.add_directories(std::iter::once(Waiting { node: Node::root(), place, whole: false }));
+    let worker = || Worker::new(sweep, pass, &queue, threads * 2).run();
+    let idle = || {
+        // A thread that cannot be made to wait for the others works like them.
+        drop(fsys::become_idle());
+        worker()
     };
+    let mut all = Walked { gathered: Gathered::new(pass), ..Walked::default() };
     std::thread::scope(|scope| {
-        let spawn =
-            |_| std::thread::Builder::new().name("sweep".into()).spawn_scoped(scope, || Worker::new(&shared).run());
-        // The thread that was asked to sweep is a worker too. Where the system gives no more threads, it works alone.
-        let others: Vec<_> = (1..threads).map_while(|thread| spawn(thread).ok()).collect();
-        merge(Worker::new(&shared).run());
+        let spawn = |_| {
+            let thread = std::thread::Builder::new().name("sweep".into());
+            if target.idle { thread.spawn_scoped(scope, idle) } else { thread.spawn_scoped(scope, worker) }.ok()
+        };
+        // The thread that was asked to sweep is a worker too, unless it must stay as it is. Where the system gives no
+        // more threads, those there are do the work.
+        let others: Vec<_> = (usize::from(!target.idle)..threads).map_while(spawn).collect();
+        if !target.idle || others.is_empty() {
+            all.merge(worker());
+        }
         for other in others {
             match other.join() {
-                Ok(counted) => merge(counted),
+                Ok(walked) => all.merge(walked),
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         }
     });
-    let cancelled = control.cancelled().map(str::to_owned);
-    let outcome = match (&cancelled, failures.is_empty()) {
-        (Some(_), _) => Outcome::Cancelled,
-        (None, true) => Outcome::Done,
-        (None, false) => Outcome::Partial,
-    };
-    Report { counts, failures, message: cancelled, ..order.not_run(outcome, "") }
+    all
 }
 
-/// The path of the directory that holds `path`, and the last name in it.
-fn split(path: &[u8]) -> (&[u8], &[u8]) {
-    match path.iter().rposition(|byte| *byte == b'/') {
-        Some(slash) => (&path[..slash], &path[slash + 1..]),
-        None => (b"", path),
+impl Walked {
+    pub(super) fn merge(&mut self, other: Self) {
+        self.counts += other.counts;
+        self.failures.merge(other.failures);
+        self.gathered.merge(other.gathered);
     }
 }
 
 /// Whether the error says that the entry is no longer what was listed: gone, or replaced by something else.
-fn is_gone(error: &io::Error) -> bool {
+pub(super) fn is_gone(error: &io::Error) -> bool {
     let gone = [Errno::NOENT, Errno::NOTDIR, Errno::LOOP, Errno::ISDIR];
     gone.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
@@ -113,37 +138,51 @@ impl Drop for Busy<'_> {
 }
 
 impl<'a, A: Act> Worker<'a, A> {
-    fn new(shared: &'a Shared<'a, A>) -> Self {
+    pub(super) fn new(sweep: &'a Sweep<'a, A>, pass: &'a Pass, queue: &'a Queue, most_chunks: usize) -> Self {
         Self {
-            shared,
-            counts: Counts::default(),
+            sweep,
+            pass,
+            queue,
+            most_chunks,
+            walked: Walked { gathered: Gathered::new(pass), ..Walked::default() },
             published: Counts::default(),
-            failures: Failures::default(),
             found: Vec::new(),
             buffer: ListingBuffer::new(),
             batch: Batch::default(),
+            deep: 0,
+            path: Vec::new(),
         }
     }
 
-    fn run(mut self) -> (Counts, Failures) {
-        while let Some(work) = self.shared.queue.next() {
-            let _busy = Busy(&self.shared.queue);
+    fn run(mut self) -> Walked {
+        while let Some(work) = self.queue.next() {
+            let _busy = Busy(self.queue);
             match work {
                 Work::Chunk(chunk) => self.chunk(&chunk),
                 Work::Directory(waiting) => self.down_from(waiting),
             }
             self.publish();
         }
-        (self.counts, self.failures)
+        self.walked
     }
 
-    fn is_cancelled(&self) -> bool {
-        self.shared.control.cancelled().is_some()
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.sweep.control.cancelled().is_some()
+    }
+
+    /// Whether this walk looks for verdicts, not only at candidates.
+    pub(super) fn acts(&self) -> bool {
+        matches!(self.pass, Pass::Act(_))
     }
 
     fn publish(&mut self) {
-        self.shared.control.progress.add(self.counts, self.published);
-        self.published = self.counts;
+        let progress = &self.sweep.control.progress;
+        if self.acts() {
+            progress.add(self.walked.counts, self.published);
+        } else {
+            progress.surveyed(self.walked.counts.examined - self.published.examined);
+        }
+        self.published = self.walked.counts;
     }
 
     /// Reads a directory, then one of those in it, and so on down; the others wait for whoever has time.
@@ -154,34 +193,59 @@ impl<'a, A: Act> Worker<'a, A> {
             if self.is_cancelled() {
                 return;
             }
-            let Some(dir) = self.open(&waiting, last.as_deref()) else { return };
-            let directory = Arc::new(Opened { dir, path: waiting.path, place: waiting.place });
-            self.read(&directory);
-            next = self.found.pop();
-            self.shared.queue.add_directories(self.found.drain(..));
-            last = Some(directory);
+            let node = waiting.node.clone();
+            if waiting.whole {
+                self.whole(&waiting);
+            } else if let Some(directory) = self.open(waiting, last.as_deref()) {
+                let kept = self.kept(&directory);
+                let directory = Arc::new(directory.keeping(kept));
+                self.read(&directory);
+                next = self.found.pop();
+                self.queue.add_directories(self.found.drain(..));
+                last = Some(directory);
+            }
+            self.finish(node);
             self.publish();
         }
     }
 
-    fn open(&mut self, waiting: &Waiting, last: Option<&Opened>) -> Option<Dir> {
-        let (parent, name) = split(&waiting.path);
-        let opened = match last {
-            _ if waiting.path.is_empty() => self.shared.root.open(b"."),
-            Some(last) if last.path == parent => last.dir.open(name),
-            _ => self.shared.root.open_beneath(&waiting.path),
+    fn open(&mut self, waiting: Waiting, last: Option<&Opened>) -> Option<Opened> {
+        let Waiting { node, place, .. } = waiting;
+        let path = node.path();
+        let dir = self.open_dir(&node, &path, last)?;
+        if self.sweep.policy().remove_empty_dirs
+            && let Ok((_, found)) = dir.look_at_itself()
+        {
+            // Nobody else has read it yet, so the place is free.
+            _ = node.stamps.set(found.facts.stamps.of_directory());
+        }
+        Some(Opened { dir, node, path, place, kept: None })
+    }
+
+    /// Opens a directory below the root, if it may be entered.
+    pub(super) fn open_dir(&mut self, node: &Arc<Node>, path: &[u8], last: Option<&Opened>) -> Option<Dir> {
+        let parent = node.parent.as_ref();
+        let opened = match (parent, last) {
+            (None, _) => self.sweep.root.open(b"."),
+            (Some(parent), Some(last)) if Arc::ptr_eq(&last.node, parent) => last.dir.open(node.name()),
+            _ => self.sweep.root.open_beneath(path),
         };
-        let error = match opened {
-            Ok(dir) => return Some(dir),
-            Err(error) => error,
+        let at = At { directory: path, name: b"" };
+        let refused = match opened {
+            Ok(dir) => match self.sweep.nested.owner(path, &dir) {
+                None => return Some(dir),
+                Some(name) => Ok(Because::OtherTarget(name)),
+            },
+            Err(error) if error.raw_os_error() == Some(Errno::XDEV.raw_os_error()) => Ok(Because::MountPoint),
+            Err(error) => Err(error),
         };
-        let at = At { directory: parent, name };
-        if is_gone(&error) {
-            self.counts.vanished += 1;
-        } else if error.raw_os_error() == Some(Errno::XDEV.raw_os_error()) {
-            self.skip(at, &Because::MountPoint);
-        } else {
-            self.unreadable(at, &error);
+        if let Some(parent) = parent {
+            parent.leave();
+        }
+        match refused {
+            Ok(because) => self.skip(at, &because),
+            Err(error) if is_gone(&error) => self.walked.counts.vanished += 1,
+            Err(error) => self.unreadable(at, &error),
         }
         None
     }
@@ -198,29 +262,81 @@ impl<'a, A: Act> Worker<'a, A> {
             if batch.len() >= BATCH {
                 self.work_off(directory, &mut batch);
             }
+            if self.found.len() >= CHUNK {
+                self.make_room();
+            }
             ControlFlow::Continue(())
         });
         if let Err(error) = read {
-            self.unreadable(At { directory: &directory.path, name: b"" }, &error);
+            directory.node.leave();
+            self.unreadable(directory.at(b""), &error);
         }
         self.work_off(directory, &mut batch);
         self.buffer = buffer;
         self.batch = batch;
     }
 
+    /// Hands out the directories that were found so far, and works on some while too many wait.
+    fn make_room(&mut self) {
+        self.queue.add_directories(self.found.drain(..));
+        while let Some(waiting) = self.queue.next_of_a_crowd(self.deep) {
+            self.deep += 1;
+            // The buffers are in use further up.
+            let (buffer, batch) = (std::mem::take(&mut self.buffer), std::mem::take(&mut self.batch));
+            self.buffer = ListingBuffer::new();
+            self.down_from(waiting);
+            (self.buffer, self.batch) = (buffer, batch);
+            self.deep -= 1;
+        }
+    }
+
+    /// Which files of a directory `keep_newest` holds.
+    fn kept(&mut self, directory: &Opened) -> Option<Kept> {
+        let policy = self.sweep.policy();
+        let count = policy.keep_newest?;
+        if policy.whole_dirs {
+            return self.sweep.root_kept.clone();
+        }
+        let mut newest = Newest::new(count);
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let read = directory.dir.for_each(&mut buffer, |entry| {
+            if self.is_cancelled() {
+                return ControlFlow::Break(());
+            }
+            let by_name = |kind| judge::by_name(policy, &directory.place, entry.name, kind).is_none();
+            if entry.kind.is_none_or(by_name)
+                && !self.is_required(directory, entry.name)
+                && let Ok(found) = directory.dir.look(entry.name)
+                && found.kind == Kind::File
+                && (entry.kind.is_some() || by_name(found.kind))
+                && judge::is_candidate(policy, &found.facts)
+            {
+                newest.add(judge::newest_weight(policy, &found.facts, self.sweep.order.now), entry.name);
+            }
+            ControlFlow::Continue(())
+        });
+        self.buffer = buffer;
+        // That it cannot be read is told when it is read for good.
+        Some(if read.and_then(|()| directory.dir.rewind()).is_err() { Kept::all(count) } else { newest.kept() })
+    }
+
+    fn is_required(&self, directory: &Opened, name: &[u8]) -> bool {
+        let required = self.sweep.order.target.require.as_deref();
+        directory.path.is_empty() && required.is_some_and(|required| required.as_bytes() == name)
+    }
+
     /// What the listing alone decides; the rest goes into the batch.
     fn list(&mut self, directory: &Opened, entry: Listed<'_>, batch: &mut Batch) {
-        self.counts.examined += 1;
-        let at = At { directory: &directory.path, name: entry.name };
+        self.walked.counts.examined += 1;
+        if self.is_required(directory, entry.name) {
+            return self.stays(directory, entry.name, &Because::Required);
+        }
         match entry.kind {
-            Some(Kind::Directory) => self.directory(directory, at),
-            Some(kind) => {
-                let policy = &self.shared.order.target.policy;
-                match judge::by_name(policy, &directory.place, entry.name, kind) {
-                    Some(because) => self.stays(at, &because),
-                    None => batch.push(entry.name, entry.kind, entry.inode),
-                }
-            }
+            Some(Kind::Directory) => self.directory(directory, entry.name),
+            Some(kind) => match judge::by_name(self.sweep.policy(), &directory.place, entry.name, kind) {
+                Some(because) => self.stays(directory, entry.name, &because),
+                None => batch.push(entry.name, entry.kind, entry.inode),
+            },
             // Not every file system tells the kind in its listing.
             None => batch.push(entry.name, None, entry.inode),
         }
@@ -229,120 +345,107 @@ impl<'a, A: Act> Worker<'a, A> {
     /// Works a batch off, or hands it out where it is a large one.
     fn work_off(&mut self, directory: &Arc<Opened>, batch: &mut Batch) {
         batch.sort();
-        if batch.len() <= CHUNK || self.shared.most_chunks <= 2 {
+        if batch.len() <= CHUNK || self.most_chunks <= 2 {
             self.entries(directory, batch, 0..batch.len());
             batch.clear();
             return;
         }
-        for chunk in self.shared.queue.add_chunks(chunks(directory, std::mem::take(batch)), self.shared.most_chunks) {
+        let chunks = chunks(directory, std::mem::take(batch));
+        directory.node.wait_for(chunks.len());
+        for chunk in self.queue.add_chunks(chunks, self.most_chunks) {
             self.chunk(&chunk);
         }
     }
 
     fn chunk(&mut self, chunk: &Chunk) {
         self.entries(&chunk.directory, &chunk.batch, chunk.range.clone());
+        self.finish(chunk.directory.node.clone());
         self.publish();
     }
 
-    fn entries(&mut self, directory: &Opened, batch: &Batch, range: std::ops::Range<usize>) {
+    fn entries(&mut self, directory: &Opened, batch: &Batch, range: Range<usize>) {
         for (name, kind) in batch.entries(range) {
             if self.is_cancelled() {
                 return;
             }
-            self.entry(directory, At { directory: &directory.path, name }, kind);
+            self.entry(directory, name, kind);
         }
     }
 
-    fn entry(&mut self, directory: &Opened, at: At<'_>, listed: Option<Kind>) {
-        let Some(found) = self.look(&directory.dir, at) else { return };
-        let policy = &self.shared.order.target.policy;
+    fn entry(&mut self, directory: &Opened, name: &[u8], listed: Option<Kind>) {
+        let Some(found) = self.look(directory, name) else { return };
         if listed.is_none() {
             if found.kind == Kind::Directory {
-                return self.directory_late(directory, at);
+                return self.directory_late(directory, name);
             }
-            if let Some(because) = judge::by_name(policy, &directory.place, at.name, found.kind) {
-                return self.stays(at, &because);
+            if let Some(because) = judge::by_name(self.sweep.policy(), &directory.place, name, found.kind) {
+                return self.stays(directory, name, &because);
             }
         }
         if found.mount_point {
-            return self.stays(at, &Because::MountPoint);
+            return self.stays(directory, name, &Because::MountPoint);
         }
         if found.kind != Kind::File {
             // It was replaced after it was listed.
-            return self.stays(at, &Because::NotRegular(found.kind));
+            return self.stays(directory, name, &Because::NotRegular(found.kind));
         }
-        match judge::by_facts(policy, &found.facts, self.shared.order.now) {
-            Verdict::Stays(because) => self.stays(at, &because),
-            Verdict::Goes(reason) => self.goes(&directory.dir, at, &found.facts, &reason),
-        }
-    }
-
-    fn look(&mut self, dir: &Dir, at: At<'_>) -> Option<Found> {
-        match dir.look(at.name) {
-            Ok(found) => Some(found),
-            Err(error) if is_gone(&error) => {
-                self.counts.vanished += 1;
-                None
-            }
-            Err(error) => {
-                self.unreadable(at, &error);
-                None
-            }
-        }
+        self.file(directory, name, &found.facts);
     }
 
     /// A directory that only turned out to be one when it was looked at, maybe by another worker than the one that
     /// reads its parent.
-    fn directory_late(&mut self, parent: &Opened, at: At<'_>) {
+    fn directory_late(&mut self, parent: &Opened, name: &[u8]) {
         let before = self.found.len();
-        self.directory(parent, at);
-        self.shared.queue.add_directories(self.found.drain(before..));
+        self.directory(parent, name);
+        self.queue.add_directories(self.found.drain(before..));
     }
 
-    fn directory(&mut self, parent: &Opened, at: At<'_>) {
-        match self.shared.order.target.policy.globs.directory(&parent.place, at.name) {
-            Entered::Place(place) => self.found.push(Waiting { path: at.path(), place }),
-            Entered::Unreached => self.skip(at, &Because::Unreached),
-            Entered::Excluded(pattern) => self.skip(at, &Because::Excluded(pattern)),
-            Entered::BuiltIn(pattern) => self.skip(at, &Because::BuiltIn(pattern)),
+    fn directory(&mut self, parent: &Opened, name: &[u8]) {
+        let globs = &self.sweep.policy().globs;
+        if self.sweep.policy().whole_dirs {
+            return match judge::whole_by_name(self.sweep.policy(), &parent.place, name) {
+                Ok(place) => self.wait(parent, name, place, true),
+                Err(because) => self.skip_in(parent, name, &because),
+            };
+        }
+        match globs.directory(&parent.place, name) {
+            Entered::Place(place) => self.wait(parent, name, place, false),
+            Entered::Unreached => self.skip_in(parent, name, &Because::Unreached),
+            Entered::Excluded(pattern) => self.skip_in(parent, name, &Because::Excluded(pattern)),
+            Entered::BuiltIn(pattern) => self.skip_in(parent, name, &Because::BuiltIn(pattern)),
         }
     }
 
-    fn goes(&mut self, dir: &Dir, at: At<'_>, facts: &Facts, reason: &Reason) {
-        match self.shared.act.act(dir, at.name) {
-            Ok(()) => {
-                self.counts.deleted += 1;
-                if facts.links == 1 {
-                    self.counts.freed += facts.allocated;
-                }
-                let event = if self.shared.act.may_change() {
-                    Event::Removed { at, facts, reason }
-                } else {
-                    Event::WouldRemove { at, facts, reason }
-                };
-                (self.shared.observer)(&event);
-            }
-            Err(error) if is_gone(&error) => self.counts.vanished += 1,
-            Err(error) => {
-                self.counts.failed += 1;
-                self.failures.add(&error, at);
-                (self.shared.observer)(&Event::NotRemoved { at, error: &error });
-            }
-        }
+    fn wait(&mut self, parent: &Opened, name: &[u8], place: Place, whole: bool) {
+        self.found.push(Waiting { node: parent.node.child(name), place, whole });
     }
 
-    fn stays(&mut self, at: At<'_>, because: &Because) {
-        self.counts.kept += 1;
-        (self.shared.observer)(&Event::Stays { at, because });
+    fn skip_in(&mut self, parent: &Opened, name: &[u8], because: &Because) {
+        parent.node.leave();
+        self.skip(parent.at(name), because);
     }
 
     fn skip(&mut self, at: At<'_>, because: &Because) {
-        self.counts.skipped_directories += 1;
-        (self.shared.observer)(&Event::SkippedDirectory { at, because });
+        self.walked.counts.skipped_directories += 1;
+        self.note(because);
+        if self.acts() {
+            (self.sweep.observer)(&Event::SkippedDirectory { at, because });
+        }
     }
 
-    fn unreadable(&mut self, at: At<'_>, error: &io::Error) {
-        self.failures.add(error, at);
-        (self.shared.observer)(&Event::Unreadable { at, error });
+    /// Remembers which excludes named something.
+    pub(super) fn note(&mut self, because: &Because) {
+        if let Because::Excluded(pattern) = because
+            && !self.walked.gathered.matched.contains(pattern)
+        {
+            self.walked.gathered.matched.insert(pattern.clone());
+        }
+    }
+
+    pub(super) fn unreadable(&mut self, at: At<'_>, error: &io::Error) {
+        if self.acts() {
+            self.walked.failures.add(error, at);
+            (self.sweep.observer)(&Event::Unreadable { at, error });
+        }
     }
 }

@@ -98,9 +98,12 @@ fn report(target: &str, outcome: Outcome) -> Report {
             kept: 2,
             skipped_directories: 1,
             vanished: 0,
+            directories: 0,
         },
         failures,
         message: (outcome == Outcome::Failed).then(|| "the directory is gone".into()),
+        remarks: Vec::new(),
+        hints: Vec::new(),
     }
 }
 

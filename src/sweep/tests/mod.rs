@@ -8,10 +8,10 @@ use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use jiff::tz::TimeZone;
-use proptest::prelude::*;
+
+mod oracle;
 
 use super::*;
-use crate::entry::AgeBy;
 use crate::globs::Globs;
 use crate::names::TargetName;
 use crate::protected::Place;
@@ -70,6 +70,12 @@ impl Yard {
             create: true,
             dry_run: false,
             threads: NonZeroUsize::new(3),
+            idle: false,
+            action: Action::Delete,
+            max_deletes: None,
+            require: None,
+            device: None,
+            nested: Vec::new(),
             policy,
         };
         let now = Timestamp::from_second(NOW).expect("in range");
@@ -85,14 +91,7 @@ impl Yard {
 }
 
 fn policy(include: &[&str], exclude: &[&str]) -> Policy {
-    Policy {
-        globs: Globs::new(include.iter().copied(), exclude.iter().copied()).expect("good patterns"),
-        larger_than: None,
-        smaller_than: None,
-        older_than: None,
-        age_by: AgeBy::Modified,
-        min_age: None,
-    }
+    Policy::new(Globs::new(include.iter().copied(), exclude.iter().copied()).expect("good patterns"))
 }
 
 fn swept(order: &Order) -> Report {
@@ -233,60 +232,6 @@ fn no_way_below_the_root_follows_a_link() {
         assert!(root.dir.open_beneath(way.as_bytes()).is_err(), "{way}");
     }
     root.dir.open_beneath(b"real/deep").expect("opened");
-}
-
-/// A tree of up to a dozen files: path, age in hours, and whether it is a link.
-fn tree() -> impl Strategy<Value = Vec<(String, u64, bool)>> {
-    let name = prop::sample::select(vec!["a", "b.log", ".c", "d.part", "keep"]);
-    let path = prop::collection::vec(name, 1..4).prop_map(|parts| parts.join("/"));
-    prop::collection::vec((path, 0_u64..72, prop::bool::weighted(0.1)), 1..12)
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(250))]
-
-    /// The oracle knows only the list of files: paths, ages, and the one sentence.
-    #[test]
-    fn survivors_are_those_of_the_one_sentence_and_a_preview_tells_them_before(
-        tree in tree(), everywhere in any::<bool>(), exclude_keep in any::<bool>(), hours in 1_u64..60
-    ) {
-        let yard = Yard::new();
-        let mut expected = BTreeSet::new();
-        for (path, age, link) in &tree {
-            let full = yard.root.join(path);
-            // A name that is a directory already, or below a file, is left out.
-            if full.exists() || full.is_symlink() || fs::create_dir_all(full.parent().expect("below")).is_err() {
-                continue;
-            }
-            if *link {
-                symlink("anywhere", &full).expect("made");
-            } else {
-                yard.file(path, Duration::from_secs(age * 3600));
-            }
-            let top = !path.contains('/');
-            let kept = exclude_keep && path.split('/').any(|part| part == "keep");
-            let partial = path.split('/').any(|part| part.ends_with(".part"));
-            if !link && (top || everywhere) && !kept && !partial && *age >= hours {
-                expected.insert(path.clone());
-            }
-        }
-        let before = yard.files();
-        let mut policy = policy(if everywhere { &["**"] } else { &["*"] }, if exclude_keep { &["keep"] } else { &[] });
-        policy.older_than = Some(Duration::from_secs(hours * 3600));
-        let order = yard.order(policy);
-        let told = Mutex::new(BTreeSet::new());
-        preview(&order, &Control::default(), &|event| {
-            if let Event::WouldRemove { at, .. } = event {
-                told.lock().expect("no panic").insert(at.to_string());
-            }
-        });
-        prop_assert_eq!(&told.into_inner().expect("no panic"), &expected);
-        prop_assert_eq!(&yard.files(), &before, "a preview changes nothing");
-        let report = swept(&order);
-        prop_assert_eq!(report.outcome, Outcome::Done);
-        prop_assert_eq!(report.counts.deleted as usize, expected.len());
-        prop_assert_eq!(yard.files(), before.difference(&expected).cloned().collect::<BTreeSet<_>>());
-    }
 }
 
 #[test]

@@ -1,0 +1,259 @@
+//! What becomes of one candidate in a walk, and of a directory once all in it is done.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rustix::io::Errno;
+
+use super::act::Act;
+use super::batch::Opened;
+use super::event::Event;
+use super::pass::{Candidate, Pass, Told, taken, worth};
+use super::tree::Node;
+use super::walk::{Worker, is_gone};
+use crate::entry::Facts;
+use crate::fsys::{Dir, Found};
+use crate::judge::{self, Standing};
+use crate::verdict::{Because, Reason};
+
+/// What the sweep is stopped with when its candidates cannot be measured.
+pub(super) const TOO_MANY_LINKS: &str = "more than 1000000 files with several hard links: what they take together \
+                                         cannot be measured";
+
+impl<A: Act> Worker<'_, A> {
+    /// Looks at an entry; what is gone or cannot be looked at is counted.
+    pub(super) fn look(&mut self, directory: &Opened, name: &[u8]) -> Option<Found> {
+        match directory.dir.look(name) {
+            Ok(found) => Some(found),
+            Err(error) if is_gone(&error) => {
+                self.walked.counts.vanished += 1;
+                None
+            }
+            Err(error) => {
+                directory.node.leave();
+                self.unreadable(directory.at(name), &error);
+                None
+            }
+        }
+    }
+
+    /// A regular file that its name lets through.
+    pub(super) fn file(&mut self, directory: &Opened, name: &[u8], facts: &Facts) {
+        let policy = self.sweep.policy();
+        let mut standing = judge::by_facts(policy, facts, name, directory.kept.as_ref(), self.sweep.order.now);
+        self.walked.gathered.has_candidates |= !matches!(standing, Standing::Filtered(_));
+        let may_go = match (&standing, self.pass) {
+            (Standing::Goes(_), _) => true,
+            (Standing::Waits(_), Pass::Act(limits)) => !limits.is_empty(),
+            (Standing::Waits(_), Pass::Survey(_)) => policy.has_limits(),
+            _ => false,
+        };
+        if policy.skip_open && may_go {
+            if let Some(because) = used(&directory.dir, name, facts) {
+                standing = Standing::Protected(because);
+            }
+        }
+        match self.pass {
+            Pass::Act(limits) => {
+                let verdict = match standing {
+                    Standing::Goes(reason) => Ok(reason),
+                    Standing::Filtered(because) | Standing::Protected(because) => Err(because),
+                    Standing::Waits(because) if limits.is_empty() => Err(because),
+                    Standing::Waits(because) => {
+                        let weight = judge::weight(policy, facts, self.sweep.order.now);
+                        self.write_path(directory, name);
+                        taken(limits, weight, &self.path).cloned().ok_or(because)
+                    }
+                };
+                match verdict.and_then(|reason| self.within_guard(1).map(|()| reason)) {
+                    Ok(reason) => drop(self.goes(directory, name, facts, &reason)),
+                    Err(because) => self.stays(directory, name, &because),
+                }
+            }
+            Pass::Survey(_) => {
+                let (amount, linked) = worth(facts);
+                self.survey(directory, name, facts, &standing, amount, linked.as_slice());
+            }
+            Pass::Newest(_) => self.newest(&standing, name, facts),
+            Pass::First(after) => self.first(&standing, directory, name, facts, after, false),
+        }
+    }
+
+    pub(super) fn write_path(&mut self, directory: &Opened, name: &[u8]) {
+        self.path.clear();
+        self.path.extend_from_slice(&directory.path);
+        if !directory.path.is_empty() {
+            self.path.push(b'/');
+        }
+        self.path.extend_from_slice(name);
+    }
+
+    pub(super) fn survey(
+        &mut self,
+        directory: &Opened,
+        name: &[u8],
+        facts: &Facts,
+        standing: &Standing,
+        amount: judge::limits::Amount,
+        linked: &[(crate::entry::Identity, u64, u64, u64)],
+    ) {
+        let told = match standing {
+            Standing::Filtered(_) => return,
+            Standing::Protected(because) => Told::Protected(because),
+            Standing::Goes(_) => Told::Goes,
+            Standing::Waits(_) => Told::Waits,
+        };
+        self.write_path(directory, name);
+        let weight = judge::weight(self.sweep.policy(), facts, self.sweep.order.now);
+        let candidate = Candidate { weight, path: &self.path, identity: facts.identity, amount, linked };
+        if !self.walked.gathered.survey(&candidate, &told, &self.sweep.links) {
+            self.sweep.control.cancel(TOO_MANY_LINKS);
+        }
+    }
+
+    pub(super) fn newest(&mut self, standing: &Standing, name: &[u8], facts: &Facts) {
+        if let (Some(newest), false) = (&mut self.walked.gathered.newest, matches!(standing, Standing::Filtered(_))) {
+            newest.add(judge::newest_weight(self.sweep.policy(), facts, self.sweep.order.now), name);
+        }
+    }
+
+    pub(super) fn first(
+        &mut self,
+        standing: &Standing,
+        directory: &Opened,
+        name: &[u8],
+        facts: &Facts,
+        after: &[super::pass::Limit],
+        whole: bool,
+    ) {
+        if !matches!(standing, Standing::Waits(_)) {
+            return;
+        }
+        let weight = judge::weight(self.sweep.policy(), facts, self.sweep.order.now);
+        self.write_path(directory, name);
+        if taken(after, weight, &self.path).is_none() {
+            self.walked.gathered.next(weight, &self.path, whole);
+        }
+    }
+
+    /// Whether so many more files may go before `max_deletes` says no. The survey has counted them before; this holds
+    /// what came since.
+    pub(super) fn within_guard(&self, files: u64) -> Result<(), Because> {
+        let Some(most) = self.sweep.order.target.max_deletes else { return Ok(()) };
+        let before = self.sweep.taken.fetch_add(files, Ordering::Relaxed);
+        if before.saturating_add(files) <= most { Ok(()) } else { Err(Because::MaxDeletes(most)) }
+    }
+
+    /// Does it. Whether it went.
+    pub(super) fn goes(&mut self, directory: &Opened, name: &[u8], facts: &Facts, reason: &Reason) -> bool {
+        let at = directory.at(name);
+        match self.sweep.act.act(&directory.dir, at, facts) {
+            Ok(()) => {
+                self.walked.counts.deleted += 1;
+                if facts.links == 1 {
+                    self.walked.counts.freed += facts.allocated;
+                }
+                directory.node.empty();
+                let event = if self.sweep.act.may_change() {
+                    Event::Removed { at, facts, reason }
+                } else {
+                    Event::WouldRemove { at, facts, reason }
+                };
+                (self.sweep.observer)(&event);
+                true
+            }
+            Err(error) if is_gone(&error) => {
+                self.walked.counts.vanished += 1;
+                false
+            }
+            Err(error) => {
+                directory.node.leave();
+                self.walked.counts.failed += 1;
+                self.walked.failures.add(&error, at);
+                (self.sweep.observer)(&Event::NotRemoved { at, error: &error });
+                false
+            }
+        }
+    }
+
+    pub(super) fn stays(&mut self, directory: &Opened, name: &[u8], because: &Because) {
+        directory.node.leave();
+        self.walked.counts.kept += 1;
+        self.note(because);
+        if self.acts() {
+            (self.sweep.observer)(&Event::Stays { at: directory.at(name), because });
+        }
+    }
+
+    /// Something in a directory is done. When that was the last, the directory may be empty by now, and then its
+    /// parent, and so on up.
+    pub(super) fn finish(&mut self, node: Arc<Node>) {
+        let mut node = node;
+        while node.done() {
+            let Some(parent) = node.parent.clone() else { return };
+            let closes = self.acts() && self.sweep.policy().remove_empty_dirs && !self.is_cancelled();
+            if closes {
+                self.close(&node, &parent);
+            }
+            node = parent;
+        }
+    }
+
+    fn close(&mut self, node: &Node, parent: &Arc<Node>) {
+        // A directory that goes whole is gone, or stays.
+        let (false, Some(stamps)) = (node.is_left(), node.stamps.get()) else { return parent.leave() };
+        match judge::empty_directory(self.sweep.policy(), stamps, node.is_emptied(), self.sweep.order.now) {
+            Ok(reason) => self.remove_directory(node, parent, &reason),
+            Err(because) => {
+                parent.leave();
+                let path = node.path();
+                let at = super::At { directory: &path, name: b"" };
+                (self.sweep.observer)(&Event::Stays { at, because: &because });
+            }
+        }
+    }
+
+    fn remove_directory(&mut self, node: &Node, parent: &Arc<Node>, reason: &Reason) {
+        let path = parent.path();
+        let opened = if path.is_empty() { self.sweep.root.open(b".") } else { self.sweep.root.open_beneath(&path) };
+        let removed = opened.and_then(|dir| self.sweep.act.directory(&dir, node.name()));
+        let at = super::At { directory: &path, name: node.name() };
+        let filled = [Errno::NOTEMPTY, Errno::EXIST, Errno::BUSY];
+        match removed {
+            Ok(()) => {
+                parent.empty();
+                self.directory_went(at, reason);
+            }
+            Err(error) if is_gone(&error) => {}
+            // Somebody has put something in, or mounted something on it.
+            Err(error) if filled.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error())) => {
+                parent.leave();
+            }
+            Err(error) => {
+                parent.leave();
+                self.walked.failures.add(&error, at);
+                (self.sweep.observer)(&Event::NotRemoved { at, error: &error });
+            }
+        }
+    }
+
+    pub(super) fn directory_went(&mut self, at: super::At<'_>, reason: &Reason) {
+        self.walked.counts.directories += 1;
+        let event = if self.sweep.act.may_change() {
+            Event::RemovedDirectory { at, reason }
+        } else {
+            Event::WouldRemoveDirectory { at, reason }
+        };
+        (self.sweep.observer)(&event);
+    }
+}
+
+/// Why a file stays that a process may have open.
+pub(super) fn used(dir: &Dir, name: &[u8], facts: &Facts) -> Option<Because> {
+    match dir.in_use(name, facts.identity) {
+        Ok(false) => None,
+        Ok(true) => Some(Because::InUse),
+        Err(error) if is_gone(&error) => Some(Because::Changed),
+        Err(error) => Some(Because::UseUnknown(error.to_string().into())),
+    }
+}

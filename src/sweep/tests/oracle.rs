@@ -1,0 +1,528 @@
+//! The one sentence, naively: over a list in memory, with sorting, counting and nothing else. The engine has to agree
+//! on random trees and policies.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, FileTimes};
+use std::num::NonZeroUsize;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime};
+
+use proptest::prelude::*;
+
+use super::{NOW, Yard};
+use crate::entry::AgeBy;
+use crate::fsys::{Dir, Space};
+use crate::globs::Globs;
+use crate::report::{Outcome, Report};
+use crate::sweep::act::{Act, Preview, Remove};
+use crate::sweep::{Control, Event, Order, execute};
+use crate::target::{GoesFirst, Policy, Target, Watermark};
+
+/// An include, and what it means.
+struct Include {
+    text: &'static str,
+    names: fn(&str) -> bool,
+    reaches: fn(&str) -> bool,
+}
+
+const INCLUDES: [Include; 4] = [
+    Include { text: "*", names: |path| !path.contains('/'), reaches: |_| false },
+    Include { text: "**", names: |_| true, reaches: |_| true },
+    Include { text: "**/*.log", names: |path| path.ends_with(".log"), reaches: |_| true },
+    Include {
+        text: "a/**",
+        names: |path| path.starts_with("a/"),
+        reaches: |path| path == "a" || path.starts_with("a/"),
+    },
+];
+
+/// An exclude, and what it means of one name and of whether that is a directory.
+struct Exclude {
+    text: &'static str,
+    names: fn(&str, bool) -> bool,
+}
+
+const EXCLUDES: [Exclude; 3] = [
+    Exclude { text: "keep", names: |name, _| name == "keep" },
+    Exclude { text: "b/", names: |name, is_directory| name == "b" && is_directory },
+    Exclude { text: "*.db", names: |name, _| name.ends_with(".db") },
+];
+
+/// One entry of the list.
+#[derive(Clone, Debug)]
+struct Seen {
+    path: String,
+    is_directory: bool,
+    is_link: bool,
+    /// In nanoseconds; negative in the future.
+    age: i128,
+    size: u64,
+    allocated: u64,
+    inode: u64,
+    links: u64,
+}
+
+fn list(root: &Path, age_by: AgeBy) -> Vec<Seen> {
+    fn below(directory: &Path, root: &Path, age_by: AgeBy, found: &mut Vec<Seen>) {
+        for entry in fs::read_dir(directory).expect("readable") {
+            let path = entry.expect("readable").path();
+            let about = path.symlink_metadata().expect("there");
+            let (seconds, nanos) = match age_by {
+                AgeBy::Accessed if !about.is_dir() => (about.atime(), about.atime_nsec()),
+                _ => (about.mtime(), about.mtime_nsec()),
+            };
+            found.push(Seen {
+                path: path.strip_prefix(root).expect("below").to_string_lossy().into_owned(),
+                is_directory: about.is_dir(),
+                is_link: about.is_symlink(),
+                age: i128::from(NOW - seconds) * 1_000_000_000 - i128::from(nanos),
+                size: about.size(),
+                allocated: about.blocks() * 512,
+                inode: about.ino(),
+                links: about.nlink(),
+            });
+            if about.is_dir() {
+                below(&path, root, age_by, found);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    below(root, root, age_by, &mut found);
+    found.sort_by(|one, other| one.path.cmp(&other.path));
+    found
+}
+
+/// What is random about a policy, as the oracle knows it.
+#[derive(Clone, Debug)]
+struct Wish {
+    includes: Vec<usize>,
+    excludes: Vec<usize>,
+    larger_than: Option<u64>,
+    smaller_than: Option<u64>,
+    older_than: Option<u64>,
+    min_age: Option<u64>,
+    age_by: AgeBy,
+    max_blocks: Option<u64>,
+    max_files: Option<u64>,
+    missing_blocks: Option<u64>,
+    order: GoesFirst,
+    keep_newest: Option<usize>,
+    whole_dirs: bool,
+    remove_empty_dirs: bool,
+    max_deletes: Option<u64>,
+    require: bool,
+    threads: usize,
+}
+
+const BLOCK: u64 = 4096;
+const HOUR: i128 = 3_600_000_000_000;
+/// What is free in the beginning, and how large the file system is.
+const FREE: u64 = 1_000 * BLOCK;
+const TOTAL: u64 = 10_000 * BLOCK;
+
+impl Wish {
+    fn has_limits(&self) -> bool {
+        self.max_blocks.is_some() || self.max_files.is_some() || self.missing_blocks.is_some()
+    }
+
+    fn watermark(&self) -> Option<u64> {
+        self.missing_blocks.map(|missing| FREE + missing * BLOCK)
+    }
+
+    fn policy(&self) -> Policy {
+        let hours = |hours: u64| Duration::from_secs(hours * 3600);
+        let include = self.includes.iter().map(|at| INCLUDES[*at].text);
+        let exclude = self.excludes.iter().map(|at| EXCLUDES[*at].text);
+        let default = self.has_limits().then(|| Duration::from_secs(600));
+        Policy {
+            larger_than: self.larger_than,
+            smaller_than: self.smaller_than,
+            older_than: self.older_than.map(hours),
+            age_by: self.age_by,
+            min_age: self.min_age.map(hours).or(default),
+            max_size: self.max_blocks.map(|blocks| blocks * BLOCK),
+            max_files: self.max_files,
+            min_free: self.watermark().map(Watermark::Bytes),
+            order: self.order,
+            keep_newest: self.keep_newest.and_then(NonZeroUsize::new),
+            whole_dirs: self.whole_dirs,
+            remove_empty_dirs: self.remove_empty_dirs,
+            ..Policy::new(Globs::new(include, exclude).expect("good patterns"))
+        }
+    }
+
+    fn includes(&self, path: &str) -> bool {
+        self.includes.iter().any(|at| (INCLUDES[*at].names)(path))
+    }
+
+    fn reaches(&self, path: &str) -> bool {
+        self.includes.iter().any(|at| (INCLUDES[*at].reaches)(path))
+    }
+
+    /// Whether an exclude, or a built-in one, names the path or a directory on the way to it.
+    fn excludes(&self, path: &str, is_directory: bool) -> bool {
+        let parts: Vec<&str> = path.split('/').collect();
+        parts.iter().enumerate().any(|(at, name)| {
+            let is_directory = is_directory || at + 1 < parts.len();
+            let own = self.excludes.iter().any(|at| (EXCLUDES[*at].names)(name, is_directory));
+            own || name.ends_with(".part") || (is_directory && *name == ".git")
+        })
+    }
+}
+
+/// A candidate: a file, or a directory with all that is in it.
+struct Candidate<'a> {
+    path: &'a str,
+    files: Vec<&'a Seen>,
+    age: i128,
+    is_held: bool,
+}
+
+fn parent(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(parent, _)| parent)
+}
+
+/// The allocated bytes, a hard-linked inode once.
+fn measure<'a>(files: impl Iterator<Item = &'a Seen>) -> u64 {
+    files.map(|file| (file.inode, file.allocated)).collect::<BTreeMap<_, _>>().values().sum()
+}
+
+fn freed<'a>(files: impl Iterator<Item = &'a Seen>) -> u64 {
+    let mut links = BTreeMap::new();
+    for file in files {
+        links.entry(file.inode).or_insert((0, file)).0 += 1;
+    }
+    links.values().filter(|(count, file)| *count >= file.links).map(|(_, file)| file.allocated).sum()
+}
+
+impl<'a> Candidate<'a> {
+    fn all(wish: &Wish, seen: &'a [Seen]) -> Vec<Self> {
+        let sized = |size: u64| {
+            wish.larger_than.is_none_or(|limit| size > limit) && wish.smaller_than.is_none_or(|limit| size < limit)
+        };
+        let mut found = Vec::new();
+        for entry in seen.iter().filter(|entry| !(wish.require && entry.path == "sentinel")) {
+            let named = wish.includes(&entry.path) && !wish.excludes(&entry.path, entry.is_directory);
+            let top = !entry.path.contains('/');
+            if entry.is_directory && wish.whole_dirs && top && named {
+                let inside: Vec<&Seen> =
+                    seen.iter().filter(|other| other.path.starts_with(&format!("{}/", entry.path))).collect();
+                let (excluded, inside): (Vec<&Seen>, Vec<&Seen>) =
+                    inside.into_iter().partition(|other| wish.excludes(&other.path, other.is_directory));
+                let is_held = !excluded.is_empty();
+                let age = inside.iter().map(|other| other.age).fold(entry.age, i128::min);
+                let files: Vec<&Seen> = inside.into_iter().filter(|other| !other.is_directory).collect();
+                if sized(files.iter().map(|file| file.size).sum()) {
+                    found.push(Self { path: &entry.path, files, age, is_held });
+                }
+            } else if !entry.is_directory && !entry.is_link && named && sized(entry.size) && (top || !wish.whole_dirs) {
+                found.push(Self { path: &entry.path, files: vec![entry], age: entry.age, is_held: false });
+            }
+        }
+        found
+    }
+}
+
+/// What goes, directories among it; `None` when the run is held.
+fn oracle(wish: &Wish, seen: &[Seen]) -> Option<BTreeSet<String>> {
+    let policy = wish.policy();
+    let nanos = |limit: Duration| i128::try_from(limit.as_nanos()).expect("small");
+    let candidates = Candidate::all(wish, seen);
+    let mut newest: BTreeMap<&str, Vec<(i128, &str)>> = BTreeMap::new();
+    for candidate in &candidates {
+        newest.entry(parent(candidate.path)).or_default().push((-candidate.age, candidate.path));
+    }
+    let kept: BTreeSet<&str> = newest
+        .into_values()
+        .flat_map(|mut of_directory| {
+            of_directory.sort_unstable();
+            of_directory.into_iter().rev().take(wish.keep_newest.unwrap_or(0)).map(|(_, path)| path)
+        })
+        .collect();
+    let is_protected = |candidate: &&Candidate<'_>| {
+        let future = policy.asks_for_age() && candidate.age < 0;
+        let young = policy.min_age.is_some_and(|limit| candidate.age < nanos(limit));
+        future || young || candidate.is_held || kept.contains(candidate.path)
+    };
+    let has_reason = |candidate: &&Candidate<'_>| match policy.older_than {
+        Some(limit) => candidate.age >= nanos(limit),
+        None => !policy.has_limits(),
+    };
+    let (protected, free): (Vec<_>, Vec<_>) = candidates.iter().partition(is_protected);
+    let (mut going, mut waiting): (Vec<_>, Vec<_>) = free.into_iter().partition(has_reason);
+    waiting.sort_by_key(|candidate| {
+        let weight = match wish.order {
+            GoesFirst::Oldest => candidate.age,
+            GoesFirst::Largest => measure(candidate.files.iter().copied()).into(),
+        };
+        (-weight, candidate.path)
+    });
+    // How many of those that wait go, so that this holds of what stays.
+    let until = |holds: &dyn Fn(&[&Candidate<'_>]) -> bool| {
+        (0..=waiting.len()).find(|count| holds(&waiting[*count..])).unwrap_or(waiting.len())
+    };
+    let stay = |rest: &[&Candidate<'_>]| -> Vec<Seen> {
+        let files = protected.iter().chain(rest).flat_map(|candidate| candidate.files.iter().copied());
+        files.cloned().collect()
+    };
+    let mut count = 0;
+    if let Some(limit) = policy.max_size {
+        count = count.max(until(&|rest| measure(stay(rest).iter()) <= limit));
+    }
+    if let Some(limit) = policy.max_files {
+        count = count.max(until(&|rest| stay(rest).len() as u64 <= limit));
+    }
+    if let Some(limit) = wish.watermark() {
+        let gone = |count: usize| {
+            let files = going.iter().chain(&waiting[..count]).flat_map(|candidate| candidate.files.iter().copied());
+            FREE + freed(files)
+        };
+        count = (count..=waiting.len()).find(|count| gone(*count) >= limit).unwrap_or(waiting.len());
+    }
+    going.extend(waiting.drain(..count));
+    let files: Vec<&str> = going.iter().flat_map(|candidate| candidate.files.iter().map(|file| &*file.path)).collect();
+    if wish.max_deletes.is_some_and(|most| files.len() as u64 > most) {
+        return None;
+    }
+    let mut goes: BTreeSet<String> = files.into_iter().map(str::to_owned).collect();
+    for candidate in going.iter().filter(|_| wish.whole_dirs) {
+        let of_it = |entry: &&Seen| {
+            entry.is_directory
+                && (entry.path == candidate.path || entry.path.starts_with(&format!("{}/", candidate.path)))
+        };
+        goes.extend(seen.iter().filter(of_it).map(|entry| entry.path.clone()));
+    }
+    if wish.remove_empty_dirs && !wish.whole_dirs {
+        goes.extend(empty_directories(wish, &policy, seen, &goes));
+    }
+    Some(goes)
+}
+
+fn empty_directories(wish: &Wish, policy: &Policy, seen: &[Seen], files: &BTreeSet<String>) -> BTreeSet<String> {
+    let mut goes = files.clone();
+    // The deepest first, since what is in a directory is decided before it is.
+    let mut directories: Vec<&Seen> = seen.iter().filter(|entry| entry.is_directory).collect();
+    directories.sort_by_key(|entry| std::cmp::Reverse(entry.path.matches('/').count()));
+    for directory in directories {
+        let mut reached = directory.path.as_str();
+        let mut is_entered = true;
+        while !reached.is_empty() {
+            is_entered &= wish.reaches(reached) && !wish.excludes(reached, true);
+            reached = parent(reached);
+        }
+        let mut inside = seen.iter().filter(|entry| parent(&entry.path) == directory.path).peekable();
+        let was_empty = inside.peek().is_none();
+        let is_empty = inside.all(|entry| goes.contains(&entry.path));
+        let limit = policy.older_than.max(policy.min_age).unwrap_or(Duration::from_secs(600));
+        let is_old = directory.age >= i128::try_from(limit.as_nanos()).expect("small");
+        if is_entered && is_empty && (!was_empty || is_old) {
+            goes.insert(directory.path.clone());
+        }
+    }
+    goes
+}
+
+/// A file to be made.
+#[derive(Clone, Debug)]
+struct Sprout {
+    path: String,
+    hours: i64,
+    nanos: u32,
+    blocks: u8,
+    what: u8,
+}
+
+fn sprouts() -> impl Strategy<Value = Vec<Sprout>> {
+    let part = prop::sample::select(vec!["a", "b", "c", "keep", "x.log", "y.log", "z.db", "w.part", ".h", ".git"]);
+    let path = prop::collection::vec(part, 1..4).prop_map(|parts| parts.join("/"));
+    let sprout = (path, -2_i64..40, 0_u32..2, 0_u8..4, 0_u8..16);
+    let sprout = sprout.prop_map(|(path, hours, nanos, blocks, what)| Sprout { path, hours, nanos, blocks, what });
+    prop::collection::vec(sprout, 1..16)
+}
+
+fn wish() -> impl Strategy<Value = Wish> {
+    let some = |range: std::ops::Range<u64>| prop::option::weighted(0.3, range);
+    let globs = (prop::sample::subsequence(vec![0, 1, 2, 3], 1..3), prop::sample::subsequence(vec![0, 1, 2], 0..3));
+    let filters = (some(0..3 * BLOCK), some(1..3 * BLOCK));
+    let ages = (prop::option::of(1_u64..30), some(0..30), prop::sample::select(vec![AgeBy::Modified, AgeBy::Accessed]));
+    let limits = (some(0..12), some(0..10), some(1..12));
+    let order = prop::sample::select(vec![GoesFirst::Oldest, GoesFirst::Largest]);
+    let rest = (prop::option::weighted(0.3, 1_usize..4), prop::bool::weighted(0.25), any::<bool>());
+    let guards = (prop::option::weighted(0.15, 1_u64..8), prop::bool::weighted(0.1), 1_usize..4);
+    (globs, filters, ages, limits, order, rest, guards).prop_map(|(globs, filters, ages, limits, order, rest, guards)| Wish {
+        includes: globs.0,
+        excludes: globs.1,
+        larger_than: filters.0,
+        smaller_than: filters.1,
+        older_than: ages.0,
+        min_age: ages.1,
+        age_by: ages.2,
+        max_blocks: limits.0,
+        max_files: limits.1,
+        missing_blocks: limits.2,
+        order,
+        keep_newest: rest.0,
+        whole_dirs: rest.1,
+        remove_empty_dirs: rest.2,
+        max_deletes: guards.0,
+        require: guards.1,
+        threads: guards.2,
+    })
+}
+
+fn stamped(path: &Path, hours: i64, nanos: u32) {
+    let at = SystemTime::UNIX_EPOCH + Duration::new((NOW - hours * 3600) as u64, nanos);
+    let other = at + Duration::from_secs(7200);
+    let file = File::open(path).expect("ours");
+    file.set_times(FileTimes::new().set_modified(at).set_accessed(other)).expect("ours");
+}
+
+/// Makes the tree; directories get stamps of their own in the end.
+fn grow(yard: &Yard, wish: &Wish, sprouts: &[Sprout]) {
+    let mut files: Vec<std::path::PathBuf> = Vec::new();
+    for sprout in sprouts {
+        let path = yard.root.join(&sprout.path);
+        // A name that is taken, or below a file, is left out.
+        if path.symlink_metadata().is_ok() || fs::create_dir_all(path.parent().expect("below")).is_err() {
+            continue;
+        }
+        match (sprout.what, files.first()) {
+            (0, _) => symlink("anywhere", &path).expect("made"),
+            (1, _) => fs::create_dir(&path).expect("made"),
+            (2 | 3, Some(first)) => fs::hard_link(first, &path).expect("made"),
+            (4, Some(first)) if yard.root.join("../elsewhere").symlink_metadata().is_err() => {
+                fs::hard_link(first, yard.root.join("../elsewhere")).expect("made");
+            }
+            _ => {
+                fs::write(&path, vec![1; usize::from(sprout.blocks) * BLOCK as usize]).expect("written");
+                stamped(&path, sprout.hours, sprout.nanos);
+                files.push(path);
+            }
+        }
+    }
+    if wish.require {
+        fs::write(yard.root.join("sentinel"), "").expect("written");
+        stamped(&yard.root.join("sentinel"), 30, 0);
+    }
+    for (at, seen) in list(&yard.root, AgeBy::Modified).iter().rev().enumerate() {
+        if seen.is_directory {
+            stamped(&yard.root.join(&seen.path), (at as i64 * 7) % 33, 0);
+        }
+    }
+}
+
+/// Runs the engine with a file system that has so much space, and gives back what it says that goes.
+fn told<A: Act>(order: &Order, act: &A, allocated: u64) -> (Report, BTreeSet<String>) {
+    let told = Mutex::new(BTreeSet::new());
+    let root = order.target.path.clone();
+    let spacious = |_: &Dir| {
+        let now = list(&root, AgeBy::Modified);
+        let elsewhere = root.join("../elsewhere").symlink_metadata();
+        let elsewhere = elsewhere.map_or(BTreeMap::new(), |about| BTreeMap::from([(about.ino(), about.blocks() * 512)]));
+        let mut inodes: BTreeMap<u64, u64> =
+            now.iter().filter(|seen| !seen.is_directory).map(|seen| (seen.inode, seen.allocated)).collect();
+        inodes.extend(elsewhere);
+        Ok(Space { total: TOTAL, free: FREE + allocated - inodes.values().sum::<u64>() })
+    };
+    let observe = |event: &Event<'_>| match event {
+        Event::WouldRemove { at, .. }
+        | Event::Removed { at, .. }
+        | Event::WouldRemoveDirectory { at, .. }
+        | Event::RemovedDirectory { at, .. } => {
+            assert!(told.lock().expect("no panic").insert(at.to_string()), "{at} goes once");
+        }
+        Event::NotRemoved { at, error } | Event::Unreadable { at, error } => panic!("{at}: {error}"),
+        _ => {}
+    };
+    let report = execute(order, &Control::default(), &observe, act, &spacious);
+    (report, told.into_inner().expect("no panic"))
+}
+
+fn agrees(wish: &Wish, sprouts: &[Sprout]) -> Result<(), TestCaseError> {
+    let yard = Yard::new();
+    grow(&yard, wish, sprouts);
+    let seen = list(&yard.root, wish.age_by);
+    let mut inodes: BTreeMap<u64, u64> =
+        seen.iter().filter(|seen| !seen.is_directory).map(|seen| (seen.inode, seen.allocated)).collect();
+    if let Ok(about) = yard.root.join("../elsewhere").symlink_metadata() {
+        inodes.insert(about.ino(), about.blocks() * 512);
+    }
+    let allocated = inodes.values().sum();
+    let expected = oracle(wish, &seen);
+    let mut order = yard.order(wish.policy());
+    order.target = std::sync::Arc::new(Target {
+        threads: NonZeroUsize::new(wish.threads),
+        max_deletes: wish.max_deletes,
+        require: wish.require.then(|| "sentinel".into()),
+        ..(*order.target).clone()
+    });
+    let paths = |seen: &[Seen]| seen.iter().map(|entry| entry.path.clone()).collect::<BTreeSet<_>>();
+    let before = paths(&seen);
+    let outcome = if expected.is_some() { Outcome::Done } else { Outcome::Held };
+    let expected = expected.unwrap_or_default();
+
+    let (report, previewed) = told(&order, &Preview, allocated);
+    prop_assert_eq!(report.outcome, outcome, "{:?}", report);
+    prop_assert_eq!(&previewed, &expected, "the preview");
+    prop_assert_eq!(&paths(&list(&yard.root, wish.age_by)), &before, "a preview changes nothing");
+
+    let (report, removed) = told(&order, &Remove, allocated);
+    prop_assert_eq!(report.outcome, outcome, "{:?}", report);
+    prop_assert_eq!(&removed, &expected, "the sweep");
+    let survivors = paths(&list(&yard.root, wish.age_by));
+    prop_assert_eq!(survivors, before.difference(&expected).cloned().collect::<BTreeSet<_>>());
+    let files = seen.iter().filter(|entry| !entry.is_directory && expected.contains(&entry.path)).count();
+    prop_assert_eq!(report.counts.deleted as usize, files);
+    Ok(())
+}
+
+/// How many cases each of the four tests below tries; the variable `JANITOR_CASES` asks for another number.
+fn cases() -> ProptestConfig {
+    let wanted = std::env::var("JANITOR_CASES").ok().and_then(|cases| cases.parse().ok());
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(wanted.unwrap_or(2_600)) }
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    #[test]
+    fn survivors_are_those_of_the_one_sentence(wish in wish(), sprouts in sprouts()) {
+        agrees(&wish, &sprouts)?;
+    }
+
+    #[test]
+    fn quotas_and_watermarks_take_what_the_full_sort_takes(wish in wish(), size in 0_u64..12, sprouts in sprouts()) {
+        let wish = Wish {
+            max_blocks: Some(size),
+            includes: vec![1],
+            larger_than: None,
+            smaller_than: None,
+            older_than: wish.older_than.filter(|hours| *hours > 20),
+            min_age: wish.min_age.filter(|hours| *hours < 10),
+            max_deletes: None,
+            ..wish
+        };
+        agrees(&wish, &sprouts)?;
+    }
+
+    #[test]
+    fn directories_that_go_whole_go_whole(wish in wish(), sprouts in sprouts()) {
+        agrees(&Wish { whole_dirs: true, includes: vec![0], larger_than: None, ..wish }, &sprouts)?;
+    }
+
+    #[test]
+    fn empty_directories_go_from_the_bottom_up(wish in wish(), hours in 1_u64..12, sprouts in sprouts()) {
+        let wish = Wish {
+            whole_dirs: false,
+            remove_empty_dirs: true,
+            includes: vec![1],
+            older_than: Some(hours),
+            larger_than: None,
+            smaller_than: None,
+            ..wish
+        };
+        agrees(&wish, &sprouts)?;
+    }
+}

@@ -1,0 +1,98 @@
+//! The directories of one walk, each with the one it lies in.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use crate::entry::Stamps;
+
+/// A directory that is to be read, is read, or has been.
+///
+/// It knows its name and its parent, not its path: in a tree of ten thousand levels the paths would fill the memory.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) parent: Option<Arc<Node>>,
+    name: Box<[u8]>,
+    /// What is still to be done in it: its own reading, the directories in it, pieces of it that others work on.
+    pending: AtomicUsize,
+    /// Whether something in it stays.
+    left: AtomicBool,
+    /// Whether something in it went.
+    emptied: AtomicBool,
+    /// Its stamps before anything in it went.
+    pub(super) stamps: OnceLock<Stamps>,
+}
+
+impl Node {
+    pub(super) fn root() -> Arc<Self> {
+        Self::new(None, b"")
+    }
+
+    fn new(parent: Option<Arc<Self>>, name: &[u8]) -> Arc<Self> {
+        Arc::new(Self {
+            parent,
+            name: name.into(),
+            pending: AtomicUsize::new(1),
+            left: AtomicBool::new(false),
+            emptied: AtomicBool::new(false),
+            stamps: OnceLock::new(),
+        })
+    }
+
+    /// A directory in this one, which waits for it from now on.
+    pub(super) fn child(self: &Arc<Self>, name: &[u8]) -> Arc<Self> {
+        self.wait_for(1);
+        Self::new(Some(self.clone()), name)
+    }
+
+    pub(super) fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// Its path relative to the root; empty for the root.
+    pub(super) fn path(&self) -> Vec<u8> {
+        let mut names = Vec::new();
+        let mut at = self;
+        while let Some(parent) = &at.parent {
+            names.push(&*at.name);
+            at = parent;
+        }
+        names.reverse();
+        names.join(&b'/')
+    }
+
+    pub(super) fn wait_for(&self, more: usize) {
+        self.pending.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// Something in it is done. Whether that was the last.
+    pub(super) fn done(&self) -> bool {
+        self.pending.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    pub(super) fn leave(&self) {
+        self.left.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_left(&self) -> bool {
+        self.left.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn empty(&self) {
+        self.emptied.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_emptied(&self) -> bool {
+        self.emptied.load(Ordering::Relaxed)
+    }
+}
+
+/// One after the other: dropped by itself, a chain of ten thousand would drop each in the call that drops the one
+/// below it, and overflow the stack.
+impl Drop for Node {
+    fn drop(&mut self) {
+        let mut next = self.parent.take();
+        while let Some(mut last) = next.and_then(Arc::into_inner) {
+            next = last.parent.take();
+        }
+    }
+}
