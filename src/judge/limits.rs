@@ -195,6 +195,7 @@ impl Spec {
 #[derive(Clone, Debug)]
 pub struct Tally {
     spec: Arc<Spec>,
+    /// What is in each slot; empty as long as all are held.
     slots: Vec<Amount>,
     /// All of them; `None` once they have become too many.
     held: Option<Vec<Item>>,
@@ -209,9 +210,8 @@ impl Tally {
     /// For a survey.
     #[must_use]
     pub fn new(spec: Arc<Spec>) -> Self {
-        let slots = vec![Amount::default(); spec.scale.slots()];
         let (held, sample) = (Some(Vec::new()), Vec::new());
-        Self { spec, slots, held, held_bytes: 0, sample, sample_bytes: 0, sampled_until: u64::MAX }
+        Self { spec, slots: Vec::new(), held, held_bytes: 0, sample, sample_bytes: 0, sampled_until: u64::MAX }
     }
 
     /// Takes in a candidate, if the survey looks at it.
@@ -219,9 +219,10 @@ impl Tally {
         if !self.spec.has(weight, path) {
             return;
         }
-        self.slots[self.spec.scale.slot(weight, path)] += amount;
         if self.held.is_some() {
-            self.hold(Item { rank: Rank { weight, path: path.into() }, amount });
+            self.put(Item { rank: Rank { weight, path: path.into() }, amount });
+        } else {
+            self.slots[self.spec.scale.slot(weight, path)] += amount;
         }
         let hash = scatter(identity.inode);
         if hash <= self.sampled_until {
@@ -231,12 +232,25 @@ impl Tally {
         }
     }
 
-    fn hold(&mut self, item: Item) {
-        let Some(held) = &mut self.held else { return };
+    fn put(&mut self, item: Item) {
+        let Some(held) = &mut self.held else {
+            let Item { rank, amount } = item;
+            self.slots[self.spec.scale.slot(rank.weight, &rank.path)] += amount;
+            return;
+        };
         self.held_bytes += item.rank.path.len();
         held.push(item);
         if held.len() > HELD || self.held_bytes > HELD_BYTES {
-            self.held = None;
+            self.spill();
+        }
+    }
+
+    /// Gives up holding them one by one.
+    fn spill(&mut self) {
+        let Some(held) = self.held.take() else { return };
+        self.slots = vec![Amount::default(); self.spec.scale.slots()];
+        for Item { rank, amount } in held {
+            self.slots[self.spec.scale.slot(rank.weight, &rank.path)] += amount;
         }
     }
 
@@ -258,25 +272,21 @@ impl Tally {
     }
 
     /// Adds what another worker of the same survey has.
-    pub fn merge(&mut self, other: Self) {
-        for (ours, theirs) in self.slots.iter_mut().zip(other.slots) {
-            *ours += theirs;
-        }
-        match other.held {
-            Some(items) => items.into_iter().for_each(|item| self.hold(item)),
-            None => self.held = None,
+    pub fn merge(&mut self, mut other: Self) {
+        match other.held.take() {
+            Some(items) => items.into_iter().for_each(|item| self.put(item)),
+            None => {
+                self.spill();
+                for (ours, theirs) in self.slots.iter_mut().zip(other.slots) {
+                    *ours += theirs;
+                }
+            }
         }
         self.sampled_until = self.sampled_until.min(other.sampled_until);
         self.sample.extend(other.sample);
         self.sample.retain(|(hash, _)| *hash <= self.sampled_until);
         self.sample_bytes = self.sample.iter().map(|(_, rank)| rank.path.len()).sum();
         self.thin();
-    }
-
-    /// All that there is in this survey.
-    #[must_use]
-    pub fn total(&self) -> Amount {
-        self.slots.iter().fold(Amount::default(), |sum, amount| sum + *amount)
     }
 
     /// Gives inodes with several links their bytes, which go with the last of those that may go.
@@ -287,11 +297,13 @@ impl Tally {
             if !self.spec.has(last.weight, &last.path) {
                 continue;
             }
-            self.slots[self.spec.scale.slot(last.weight, &last.path)] += amount;
-            if let Some(items) = &mut self.held
-                && let Ok(at) = items.binary_search_by(|item| item.rank.cmp(last))
-            {
-                items[at].amount += amount;
+            match &mut self.held {
+                None => self.slots[self.spec.scale.slot(last.weight, &last.path)] += amount,
+                Some(items) => {
+                    if let Ok(at) = items.binary_search_by(|item| item.rank.cmp(last)) {
+                        items[at].amount += amount;
+                    }
+                }
             }
         }
     }
