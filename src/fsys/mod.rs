@@ -8,10 +8,8 @@
 mod dir;
 mod own;
 mod root;
-mod stub;
 
 pub use dir::{Dir, Found, Listed, ListingBuffer, Space};
-pub use stub::{Destination, become_idle};
 pub use own::{remove_own, rename_own};
 pub use root::{Root, RootError, resolve};
 
