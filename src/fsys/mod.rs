@@ -6,10 +6,12 @@
 //! kernel, except the relative ones that [`Dir::open_beneath`] resolves beneath the root.
 
 mod dir;
+mod idle;
 mod own;
 mod root;
 
 pub use dir::{Dir, Found, Listed, ListingBuffer};
+pub use idle::become_idle;
 pub use own::{remove_own, rename_own};
 pub use root::{Root, RootError, resolve};
 
