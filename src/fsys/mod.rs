@@ -8,6 +8,7 @@
 mod copy;
 mod dir;
 mod idle;
+mod lease;
 mod own;
 mod pin;
 mod place;
