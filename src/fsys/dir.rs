@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
 use std::ops::ControlFlow;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -22,7 +22,7 @@ use crate::entry::{Facts, Identity, Kind, Stamp, Stamps};
 pub(super) const READ: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// What no step below a root may do: leave it, follow a link, cross into another mount.
-const BENEATH: ResolveFlags = ResolveFlags::BENEATH
+pub(super) const BENEATH: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_SYMLINKS)
     .union(ResolveFlags::NO_MAGICLINKS)
     .union(ResolveFlags::NO_XDEV);
@@ -105,7 +105,7 @@ fn kind_of(kind: FileType) -> Option<Kind> {
     }
 }
 
-fn found(stat: &Statx) -> Found {
+pub(super) fn found(stat: &Statx) -> Found {
     let stamp = |at: rustix::fs::StatxTimestamp| Stamp::new(at.tv_sec, at.tv_nsec);
     let has = |field: StatxFlags| stat.stx_mask & field.bits() != 0;
     Found {
@@ -127,7 +127,7 @@ fn found(stat: &Statx) -> Found {
 }
 
 /// Tries a step again while the kernel asks for it.
-fn again<T>(mut step: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
+pub(super) fn again<T>(mut step: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
     let mut tries = 0;
     loop {
         match step() {
@@ -137,13 +137,18 @@ fn again<T>(mut step: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
     }
 }
 
-fn path(bytes: &[u8]) -> &Path {
+pub(super) fn path(bytes: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(bytes))
 }
 
 impl Dir {
     pub(super) fn of(fd: OwnedFd) -> Self {
         Self { fd }
+    }
+
+    /// The handle, for what is done with it elsewhere on this floor.
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 
     /// Opens the directory `name` in this one.

@@ -5,13 +5,21 @@
 //! way out of the handle's directory. Names are bytes and single components; no path below a root is ever handed to the
 //! kernel, except the relative ones that [`Dir::open_beneath`] resolves beneath the root.
 
+mod copy;
 mod dir;
+mod idle;
+mod lease;
 mod own;
+mod pin;
+mod place;
 mod root;
+mod transfer;
 
 pub use dir::{Dir, Found, Listed, ListingBuffer, Space};
+pub use idle::become_idle;
 pub use own::{remove_own, rename_own};
 pub use root::{Root, RootError, resolve};
+pub use transfer::Destination;
 
 use std::io;
 use std::path::Path;

@@ -1,0 +1,88 @@
+//! One entry, held without being opened.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Statx, StatxFlags, openat, openat2, statx};
+use rustix::io::Errno;
+
+use super::dir::{BENEATH, Dir, Found, again, found, path};
+use super::identity_of;
+use crate::entry::{Facts, Identity, Stamps};
+
+/// An entry that is held by an `O_PATH` descriptor: it stays the same inode wherever its name goes, its number is not
+/// given to another, and nothing blocks, whatever it is.
+pub(super) struct Pinned {
+    fd: OwnedFd,
+    /// What the file system said about it when it was pinned.
+    pub(super) stat: Statx,
+}
+
+fn look(fd: BorrowedFd<'_>) -> io::Result<Statx> {
+    again(|| statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS | StatxFlags::BTIME))
+}
+
+/// Which inode a directory has under a name; a symbolic link is not followed.
+pub(super) fn identity_at(dir: &Dir, name: &[u8]) -> io::Result<Identity> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    again(|| statx(dir.fd(), path(name), flags, StatxFlags::INO)).map(|stat| identity_of(&stat))
+}
+
+/// Whether these are the same facts, but for what changes without the file being changed: when it was read, and how
+/// many blocks it has, which a file system may choose late.
+fn same(now: &Facts, then: &Facts) -> bool {
+    let stamps = Stamps { accessed: then.stamps.accessed, ..now.stamps };
+    Facts { allocated: then.allocated, stamps, ..*now } == *then
+}
+
+impl Pinned {
+    /// Pins the entry `name` of a directory.
+    pub(super) fn at(dir: &Dir, name: &[u8]) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = again(|| openat2(dir.fd(), path(name), flags, Mode::empty(), BENEATH))?;
+        let stat = look(fd.as_fd())?;
+        Ok(Self { fd, stat })
+    }
+
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    pub(super) fn identity(&self) -> Identity {
+        identity_of(&self.stat)
+    }
+
+    /// What it was when it was pinned.
+    pub(super) fn found(&self) -> Found {
+        found(&self.stat)
+    }
+
+    /// `ESTALE` unless these facts were true when it was pinned.
+    pub(super) fn expect(&self, facts: &Facts) -> io::Result<()> {
+        if same(&self.found().facts, facts) { Ok(()) } else { Err(Errno::STALE.into()) }
+    }
+
+    /// `ESTALE` when it was changed since it was pinned.
+    pub(super) fn expect_unchanged(&self) -> io::Result<()> {
+        self.expect(&found(&look(self.fd())?).facts)
+    }
+
+    /// Whether it is what a directory has under this name.
+    pub(super) fn is_at(&self, dir: &Dir, name: &[u8]) -> io::Result<bool> {
+        // Both are asked for now: on an overlay a file may get another number when it is copied up.
+        Ok(identity_of(&look(self.fd())?) == identity_at(dir, name)?)
+    }
+
+    /// Opens it for reading, without changing when it was read where that may be had. Only for a regular file.
+    pub(super) fn reopen(&self) -> rustix::io::Result<OwnedFd> {
+        let itself = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        // Not asked again for EAGAIN, which here means that somebody has a lease on it.
+        let open = |flags| rustix::io::retry_on_intr(|| openat(CWD, &itself, flags, Mode::empty()));
+        match open(flags | OFlags::NOATIME) {
+            // For its owner and CAP_FOWNER only.
+            Err(Errno::PERM) => open(flags),
+            done => done,
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! An entry gets its place, and never another's.
+
+use std::io::{self, Write};
+
+use rustix::fs::{AtFlags, RenameFlags, fsync, linkat, renameat_with};
+use rustix::io::Errno;
+
+use super::dir::{Dir, again, path};
+use super::pin::Pinned;
+
+/// How many names are tried before a file stays where it is.
+const MOST_NAMES: u32 = 10_000;
+
+pub(super) fn is(error: &io::Error, number: Errno) -> bool {
+    error.raw_os_error() == Some(number.raw_os_error())
+}
+
+/// Has the names in a directory written to the disk.
+pub(super) fn write_down(dir: &Dir) -> io::Result<()> {
+    match again(|| fsync(dir.fd())) {
+        // The file system has no such thing.
+        Err(error) if is(&error, Errno::INVAL) => Ok(()),
+        done => done,
+    }
+}
+
+/// Places something under the first of `name`, `name (2)`, `name (3)` … that is not taken, and tells which that was.
+pub(super) fn under_a_free_name(name: &[u8], mut place: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<Vec<u8>> {
+    let mut free = name.to_vec();
+    for number in 2..=MOST_NAMES {
+        match place(&free) {
+            Err(error) if is(&error, Errno::EXIST) => {}
+            done => return done.map(|()| free),
+        }
+        free.truncate(name.len());
+        write!(free, " ({number})")?;
+    }
+    Err(Errno::EXIST.into())
+}
+
+/// Renames an entry, and never over another: `EEXIST`. `EINVAL` where the file system cannot promise that: NFS and some
+/// of FUSE.
+pub(super) fn rename_to(from: &Dir, name: &[u8], to: &Dir, free: &[u8]) -> io::Result<()> {
+    again(|| renameat_with(from.fd(), path(name), to.fd(), path(free), RenameFlags::NOREPLACE))
+}
+
+/// Gives an entry another name; that is never made over another either.
+pub(super) fn link_to(from: &Dir, name: &[u8], to: &Dir, free: &[u8]) -> io::Result<()> {
+    again(|| linkat(from.fd(), path(name), to.fd(), path(free), AtFlags::empty()))
+}
+
+/// Renames what was pinned, and puts back what turns out to be something else.
+pub(super) fn rename(from: &Dir, name: &[u8], source: &Pinned, to: &Dir) -> io::Result<()> {
+    let free = match under_a_free_name(name, |free| rename_to(from, name, to, free)) {
+        Err(error) if is(&error, Errno::INVAL) => return relink(from, name, source, to),
+        done => done?,
+    };
+    if source.is_at(to, &free)? {
+        return Ok(());
+    }
+    // Between the look and the rename somebody put another file under the name.
+    match rename_to(to, &free, from, name) {
+        Ok(()) => Err(Errno::STALE.into()),
+        Err(error) => Err(io::Error::other(format!(
+            "another file took the name just before it was moved; that one is in the destination now and cannot be put \
+             back: {error}"
+        ))),
+    }
+}
+
+/// A rename in two steps.
+fn relink(from: &Dir, name: &[u8], source: &Pinned, to: &Dir) -> io::Result<()> {
+    let free = under_a_free_name(name, |free| link_to(from, name, to, free))?;
+    if !source.is_at(to, &free)? {
+        to.remove(&free)?;
+        return Err(Errno::STALE.into());
+    }
+    settle(from, name, source, to, &free, || Ok(()))
+}
+
+/// The entry is whole in both places, and goes from the old one if the `last` look allows it. If it cannot go, it goes
+/// from the new one again, or each sweep would add another.
+pub(super) fn settle(
+    from: &Dir,
+    name: &[u8],
+    source: &Pinned,
+    to: &Dir,
+    placed: &[u8],
+    last: impl FnOnce() -> io::Result<()>,
+) -> io::Result<()> {
+    let moved = write_down(to)
+        .and_then(|()| last())
+        .and_then(|()| if source.is_at(from, name)? { from.remove(name) } else { Err(Errno::STALE.into()) });
+    let Err(error) = moved else { return Ok(()) };
+    // Only while the source is seen: a removal over a network may be said to have failed, and have happened.
+    match source.is_at(from, name) {
+        Ok(true) => Err(without(to, placed, error)),
+        Err(gone) if is(&gone, Errno::NOENT) => Ok(()),
+        _ => Err(error),
+    }
+}
+
+/// Removes what was made, and hands on why.
+pub(super) fn without(to: &Dir, made: &[u8], why: io::Error) -> io::Error {
+    match to.remove(made) {
+        Ok(()) => why,
+        Err(error) => io::Error::new(why.kind(), format!("{why}; and the copy cannot be removed again: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::fsys::resolve;
+
+    struct Yard {
+        root: tempfile::TempDir,
+        from: Dir,
+        to: Dir,
+    }
+
+    impl Yard {
+        fn new() -> Self {
+            let root = tempfile::tempdir().expect("a temporary directory");
+            let make = |name| {
+                fs::create_dir(root.path().join(name)).expect("made");
+                resolve(&root.path().join(name), false).expect("it exists").dir
+            };
+            let (from, to) = (make("here"), make("there"));
+            Self { root, from, to }
+        }
+
+        fn write(&self, name: &str, content: &str) {
+            fs::write(self.root.path().join("here").join(name), content).expect("written");
+        }
+
+        fn read(&self, path: &str) -> String {
+            fs::read_to_string(self.root.path().join(path)).expect(path)
+        }
+
+        fn count(&self, path: &str) -> usize {
+            fs::read_dir(self.root.path().join(path)).expect("readable").count()
+        }
+    }
+
+    #[test]
+    fn another_file_under_the_name_is_put_back() {
+        let yard = Yard::new();
+        yard.write("log", "judged");
+        let source = Pinned::at(&yard.from, b"log").expect("it exists");
+        yard.write("new", "fresh");
+        fs::rename(yard.root.path().join("here/new"), yard.root.path().join("here/log")).expect("ours");
+        for way in [rename, relink] {
+            let error = way(&yard.from, b"log", &source, &yard.to).expect_err("another file");
+            assert!(is(&error, Errno::STALE), "{error}");
+            assert_eq!(yard.read("here/log"), "fresh");
+            assert_eq!(yard.count("there"), 0);
+        }
+    }
+
+    #[test]
+    fn where_a_rename_might_overwrite_it_is_done_by_a_link() {
+        let yard = Yard::new();
+        for content in ["one", "two"] {
+            yard.write("log", content);
+            let source = Pinned::at(&yard.from, b"log").expect("it exists");
+            relink(&yard.from, b"log", &source, &yard.to).expect("moved");
+        }
+        assert_eq!(yard.read("there/log"), "one");
+        assert_eq!(yard.read("there/log (2)"), "two");
+        assert_eq!(yard.count("here"), 0);
+    }
+
+    #[test]
+    fn a_source_that_cannot_go_leaves_nothing_in_the_new_place() {
+        let yard = Yard::new();
+        yard.write("log", "text");
+        let source = Pinned::at(&yard.from, b"log").expect("it exists");
+        let refused = || Err(Errno::IO.into());
+        link_to(&yard.from, b"log", &yard.to, b"log").expect("made");
+        let error = settle(&yard.from, b"log", &source, &yard.to, b"log", refused).expect_err("refused");
+        assert!(is(&error, Errno::IO), "{error}");
+        assert_eq!((yard.count("here"), yard.count("there")), (1, 0));
+        // Where the source is gone, the copy is all there is.
+        link_to(&yard.from, b"log", &yard.to, b"log").expect("made");
+        yard.from.remove(b"log").expect("ours");
+        settle(&yard.from, b"log", &source, &yard.to, b"log", refused).expect("it is there");
+        assert_eq!(yard.read("there/log"), "text");
+    }
+}
