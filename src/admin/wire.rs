@@ -164,8 +164,20 @@ impl<'a> Run<'a> {
 
     fn with(report: &'a Report, zone: &TimeZone, examples: fn(&'a Failure) -> Option<&'a [String]>) -> Self {
         // Every field by name, so that a new one is not forgotten here.
-        let Report { run, target: _, trigger, dry_run, started, took, outcome, counts, failures, message, remarks, hints } =
-            report;
+        let Report {
+            run,
+            target: _,
+            trigger,
+            dry_run,
+            started,
+            took,
+            outcome,
+            counts,
+            failures,
+            message,
+            remarks,
+            hints,
+        } = report;
         let class = |(class, failure): (&'a str, &'a Failure)| FailureClass {
             class,
             count: failure.count,

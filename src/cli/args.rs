@@ -37,6 +37,9 @@ pub(super) enum Command {
     Check(Printed),
     /// Tell what a run would remove now, and why; removes nothing
     Preview(Preview),
+    /// Print why a file goes or stays, and from when it would go
+    #[command(after_help = "Example: janitor explain uploads/a.png")]
+    Explain(Explain),
     /// Sweep now, in this process; no daemon is needed
     #[command(after_help = "Example: janitor clean marked_images --dry-run")]
     Clean(Clean),
@@ -72,6 +75,25 @@ pub(super) struct Preview {
     /// The targets; all that are enabled if none is named
     #[arg(value_name = "TARGET")]
     pub(super) targets: Vec<String>,
+    /// As if it were this time
+    #[arg(long, value_name = "RFC3339", conflicts_with = "ahead")]
+    pub(super) at: Option<String>,
+    /// As if so much time had passed, as in 14d
+    #[arg(long = "in", value_name = "DURATION")]
+    pub(super) ahead: Option<String>,
+    /// List also what stays because of a protection: all, or one of min_age, keep_newest, skip_open, exclude,
+    /// whole_dirs, require
+    #[arg(long, value_name = "PROTECTION", num_args = 0..=1, default_missing_value = "all")]
+    pub(super) kept: Option<String>,
+    #[command(flatten)]
+    pub(super) printed: Printed,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Explain {
+    /// Files or directories in a target
+    #[arg(value_name = "PATH", required = true)]
+    pub(super) paths: Vec<std::path::PathBuf>,
     #[command(flatten)]
     pub(super) printed: Printed,
 }

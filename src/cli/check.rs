@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use super::args::Printed;
 use super::load::load_or;
+use super::policy::{remarks, sentence};
 use super::{Done, Exit, output};
 use crate::clock;
 use crate::names::OneLine;
-use crate::target::{Policy, Target};
-use crate::units::{Bytes, Span};
+use crate::target::Target;
 
 /// How many runs ahead are told.
 const RUNS: usize = 3;
@@ -20,51 +20,6 @@ fn next_runs(target: &Target, now: Timestamp, count: usize) -> Vec<String> {
     let tz = &target.zone.tz;
     let after = |at: &Timestamp| target.schedule.next_after(*at, tz);
     std::iter::successors(after(&now), after).take(count).map(|at| super::next::instant(at, tz)).collect()
-}
-
-fn list<'a>(patterns: impl Iterator<Item = &'a str>) -> String {
-    patterns.map(|pattern| format!("`{pattern}`")).collect::<Vec<_>>().join(", ")
-}
-
-/// The policy in one sentence.
-fn sentence(policy: &Policy) -> String {
-    let mut sentence = format!("files named by {}", list(policy.globs.include()));
-    if let Some(limit) = policy.larger_than {
-        sentence.push_str(&format!(", larger than {}", Bytes(limit)));
-    }
-    if let Some(limit) = policy.smaller_than {
-        sentence.push_str(&format!(", smaller than {}", Bytes(limit)));
-    }
-    sentence.push_str(" go");
-    if let Some(limit) = policy.older_than {
-        sentence.push_str(&format!(" at an age of {} ({})", Span(limit), policy.age_by.word()));
-    }
-    if let Some(limit) = policy.min_age {
-        sentence.push_str(&format!(", none younger than {} ({})", Span(limit), policy.age_by.word()));
-    }
-    if policy.globs.exclude().next().is_some() {
-        sentence.push_str(&format!(", except {}", list(policy.globs.exclude())));
-    }
-    sentence
-}
-
-fn remarks(target: &Target) -> Vec<String> {
-    let mut remarks = Vec::new();
-    if !target.enabled {
-        remarks.push("not enabled: never swept".to_owned());
-    }
-    if target.dry_run {
-        remarks.push("dry run: removes nothing".to_owned());
-    }
-    match (target.path.metadata().is_ok_and(|about| about.is_dir()), target.create) {
-        (true, _) => {}
-        (false, _) if target.path.symlink_metadata().is_ok() => {
-            remarks.push("this is not a directory that can be looked at; runs fail".to_owned());
-        }
-        (false, true) => remarks.push("the directory does not exist; the first run makes it".to_owned()),
-        (false, false) => remarks.push("the directory does not exist; runs fail until it does".to_owned()),
-    }
-    remarks
 }
 
 /// Checks and prints.
@@ -91,8 +46,8 @@ pub(super) fn check(config: Option<&Path>, args: &Printed) -> Done {
                 "schedule": target.schedule.text(),
                 "timezone": target.zone.name,
                 "enabled": target.enabled,
-                "policy": sentence(&target.policy),
-                "remarks": remarks(target),
+                "policy": sentence(target),
+                "remarks": remarks(target, targets),
                 "next_runs": next_runs(target, now, RUNS),
             })
         };
@@ -103,9 +58,9 @@ pub(super) fn check(config: Option<&Path>, args: &Printed) -> Done {
     for target in targets {
         output::foreign("")?;
         output::foreign(&format!("{}: {}", target.name, target.path.to_string_lossy()))?;
-        output::foreign(&format!("  {}", sentence(&target.policy)))?;
+        output::foreign(&format!("  {}", sentence(target)))?;
         output::foreign(&format!("  schedule: {} ({})", target.schedule.text(), target.zone.name))?;
-        for remark in remarks(target) {
+        for remark in remarks(target, targets) {
             output::line(format_args!("  {remark}"))?;
         }
         if target.enabled {

@@ -3,9 +3,11 @@
 mod args;
 mod check;
 mod client;
+mod explain;
 mod load;
 mod next;
 mod output;
+mod policy;
 mod run;
 mod sweeps;
 mod table;
@@ -26,6 +28,8 @@ enum Exit {
     Failed = 1,
     /// It was asked wrongly (`EX_USAGE` of `sysexits.h`).
     Usage = 64,
+    /// A guard held the run as a whole: nothing was removed (`EX_TEMPFAIL`).
+    Held = 75,
     /// The config is wrong (`EX_CONFIG`).
     Config = 78,
 }
@@ -52,6 +56,7 @@ fn dispatch(args: Args) -> Done {
         Command::Run => run::run(config),
         Command::Check(args) => check::check(config, &args),
         Command::Preview(args) => sweeps::preview(config, &args),
+        Command::Explain(args) => explain::explain(config, &args),
         Command::Clean(args) => sweeps::clean(config, &args),
         Command::Next(args) => next::next(config, &args),
         Command::Schema => output::print(&crate::config::schema()),

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::ProgressBar;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::args::{Clean, Preview};
@@ -17,13 +18,14 @@ use crate::clock;
 use crate::config::{LogSettings, Rotation, Settings};
 use crate::daemon::LogHealth;
 use crate::logging::{self, Terminal};
-use crate::names::RunId;
+use crate::names::{OneLine, RunId};
 use crate::report::{Outcome, Report, Trigger};
 use crate::sweep::{self, Control, Event, LogLines, Order};
-use crate::target::Target;
-use crate::units::{Bytes, Span};
+use crate::target::{Action, Target};
+use crate::units::{self, Bytes, Span};
+use crate::verdict::Because;
 
-fn order(loaded: &Loaded, target: &Arc<Target>, dry_run: bool) -> Order {
+pub(super) fn order(loaded: &Loaded, target: &Arc<Target>, dry_run: bool) -> Order {
     let now = clock::wall();
     Order {
         run: RunId::new(now),
@@ -55,6 +57,8 @@ fn as_json(report: &Report) -> Value {
         "kept": counts.kept,
         "skipped_directories": counts.skipped_directories,
         "vanished": counts.vanished,
+        "directories": counts.directories,
+        "remarks": report.remarks.iter().chain(&report.hints).collect::<Vec<_>>(),
         "failures": failures.collect::<Vec<_>>(),
     })
 }
@@ -71,18 +75,24 @@ fn tell_failure(report: &Report) {
 }
 
 fn exit(reports: &[Report]) -> Done {
-    if reports.iter().all(|report| report.outcome == Outcome::Done) { Ok(()) } else { Err(Exit::Failed) }
+    let any = |wanted: fn(Outcome) -> bool| reports.iter().any(|report| wanted(report.outcome));
+    if any(|outcome| !matches!(outcome, Outcome::Done | Outcome::Held)) {
+        return Err(Exit::Failed);
+    }
+    if any(|outcome| outcome == Outcome::Held) { Err(Exit::Held) } else { Ok(()) }
 }
 
 /// What would go, and why.
 pub(super) fn preview(config: Option<&Path>, args: &Preview) -> Done {
     let loaded = load(config)?;
+    let now = moment(args)?;
     let mut reports = Vec::new();
     let mut told = Vec::new();
     for target in loaded.targets(&args.targets)? {
-        let order = order(&loaded, &target, true);
+        let order = Order { now, ..order(&loaded, &target, true) };
+        let kept = args.kept.as_deref();
         let (report, seen) =
-            if args.printed.json { preview_json(&order) } else { (preview_text(&order)?, Value::Null) };
+            if args.printed.json { preview_json(&order, kept) } else { (preview_text(&order, kept)?, Value::Null) };
         told.push(seen);
         reports.push(report);
     }
@@ -93,30 +103,64 @@ pub(super) fn preview(config: Option<&Path>, args: &Preview) -> Done {
     exit(&reports)
 }
 
-fn preview_json(order: &Order) -> (Report, Value) {
-    let seen = Mutex::new((Vec::new(), Vec::new()));
+/// The time that a preview takes for now.
+fn moment(args: &Preview) -> Result<Timestamp, Exit> {
+    let now = clock::wall();
+    let wrong = |what: &str, why: &dyn std::fmt::Display| {
+        complain(format_args!("{what}: {why}"));
+        Exit::Usage
+    };
+    match (&args.at, &args.ahead) {
+        (Some(at), _) => at.parse().map_err(|error: jiff::Error| wrong("--at", &error)),
+        (None, Some(ahead)) => {
+            let ahead = units::parse_duration(ahead).map_err(|error| wrong("--in", &error))?;
+            now.checked_add(ahead).map_err(|error| wrong("--in", &error))
+        }
+        (None, None) => Ok(now),
+    }
+}
+
+/// Whether what stays because of this is asked for.
+fn is_listed(because: &Because, kept: Option<&str>) -> bool {
+    match (because.protection(), kept) {
+        (Some(protection), Some(wanted)) => wanted == "all" || wanted == protection,
+        _ => false,
+    }
+}
+
+fn preview_json(order: &Order, kept: Option<&str>) -> (Report, Value) {
+    let seen = Mutex::new((Vec::new(), Vec::new(), Vec::new()));
     let seen_now = || seen.lock().unwrap_or_else(PoisonError::into_inner);
     let report = sweep::preview(order, &Control::default(), &|event| match event {
         Event::WouldRemove { at, facts, reason } => {
             seen_now().0.push(json!({ "path": at.to_string(), "size": facts.size, "reason": reason.to_string() }));
         }
+        Event::WouldRemoveDirectory { at, reason } => {
+            seen_now().0.push(json!({ "path": at.to_string(), "directory": true, "reason": reason.to_string() }));
+        }
         Event::SkippedDirectory { at, because } => {
             seen_now().1.push(json!({ "path": at.to_string(), "because": because.to_string() }));
         }
+        Event::Stays { at, because } if is_listed(because, kept) => {
+            let protection = because.protection();
+            let line = json!({ "path": at.to_string(), "protection": protection, "because": because.to_string() });
+            seen_now().2.push(line);
+        }
         _ => {}
     });
-    let (files, skipped) = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let (files, skipped, kept) = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
     let seen = json!({
         "name": order.target.name.as_str(),
         "path": order.target.path.to_string_lossy(),
         "would_delete": files,
         "skipped_directories": skipped,
+        "kept": kept,
         "report": as_json(&report),
     });
     (report, seen)
 }
 
-fn preview_text(order: &Order) -> Result<Report, Exit> {
+fn preview_text(order: &Order, kept: Option<&str>) -> Result<Report, Exit> {
     let target = &order.target;
     output::foreign(&format!("{}: {}", target.name, target.path.to_string_lossy()))?;
     let control = Control::default();
@@ -124,8 +168,11 @@ fn preview_text(order: &Order) -> Result<Report, Exit> {
     let report = sweep::preview(order, &control, &|event| {
         let line = match event {
             Event::WouldRemove { at, facts, reason } => {
-                format!("  would delete  {at}  ({}, {reason})", Bytes(facts.size))
+                let would = if order.target.action == Action::Delete { "delete" } else { "move" };
+                format!("  would {would}  {at}  ({}, {reason})", Bytes(facts.size))
             }
+            Event::WouldRemoveDirectory { at, reason } => format!("  would delete directory  {at}  ({reason})"),
+            Event::Stays { at, because } if is_listed(because, kept) => format!("  keeps  {at}  ({because})"),
             Event::SkippedDirectory { at, because } => format!("  skips directory  {at}  ({because})"),
             _ => return,
         };
@@ -146,6 +193,9 @@ fn preview_text(order: &Order) -> Result<Report, Exit> {
         counts.kept,
         counts.skipped_directories
     ))?;
+    for remark in report.remarks.iter().chain(&report.hints) {
+        output::line(format_args!("  note: {}", OneLine(remark)))?;
+    }
     if let (Some(message), Outcome::Done) = (&report.message, report.outcome) {
         output::line(format_args!("  {message}"))?;
     }

@@ -11,6 +11,7 @@ mod source;
 mod target;
 #[cfg(test)]
 mod tests;
+mod values;
 
 pub use problems::Problems;
 pub use schema::schema;

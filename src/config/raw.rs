@@ -153,8 +153,7 @@ pub(super) const DURATION: &str =
 pub(super) const SIZE: &str = r"^\s*[0-9.]+\s*([kKmMgGtTpP][iI]?)?[bB]\s*$";
 
 /// The same of a share or a size.
-pub(super) const SHARE_OR_SIZE: &str =
-    r"^\s*([0-9]+(\.[0-9]{1,2})?\s*%|[0-9.]+\s*([kKmMgGtTpP][iI]?)?[bB])\s*$";
+pub(super) const SHARE_OR_SIZE: &str = r"^\s*([0-9]+(\.[0-9]{1,2})?\s*%|[0-9.]+\s*([kKmMgGtTpP][iI]?)?[bB])\s*$";
 
 /// The same of what is done to a file.
 pub(super) const ACTION: &str = "^(delete|move:.+)$";

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::Surroundings;
 use super::check::{BUILT_IN, BUILT_IN_SCHEDULE, Checker, absolute};
 use super::raw::{At, RawAgeBy, RawKeys, RawOrder, RawTarget};
+use super::values::parse_watermark;
 use crate::entry::AgeBy;
 use crate::globs::{Globs, List};
 use crate::names::TargetName;
@@ -219,60 +220,6 @@ impl Checker<'_> {
         }
     }
 
-    /// A number from 1 to `most`. Zero is refused, since it means "none" to one and "without limit" to another.
-    pub(super) fn number(&mut self, key: &str, value: Option<&At<u64>>, most: u64) -> Key<u64> {
-        let Some(value) = value else { return Key::Absent };
-        match *value.value() {
-            0 => {
-                let help = "leave the key out if you mean none".to_owned();
-                self.problem(value.span(), format!("`{key}` cannot be zero"), help);
-                Key::Bad
-            }
-            number if number > most => {
-                self.problem(value.span(), format!("`{key}` can be {most} at most"), None);
-                Key::Bad
-            }
-            number => Key::Good(number, value.span()),
-        }
-    }
-
-    fn action(&mut self, value: Option<&At<String>>) -> Key<Action> {
-        let Some(value) = value else { return Key::Absent };
-        let text = value.value().as_str();
-        let action = match (text, text.strip_prefix("move:").map(Path::new)) {
-            ("delete", _) => Action::Delete,
-            (_, Some(to)) if to.is_absolute() && !text.contains('\0') => {
-                Action::MoveTo(absolute(to, self.surroundings))
-            }
-            (_, Some(_)) => {
-                let help = "write it like \"move:/archive\"".to_owned();
-                self.problem(value.span(), "where files are moved to has to be an absolute path", help);
-                return Key::Bad;
-            }
-            ("trash", _) => {
-                self.problem(value.span(), "\"trash\" is not supported by this version", None);
-                return Key::Bad;
-            }
-            _ => {
-                let help = "use \"delete\" or \"move:/dir\"".to_owned();
-                self.problem(value.span(), format!("unknown action \"{text}\""), help);
-                return Key::Bad;
-            }
-        };
-        Key::Good(action, value.span())
-    }
-
-    fn require(&mut self, value: Option<&At<String>>) -> Key<Box<str>> {
-        let Some(value) = value else { return Key::Absent };
-        let text = value.value().as_str();
-        if text.is_empty() || text.len() > 255 || text.contains(['/', '\0']) || text == "." || text == ".." {
-            let help = "write a name, as in \".mounted\"".to_owned();
-            self.problem(value.span(), "`require` names one entry directly below `path`", help);
-            return Key::Bad;
-        }
-        Key::Good(text.into(), value.span())
-    }
-
     fn globs(&mut self, list: List, value: Option<&At<Vec<At<String>>>>) -> Key<Vec<String>> {
         let Some(value) = value else { return Key::Absent };
         if value.value().is_empty() && list == List::Include {
@@ -363,17 +310,6 @@ impl Checker<'_> {
         let span =
             if own.smaller_than.is_absent() && !own.larger_than.is_absent() { larger_span } else { smaller_span };
         self.problem(span, format!("no file is larger than {} and smaller than {}", Bytes(least), Bytes(most)), None);
-    }
-}
-
-/// A watermark: a share or a size.
-fn parse_watermark(text: &str) -> Result<Watermark, UnitError> {
-    if text.contains('%') {
-        return units::parse_share(text).map(Watermark::Share);
-    }
-    match units::parse_size(text)? {
-        0 => Err(UnitError { span: 0..text.len(), message: "`min_free` cannot be zero".into(), help: None }),
-        bytes => Ok(Watermark::Bytes(bytes)),
     }
 }
 

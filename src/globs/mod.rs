@@ -105,6 +105,28 @@ impl Globs {
         self.exclude.iter().map(|pattern| &*pattern.text)
     }
 
+    /// Includes that an exclude beats whatever is there, with that exclude: the same pattern, a name without wildcards
+    /// that the exclude names, or an exclude of everything.
+    pub fn shadowed(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.include.iter().filter_map(|include| {
+            let beats = |exclude: &&Pattern| {
+                let all = ["*", "**", "**/*"].contains(&&*exclude.text);
+                all || exclude.text == include.text || (include.is_literal() && self.excludes(exclude, include))
+            };
+            self.exclude.iter().find(beats).map(|exclude| (&*include.text, &*exclude.text))
+        })
+    }
+
+    /// Whether an exclude names the file of an include without wildcards, or a directory on the way to it.
+    fn excludes(&self, exclude: &Pattern, include: &Pattern) -> bool {
+        let names: Vec<&[u8]> = include.text.as_bytes().split(|byte| *byte == b'/').collect();
+        let mut positions = exclude.start();
+        names.iter().enumerate().any(|(at, name)| {
+            positions = exclude.step(positions, name, 0);
+            (at + 1 < names.len() || !exclude.directories_only) && exclude.is_matched(positions)
+        })
+    }
+
     /// The place of the target's root.
     #[must_use]
     pub fn root(&self) -> Place {

@@ -180,6 +180,11 @@ fn check_whole(list: List, text: &str) -> Result<(), GlobError> {
 }
 
 impl Pattern {
+    /// Whether it names one path, without wildcards or escapes.
+    pub(super) fn is_literal(&self) -> bool {
+        !self.text.contains(['*', '?', '[', ']', '{', '}', '\\', ','])
+    }
+
     /// Checks and compiles.
     pub(super) fn new(list: List, text: &str) -> Result<Self, GlobError> {
         check_whole(list, text)?;

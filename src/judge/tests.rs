@@ -3,9 +3,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::verdict::Verdict;
 use crate::entry::{AgeBy, Identity, Stamp, Stamps};
 use crate::globs::Globs;
+use crate::verdict::Verdict;
 
 fn policy() -> Policy {
     Policy::new(Globs::new(["*"], ["*.db"]).expect("good patterns"))

@@ -6,10 +6,12 @@
 mod act;
 mod batch;
 mod event;
+mod explain;
 mod log;
 mod nested;
 mod pass;
 mod queue;
+mod read;
 mod remarks;
 mod run;
 mod settle;
@@ -17,9 +19,11 @@ mod settle;
 mod tests;
 mod tree;
 mod walk;
+mod watermark;
 mod whole;
 
 pub use event::{At, Event};
+pub use explain::{Explanation, explain};
 pub use log::LogLines;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -24,9 +24,9 @@ impl Nested {
         let inner = target.nested.iter().map(|(name, path)| {
             // A directory that is not there is not met either; one that cannot be looked at is known by its path.
             let identity = fsys::identity(path).ok().flatten();
-            let path = path.strip_prefix(&root.path).map_or(Vec::new(), |path| {
-                std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).to_vec()
-            });
+            let path = path
+                .strip_prefix(&root.path)
+                .map_or(Vec::new(), |path| std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).to_vec());
             Inner { target: name.as_str().into(), path, identity }
         });
         Self(inner.filter(|inner| inner.identity != Some(root.identity)).collect())

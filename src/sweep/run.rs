@@ -6,27 +6,18 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::act::Act;
-use super::batch::Opened;
 use super::nested::Nested;
-use super::pass::{Gathered, Limit, Next, Overview, Pass};
-use super::queue::{Queue, Waiting};
-use super::tree::Node;
-use super::walk::{Sweep, Walked, Worker, walk};
+use super::pass::{Gathered, Limit, Overview, Pass};
+use super::walk::{Sweep, Walked, walk};
 use super::{Control, Observer, Order, remarks};
 use crate::fsys::{Dir, Root, Space};
-use crate::globs::Entered;
 use crate::judge;
 use crate::judge::limits::{Amount, Cut, Links, Search, Spec, Tally};
 use crate::report::{Outcome, Report};
-use crate::target::Watermark;
 use crate::verdict::Reason;
 
 /// How many surveys a search for one cut may take; two or three are enough unless paths are very long.
 const SURVEYS: usize = 40;
-
-/// After so many files, or so many bytes, the free space is read again.
-const STEP: usize = 64;
-const STEP_BYTES: u64 = 256 * 1024 * 1024;
 
 /// How much space there is, as the sweep reads it.
 pub(super) type Spacious<'a> = dyn Fn(&Dir) -> io::Result<Space> + Sync + 'a;
@@ -36,16 +27,37 @@ struct Refused(Outcome, String);
 
 /// What the surveys have found.
 #[derive(Default)]
-pub(super) struct Plan {
+struct Plan {
     /// What `max_size` and `max_files` take.
-    pub(super) quotas: Vec<Limit>,
+    quotas: Vec<Limit>,
     /// What `min_free` takes beyond that, as far as can be told beforehand.
-    pub(super) space: Option<Limit>,
+    space: Option<Limit>,
     /// Files that go.
     files: u64,
     /// Limits that cannot be met, in words.
     unmet: Vec<String>,
     overview: Overview,
+}
+
+/// What all walks of a sweep share, before the first.
+pub(super) fn begin<'a, A>(
+    order: &'a Order,
+    control: &'a Control,
+    observer: &'a Observer<'a>,
+    act: &'a A,
+    root: &'a Root,
+) -> Sweep<'a, A> {
+    Sweep {
+        order,
+        control,
+        observer,
+        act,
+        root: &root.dir,
+        nested: Nested::of(&order.target, root),
+        root_kept: None,
+        links: Mutex::new(Links::default()),
+        taken: AtomicU64::new(0),
+    }
 }
 
 /// Walks and acts; all of the report but the time it took.
@@ -57,17 +69,7 @@ pub(super) fn run<A: Act>(
     root: &Root,
     spacious: &Spacious<'_>,
 ) -> Report {
-    let mut sweep = Sweep {
-        order,
-        control,
-        observer,
-        act,
-        root: &root.dir,
-        nested: Nested::of(&order.target, root),
-        root_kept: None,
-        links: Mutex::new(Links::default()),
-        taken: AtomicU64::new(0),
-    };
+    let mut sweep = begin(order, control, observer, act, root);
     let plan = match sweep.prepare(spacious) {
         Ok(plan) => plan,
         Err(Refused(outcome, why)) => return order.not_run(outcome, why),
@@ -104,7 +106,10 @@ impl<A: Act> Sweep<'_, A> {
             match self.root.look(name.as_bytes()) {
                 Ok(_) => {}
                 Err(error) => {
-                    let why = format!("`{}`, which `require` asks for, is not there: {error}", crate::names::Escaped(name.as_bytes()));
+                    let why = format!(
+                        "`{}`, which `require` asks for, is not there: {error}",
+                        crate::names::Escaped(name.as_bytes())
+                    );
                     return Err(Refused(Outcome::Held, why));
                 }
             }
@@ -136,11 +141,13 @@ impl<A: Act> Sweep<'_, A> {
         }
     }
 
-    /// Surveys all candidates and finds how far each limit reaches.
-    pub(super) fn plan_for(&mut self, spacious: &Spacious<'_>) -> Result<Plan, String> {
-        self.prepare(spacious).map_err(|Refused(_, why)| why)
+    /// How far each limit reaches, or why no run would take anything.
+    pub(super) fn limits(&mut self, spacious: &Spacious<'_>) -> Result<Vec<Limit>, String> {
+        let Plan { quotas, space, .. } = self.prepare(spacious).map_err(|Refused(_, why)| why)?;
+        Ok(quotas.into_iter().chain(space).collect())
     }
 
+    /// Surveys all candidates and finds how far each limit reaches.
     fn plan(&self, spacious: &Spacious<'_>) -> Result<Plan, Refused> {
         let policy = &self.order.target.policy;
         let Gathered { mut overview, tally, .. } = walk(self, &Pass::Survey(Arc::new(Spec::all()))).gathered;
@@ -231,165 +238,4 @@ impl<A: Act> Sweep<'_, A> {
         let why = "the paths are too long for the limits to be measured in bounded memory".to_owned();
         Err(Refused(Outcome::Failed, why))
     }
-
-    /// Removes what goes first, in order, until enough is free. What is to be said of it.
-    fn free(
-        &self,
-        watermark: Watermark,
-        quotas: &[Limit],
-        spacious: &Spacious<'_>,
-        overview: &Overview,
-        walked: &mut Walked,
-    ) -> Option<String> {
-        let queue = Queue::default();
-        loop {
-            let space = match spacious(self.root) {
-                Ok(space) => space,
-                Err(error) => return Some(format!("cannot tell how much space is free: {error}")),
-            };
-            let limit = watermark.of(space.total);
-            if space.free >= limit || self.control.cancelled().is_some() {
-                return None;
-            }
-            let first = walk(self, &Pass::First(quotas.to_vec())).gathered.into_first();
-            if first.is_empty() {
-                return Some(remarks::unmet("min_free", &remarks::bytes(limit - space.free), overview));
-            }
-            let reason = Reason::MinFree { free: space.free, limit };
-            let pass = Pass::Act(vec![Limit { cut: Cut::All, reason }]);
-            let mut worker = Worker::new(self, &pass, &queue, 1);
-            let done = worker.free(&first, limit, spacious);
-            let went = worker.walked.counts.deleted;
-            walked.merge(worker.walked);
-            match done {
-                Freed::Enough => return None,
-                Freed::Nothing => {
-                    let why = "deleting frees nothing: links, snapshots or open files hold the space";
-                    return Some(format!("stopped below min_free: {why}"));
-                }
-                Freed::Unknown(error) => return Some(format!("cannot tell how much space is free: {error}")),
-                Freed::NotYet if went == 0 => {
-                    return Some("stopped below min_free: nothing more could be removed".to_owned());
-                }
-                Freed::NotYet => {}
-            }
-        }
-    }
-}
-
-/// What came of removing some files to free space.
-enum Freed {
-    Enough,
-    NotYet,
-    Nothing,
-    Unknown(io::Error),
-}
-
-impl<A: Act> Worker<'_, A> {
-    /// Removes these in order, and reads again and again how much is free.
-    fn free(&mut self, first: &[Next], limit: u64, spacious: &Spacious<'_>) -> Freed {
-        let root = self.sweep.root;
-        let mut steps = 0;
-        let mut at = (self.walked.counts, match spacious(root) {
-            Ok(space) => space.free,
-            Err(error) => return Freed::Unknown(error),
-        });
-        let mut last = None;
-        for next in first {
-            if self.is_cancelled() {
-                return Freed::NotYet;
-            }
-            self.take(next, &mut last);
-            steps += 1;
-            let freed = self.walked.counts.freed - at.0.freed;
-            // Near the limit each file is looked at, so that none goes that need not.
-            let is_near = at.1.saturating_add(freed) >= limit;
-            if !is_near && steps < STEP && freed < STEP_BYTES {
-                continue;
-            }
-            steps = 0;
-            let free = match read_settled(root, spacious, at.1, freed) {
-                Ok(free) => free,
-                Err(error) => return Freed::Unknown(error),
-            };
-            if free >= limit {
-                return Freed::Enough;
-            }
-            let went = self.walked.counts.deleted - at.0.deleted;
-            if free <= at.1 && went >= STEP as u64 {
-                return Freed::Nothing;
-            }
-            if free > at.1 || freed > 0 {
-                at = (self.walked.counts, free);
-            }
-        }
-        Freed::NotYet
-    }
-
-    /// Removes one of them, if it still may go.
-    fn take(&mut self, next: &Next, last: &mut Option<Opened>) {
-        let path = &next.rank.path;
-        let (parent, name) = match path.iter().rposition(|byte| *byte == b'/') {
-            Some(slash) => (&path[..slash], &path[slash + 1..]),
-            None => (&b""[..], &path[..]),
-        };
-        if next.whole {
-            let node = Node::root().child(name);
-            let globs = &self.sweep.policy().globs;
-            if let Entered::Place(place) = globs.whole(&globs.root(), name) {
-                self.whole(&Waiting { node, place, whole: true });
-            }
-            return;
-        }
-        if last.as_ref().is_none_or(|last| last.path != parent) {
-            let dir = if parent.is_empty() { self.sweep.root.open(b".") } else { self.sweep.root.open_beneath(parent) };
-            let Ok(dir) = dir else {
-                self.walked.counts.vanished += 1;
-                return;
-            };
-            let place = self.sweep.policy().globs.root();
-            // `keep_newest` held its own before, and what is not among the newest does not become so by removing others.
-            *last = Some(Opened { dir, node: Node::root(), path: parent.to_vec(), place, kept: None });
-        }
-        if let Some(directory) = last
-            && let Some(found) = self.look(directory, name)
-            && found.kind == crate::entry::Kind::File
-            && !found.mount_point
-        {
-            let before = self.walked.counts.deleted;
-            self.file(directory, name, &found.facts);
-            if self.walked.counts.deleted > before && self.sweep.policy().remove_empty_dirs {
-                self.empty_upwards(parent);
-            }
-        }
-    }
-
-    /// Removes the directory, if it is empty now, and then the one it lay in, and so on.
-    fn empty_upwards(&mut self, path: &[u8]) {
-        let mut path = path;
-        while !path.is_empty() {
-            let (parent, name) = match path.iter().rposition(|byte| *byte == b'/') {
-                Some(slash) => (&path[..slash], &path[slash + 1..]),
-                None => (&b""[..], path),
-            };
-            let dir = if parent.is_empty() { self.sweep.root.open(b".") } else { self.sweep.root.open_beneath(parent) };
-            match dir.and_then(|dir| self.sweep.act.directory(&dir, name)) {
-                Ok(()) => self.directory_went(super::At { directory: parent, name }, &Reason::Emptied),
-                // Mostly because it is not empty.
-                Err(_) => return,
-            }
-            path = parent;
-        }
-    }
-}
-
-/// The free space, where some file systems say so only after they have written down what was removed.
-fn read_settled(root: &Dir, spacious: &Spacious<'_>, before: u64, freed: u64) -> io::Result<u64> {
-    let now = spacious(root)?.free;
-    if now > before || freed == 0 {
-        return Ok(now);
-    }
-    // A file system that cannot be synced tells what it tells.
-    drop(root.sync());
-    Ok(spacious(root)?.free)
 }

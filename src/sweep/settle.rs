@@ -48,10 +48,11 @@ impl<A: Act> Worker<'_, A> {
             (Standing::Waits(_), Pass::Survey(_)) => policy.has_limits(),
             _ => false,
         };
-        if policy.skip_open && may_go {
-            if let Some(because) = used(&directory.dir, name, facts) {
-                standing = Standing::Protected(because);
-            }
+        if policy.skip_open
+            && may_go
+            && let Some(because) = used(&directory.dir, name, facts)
+        {
+            standing = Standing::Protected(because);
         }
         match self.pass {
             Pass::Act(limits) => {

@@ -6,25 +6,22 @@
 //! with a few directories open for each worker.
 
 use std::io;
-use std::ops::{ControlFlow, Range};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
 
 use super::act::Act;
-use super::batch::{BATCH, Batch, CHUNK, Chunk, Opened, chunks};
+use super::batch::{Batch, Opened};
 use super::event::{At, Event};
 use super::nested::Nested;
 use super::pass::{Gathered, Pass};
 use super::queue::{Queue, Waiting, Work};
 use super::tree::Node;
 use super::{Control, Observer, Order};
-use crate::entry::Kind;
-use crate::fsys::{self, Dir, Listed, ListingBuffer};
-use crate::globs::{Entered, Place};
+use crate::fsys::{self, Dir, ListingBuffer};
+use crate::judge::Kept;
 use crate::judge::limits::Links;
-use crate::judge::{self, Kept, Newest};
 use crate::report::{Counts, Failures};
 use crate::target::Policy;
 use crate::verdict::Because;
@@ -63,18 +60,18 @@ pub(super) struct Walked {
 pub(super) struct Worker<'a, A> {
     pub(super) sweep: &'a Sweep<'a, A>,
     pub(super) pass: &'a Pass,
-    queue: &'a Queue,
+    pub(super) queue: &'a Queue,
     /// As many chunks may wait before who reads has to work on some.
-    most_chunks: usize,
+    pub(super) most_chunks: usize,
     pub(super) walked: Walked,
     /// What others have been told of the counts.
     published: Counts,
     /// Directories found in the one that is read.
-    found: Vec<Waiting>,
+    pub(super) found: Vec<Waiting>,
     pub(super) buffer: ListingBuffer,
-    batch: Batch,
+    pub(super) batch: Batch,
     /// How deep it is in the work of a crowd.
-    deep: usize,
+    pub(super) deep: usize,
     /// Memory for a path.
     pub(super) path: Vec<u8>,
 }
@@ -175,7 +172,7 @@ impl<'a, A: Act> Worker<'a, A> {
         matches!(self.pass, Pass::Act(_))
     }
 
-    fn publish(&mut self) {
+    pub(super) fn publish(&mut self) {
         let progress = &self.sweep.control.progress;
         if self.acts() {
             progress.add(self.walked.counts, self.published);
@@ -186,7 +183,7 @@ impl<'a, A: Act> Worker<'a, A> {
     }
 
     /// Reads a directory, then one of those in it, and so on down; the others wait for whoever has time.
-    fn down_from(&mut self, first: Waiting) {
+    pub(super) fn down_from(&mut self, first: Waiting) {
         let mut last: Option<Arc<Opened>> = None;
         let mut next = Some(first);
         while let Some(waiting) = next.take() {
@@ -250,182 +247,7 @@ impl<'a, A: Act> Worker<'a, A> {
         None
     }
 
-    /// Reads a directory, and works off what is in it.
-    fn read(&mut self, directory: &Arc<Opened>) {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let mut batch = std::mem::take(&mut self.batch);
-        let read = directory.dir.for_each(&mut buffer, |entry| {
-            if self.is_cancelled() {
-                return ControlFlow::Break(());
-            }
-            self.list(directory, entry, &mut batch);
-            if batch.len() >= BATCH {
-                self.work_off(directory, &mut batch);
-            }
-            if self.found.len() >= CHUNK {
-                self.make_room();
-            }
-            ControlFlow::Continue(())
-        });
-        if let Err(error) = read {
-            directory.node.leave();
-            self.unreadable(directory.at(b""), &error);
-        }
-        self.work_off(directory, &mut batch);
-        self.buffer = buffer;
-        self.batch = batch;
-    }
-
-    /// Hands out the directories that were found so far, and works on some while too many wait.
-    fn make_room(&mut self) {
-        self.queue.add_directories(self.found.drain(..));
-        while let Some(waiting) = self.queue.next_of_a_crowd(self.deep) {
-            self.deep += 1;
-            // The buffers are in use further up.
-            let (buffer, batch) = (std::mem::take(&mut self.buffer), std::mem::take(&mut self.batch));
-            self.buffer = ListingBuffer::new();
-            self.down_from(waiting);
-            (self.buffer, self.batch) = (buffer, batch);
-            self.deep -= 1;
-        }
-    }
-
-    /// Which files of a directory `keep_newest` holds.
-    fn kept(&mut self, directory: &Opened) -> Option<Kept> {
-        let policy = self.sweep.policy();
-        let count = policy.keep_newest?;
-        if policy.whole_dirs {
-            return self.sweep.root_kept.clone();
-        }
-        let mut newest = Newest::new(count);
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let read = directory.dir.for_each(&mut buffer, |entry| {
-            if self.is_cancelled() {
-                return ControlFlow::Break(());
-            }
-            let by_name = |kind| judge::by_name(policy, &directory.place, entry.name, kind).is_none();
-            if entry.kind.is_none_or(by_name)
-                && !self.is_required(directory, entry.name)
-                && let Ok(found) = directory.dir.look(entry.name)
-                && found.kind == Kind::File
-                && (entry.kind.is_some() || by_name(found.kind))
-                && judge::is_candidate(policy, &found.facts)
-            {
-                newest.add(judge::newest_weight(policy, &found.facts, self.sweep.order.now), entry.name);
-            }
-            ControlFlow::Continue(())
-        });
-        self.buffer = buffer;
-        // That it cannot be read is told when it is read for good.
-        Some(if read.and_then(|()| directory.dir.rewind()).is_err() { Kept::all(count) } else { newest.kept() })
-    }
-
-    fn is_required(&self, directory: &Opened, name: &[u8]) -> bool {
-        let required = self.sweep.order.target.require.as_deref();
-        directory.path.is_empty() && required.is_some_and(|required| required.as_bytes() == name)
-    }
-
-    /// What the listing alone decides; the rest goes into the batch.
-    fn list(&mut self, directory: &Opened, entry: Listed<'_>, batch: &mut Batch) {
-        self.walked.counts.examined += 1;
-        if self.is_required(directory, entry.name) {
-            return self.stays(directory, entry.name, &Because::Required);
-        }
-        match entry.kind {
-            Some(Kind::Directory) => self.directory(directory, entry.name),
-            Some(kind) => match judge::by_name(self.sweep.policy(), &directory.place, entry.name, kind) {
-                Some(because) => self.stays(directory, entry.name, &because),
-                None => batch.push(entry.name, entry.kind, entry.inode),
-            },
-            // Not every file system tells the kind in its listing.
-            None => batch.push(entry.name, None, entry.inode),
-        }
-    }
-
-    /// Works a batch off, or hands it out where it is a large one.
-    fn work_off(&mut self, directory: &Arc<Opened>, batch: &mut Batch) {
-        batch.sort();
-        if batch.len() <= CHUNK || self.most_chunks <= 2 {
-            self.entries(directory, batch, 0..batch.len());
-            batch.clear();
-            return;
-        }
-        let chunks = chunks(directory, std::mem::take(batch));
-        directory.node.wait_for(chunks.len());
-        for chunk in self.queue.add_chunks(chunks, self.most_chunks) {
-            self.chunk(&chunk);
-        }
-    }
-
-    fn chunk(&mut self, chunk: &Chunk) {
-        self.entries(&chunk.directory, &chunk.batch, chunk.range.clone());
-        self.finish(chunk.directory.node.clone());
-        self.publish();
-    }
-
-    fn entries(&mut self, directory: &Opened, batch: &Batch, range: Range<usize>) {
-        for (name, kind) in batch.entries(range) {
-            if self.is_cancelled() {
-                return;
-            }
-            self.entry(directory, name, kind);
-        }
-    }
-
-    fn entry(&mut self, directory: &Opened, name: &[u8], listed: Option<Kind>) {
-        let Some(found) = self.look(directory, name) else { return };
-        if listed.is_none() {
-            if found.kind == Kind::Directory {
-                return self.directory_late(directory, name);
-            }
-            if let Some(because) = judge::by_name(self.sweep.policy(), &directory.place, name, found.kind) {
-                return self.stays(directory, name, &because);
-            }
-        }
-        if found.mount_point {
-            return self.stays(directory, name, &Because::MountPoint);
-        }
-        if found.kind != Kind::File {
-            // It was replaced after it was listed.
-            return self.stays(directory, name, &Because::NotRegular(found.kind));
-        }
-        self.file(directory, name, &found.facts);
-    }
-
-    /// A directory that only turned out to be one when it was looked at, maybe by another worker than the one that
-    /// reads its parent.
-    fn directory_late(&mut self, parent: &Opened, name: &[u8]) {
-        let before = self.found.len();
-        self.directory(parent, name);
-        self.queue.add_directories(self.found.drain(before..));
-    }
-
-    fn directory(&mut self, parent: &Opened, name: &[u8]) {
-        let globs = &self.sweep.policy().globs;
-        if self.sweep.policy().whole_dirs {
-            return match judge::whole_by_name(self.sweep.policy(), &parent.place, name) {
-                Ok(place) => self.wait(parent, name, place, true),
-                Err(because) => self.skip_in(parent, name, &because),
-            };
-        }
-        match globs.directory(&parent.place, name) {
-            Entered::Place(place) => self.wait(parent, name, place, false),
-            Entered::Unreached => self.skip_in(parent, name, &Because::Unreached),
-            Entered::Excluded(pattern) => self.skip_in(parent, name, &Because::Excluded(pattern)),
-            Entered::BuiltIn(pattern) => self.skip_in(parent, name, &Because::BuiltIn(pattern)),
-        }
-    }
-
-    fn wait(&mut self, parent: &Opened, name: &[u8], place: Place, whole: bool) {
-        self.found.push(Waiting { node: parent.node.child(name), place, whole });
-    }
-
-    fn skip_in(&mut self, parent: &Opened, name: &[u8], because: &Because) {
-        parent.node.leave();
-        self.skip(parent.at(name), because);
-    }
-
-    fn skip(&mut self, at: At<'_>, because: &Because) {
+    pub(super) fn skip(&mut self, at: At<'_>, because: &Because) {
         self.walked.counts.skipped_directories += 1;
         self.note(because);
         if self.acts() {

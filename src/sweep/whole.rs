@@ -142,6 +142,12 @@ impl<A: Act> Worker<'_, A> {
         }
     }
 
+    /// What is known of such a directory as one; `None` when it cannot be looked at.
+    pub(super) fn facts_of_whole(&mut self, waiting: &Waiting) -> Option<Facts> {
+        let dir = self.open_dir(&waiting.node, waiting.node.name(), None)?;
+        self.sum(dir, &waiting.node, &waiting.place).map(|sum| sum.facts)
+    }
+
     /// The root, as the directory that such a directory lies in.
     fn root_as_opened(&mut self, node: &Node, place: &Place) -> Option<Opened> {
         let (dir, parent) = (self.sweep.root.open(b"."), node.parent.clone()?);

@@ -91,7 +91,7 @@ fn below_a_target_everything_goes_by_handle() {
             }
         }
     }
-    assert_eq!((removals, beneath), (4, 2), "four files, two directories below the root");
+    assert_eq!((removals, beneath), (4, 3), "four files, the root and two directories below it");
 }
 
 #[test]

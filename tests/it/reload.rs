@@ -222,7 +222,12 @@ fn what_did_not_change_goes_on_and_what_changed_stops() {
     let target = |name: &str, hour: u32| {
         format!("[[target]]\npath = \"{name}\"\nschedule = \"0 {hour} 1 1 *\"\ninclude = [\"*\"]\n")
     };
-    let before = format!("{PORT_ANY}{}{}{}", target("same", 1), target("changed", 2), target("removed", 3));
+    let before = format!(
+        "sweeps_per_filesystem = 8\n{PORT_ANY}{}{}{}",
+        target("same", 1),
+        target("changed", 2),
+        target("removed", 3)
+    );
     yard.config(&before);
     let daemon = Daemon::start(&yard);
     let next = daemon.target("same")["next_run"].clone();
@@ -231,7 +236,7 @@ fn what_did_not_change_goes_on_and_what_changed_stops() {
         let at_work = |name: &str| daemon.log().contains(&format!(" - {name} - INFO - Deleted file: "));
         ["same", "changed", "removed"].iter().all(|name| at_work(name)).then_some(())
     });
-    yard.config(&format!("{PORT_ANY}{}{}", target("same", 1), target("changed", 4)));
+    yard.config(&format!("sweeps_per_filesystem = 8\n{PORT_ANY}{}{}", target("same", 1), target("changed", 4)));
     assert_eq!(daemon.post("/cleanup/reload").status, 200);
     daemon.wait_for_status("the end of the one that did not change", |status| {
         status["targets"][0]["last_run"]["outcome"] == "done" && status["targets"][1]["state"] == "scheduled"

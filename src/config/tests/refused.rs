@@ -53,7 +53,45 @@ fn every_value_is_refused_where_it_is_wrong() {
             "include = [\"*\"]\nenabled = \"yes\"",
             "f:5:11: invalid type: string \"yes\", expected a boolean; write true or false, without quotes",
         ),
-        ("include = [\"*\"]\nmax_size = \"1GB\"", "f:5:1: `max_size` is not supported by this version; leave it out"),
+        ("include = [\"*\"]\njitter = \"5min\"", "f:5:1: `jitter` is not supported by this version; leave it out"),
+        ("max_size = \"0B\"", "f:4:12: `max_size` cannot be zero; leave the key out if you mean none"),
+        ("max_files = 0", "f:4:13: `max_files` cannot be zero; leave the key out if you mean none"),
+        (
+            "max_files = \"5\"",
+            "f:4:13: invalid type: string \"5\", expected a whole number; write a number, without quotes",
+        ),
+        ("min_free = \"101%\"", "f:4:13: a share lies between 0.01% and 100%; write it like \"10%\""),
+        (
+            "min_free = 10",
+            "f:4:12: invalid type: integer `10`, expected a string; write a share or a size in quotes, as in \"10%\" or \"10GB\"",
+        ),
+        (
+            "min_free = \"10G\"",
+            "f:4:13: `10G` can mean GB (powers of 1000) or GiB (powers of 1024); write \"10GB\" or \"10GiB\"",
+        ),
+        ("include = [\"*\"]\nkeep_newest = 100001", "f:5:15: `keep_newest` can be 100000 at most"),
+        ("include = [\"*\"]\nthreads = 65", "f:5:11: `threads` can be 64 at most"),
+        (
+            "include = [\"*\"]\nrequire = \"a/b\"",
+            "f:5:11: `require` names one entry directly below `path`; write a name, as in \".mounted\"",
+        ),
+        ("include = [\"*\"]\naction = \"trash\"", "f:5:10: \"trash\" is not supported by this version"),
+        (
+            "include = [\"*\"]\naction = \"remove\"",
+            "f:5:10: unknown action \"remove\"; use \"delete\" or \"move:/dir\"",
+        ),
+        (
+            "include = [\"*\"]\naction = \"move:archive\"",
+            "f:5:10: where files are moved to has to be an absolute path; write it like \"move:/archive\"",
+        ),
+        (
+            "include = [\"*\"]\naction = \"move:/srv/app/tmp/old\"",
+            "f:5:10: the files would be moved to where they are swept from",
+        ),
+        (
+            "include = [\"*\"]\naction = \"move:/etc\"",
+            "f:5:10: nothing can be moved to a protected directory: `/etc` is a system directory",
+        ),
         ("inclde = [\"*\"]", "f:4:1: unknown key `inclde`; did you mean `include`?"),
         (
             "name = \"janitor\"\ninclude = [\"*\"]",
@@ -96,7 +134,10 @@ fn every_place_of_the_settings_is_checked() {
             "[defaults]\nolder_than = \"0s\"",
             "f:2:14: `older_than` cannot be zero; leave the key out to remove files of any age",
         ),
-        ("\"a`b`c\" = 1", "f:1:1: unknown key `a`b`c`; known here: timezone, state_dir, admin, log, defaults, target"),
+        (
+            "\"a`b`c\" = 1",
+            "f:1:1: unknown key `a`b`c`; known here: timezone, state_dir, sweeps_per_filesystem, admin, log, defaults, target",
+        ),
         (
             "state_dir = \"marked_images\"",
             "f:1:1: the built-in target `marked_images` is protected: `/srv/janitor/marked_images` is the janitor's own state; write a `[[target]]`",
@@ -215,8 +256,8 @@ fn a_mistake_in_the_defaults_is_said_once() {
         ),
         ("defaults = 5", "f:1:12: invalid type: integer `5`, expected a table"),
         (
-            "[defaults]\nschedule = \"@daily\"\nmax_files = 5",
-            "f:3:1: `max_files` is not supported by this version; leave it out",
+            "[defaults]\nschedule = \"@daily\"\ninclude = [\"*\"]\njitter = \"5min\"",
+            "f:4:1: `jitter` is not supported by this version; leave it out",
         ),
         (
             "[defaults]\nschedule = \"@daily\"\ninclude = [\"*\"]\nlarger_than = \"2MB\"\nsmaller_than = \"1MB\"",
@@ -311,7 +352,9 @@ fn what_is_no_toml_is_said_with_all_its_places() {
 fn a_problem_is_shown_with_its_line_and_a_mark() {
     refused(
         "\u{feff}colour = 1",
-        &["f:1:1: unknown key `colour`; known here: timezone, state_dir, admin, log, defaults, target"],
+        &[
+            "f:1:1: unknown key `colour`; known here: timezone, state_dir, sweeps_per_filesystem, admin, log, defaults, target",
+        ],
     );
     let problems = check("# gr\u{fc}n\r\n\ttimezone = \"Europe/Berln\"\r\n", "config/janitor.toml", &surroundings());
     let problems = problems.expect_err("no such zone");

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use jiff::tz::TimeZone;
 
+mod forest;
 mod oracle;
 
 use super::*;

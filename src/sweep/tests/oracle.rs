@@ -2,16 +2,15 @@
 //! on random trees and policies.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, FileTimes};
 use std::num::NonZeroUsize;
-use std::os::unix::fs::{MetadataExt, symlink};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Mutex;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{NOW, Yard};
+use super::Yard;
+use super::forest::{BLOCK, Seen, Sprout, grow, list, sprouts};
 use crate::entry::AgeBy;
 use crate::fsys::{Dir, Space};
 use crate::globs::Globs;
@@ -50,50 +49,6 @@ const EXCLUDES: [Exclude; 3] = [
     Exclude { text: "*.db", names: |name, _| name.ends_with(".db") },
 ];
 
-/// One entry of the list.
-#[derive(Clone, Debug)]
-struct Seen {
-    path: String,
-    is_directory: bool,
-    is_link: bool,
-    /// In nanoseconds; negative in the future.
-    age: i128,
-    size: u64,
-    allocated: u64,
-    inode: u64,
-    links: u64,
-}
-
-fn list(root: &Path, age_by: AgeBy) -> Vec<Seen> {
-    fn below(directory: &Path, root: &Path, age_by: AgeBy, found: &mut Vec<Seen>) {
-        for entry in fs::read_dir(directory).expect("readable") {
-            let path = entry.expect("readable").path();
-            let about = path.symlink_metadata().expect("there");
-            let (seconds, nanos) = match age_by {
-                AgeBy::Accessed if !about.is_dir() => (about.atime(), about.atime_nsec()),
-                _ => (about.mtime(), about.mtime_nsec()),
-            };
-            found.push(Seen {
-                path: path.strip_prefix(root).expect("below").to_string_lossy().into_owned(),
-                is_directory: about.is_dir(),
-                is_link: about.is_symlink(),
-                age: i128::from(NOW - seconds) * 1_000_000_000 - i128::from(nanos),
-                size: about.size(),
-                allocated: about.blocks() * 512,
-                inode: about.ino(),
-                links: about.nlink(),
-            });
-            if about.is_dir() {
-                below(&path, root, age_by, found);
-            }
-        }
-    }
-    let mut found = Vec::new();
-    below(root, root, age_by, &mut found);
-    found.sort_by(|one, other| one.path.cmp(&other.path));
-    found
-}
-
 /// What is random about a policy, as the oracle knows it.
 #[derive(Clone, Debug)]
 struct Wish {
@@ -116,8 +71,6 @@ struct Wish {
     threads: usize,
 }
 
-const BLOCK: u64 = 4096;
-const HOUR: i128 = 3_600_000_000_000;
 /// What is free in the beginning, and how large the file system is.
 const FREE: u64 = 1_000 * BLOCK;
 const TOTAL: u64 = 10_000 * BLOCK;
@@ -324,24 +277,6 @@ fn empty_directories(wish: &Wish, policy: &Policy, seen: &[Seen], files: &BTreeS
     goes
 }
 
-/// A file to be made.
-#[derive(Clone, Debug)]
-struct Sprout {
-    path: String,
-    hours: i64,
-    nanos: u32,
-    blocks: u8,
-    what: u8,
-}
-
-fn sprouts() -> impl Strategy<Value = Vec<Sprout>> {
-    let part = prop::sample::select(vec!["a", "b", "c", "keep", "x.log", "y.log", "z.db", "w.part", ".h", ".git"]);
-    let path = prop::collection::vec(part, 1..4).prop_map(|parts| parts.join("/"));
-    let sprout = (path, -2_i64..40, 0_u32..2, 0_u8..4, 0_u8..16);
-    let sprout = sprout.prop_map(|(path, hours, nanos, blocks, what)| Sprout { path, hours, nanos, blocks, what });
-    prop::collection::vec(sprout, 1..16)
-}
-
 fn wish() -> impl Strategy<Value = Wish> {
     let some = |range: std::ops::Range<u64>| prop::option::weighted(0.3, range);
     let globs = (prop::sample::subsequence(vec![0, 1, 2, 3], 1..3), prop::sample::subsequence(vec![0, 1, 2], 0..3));
@@ -351,66 +286,27 @@ fn wish() -> impl Strategy<Value = Wish> {
     let order = prop::sample::select(vec![GoesFirst::Oldest, GoesFirst::Largest]);
     let rest = (prop::option::weighted(0.3, 1_usize..4), prop::bool::weighted(0.25), any::<bool>());
     let guards = (prop::option::weighted(0.15, 1_u64..8), prop::bool::weighted(0.1), 1_usize..4);
-    (globs, filters, ages, limits, order, rest, guards).prop_map(|(globs, filters, ages, limits, order, rest, guards)| Wish {
-        includes: globs.0,
-        excludes: globs.1,
-        larger_than: filters.0,
-        smaller_than: filters.1,
-        older_than: ages.0,
-        min_age: ages.1,
-        age_by: ages.2,
-        max_blocks: limits.0,
-        max_files: limits.1,
-        missing_blocks: limits.2,
-        order,
-        keep_newest: rest.0,
-        whole_dirs: rest.1,
-        remove_empty_dirs: rest.2,
-        max_deletes: guards.0,
-        require: guards.1,
-        threads: guards.2,
-    })
-}
-
-fn stamped(path: &Path, hours: i64, nanos: u32) {
-    let at = SystemTime::UNIX_EPOCH + Duration::new((NOW - hours * 3600) as u64, nanos);
-    let other = at + Duration::from_secs(7200);
-    let file = File::open(path).expect("ours");
-    file.set_times(FileTimes::new().set_modified(at).set_accessed(other)).expect("ours");
-}
-
-/// Makes the tree; directories get stamps of their own in the end.
-fn grow(yard: &Yard, wish: &Wish, sprouts: &[Sprout]) {
-    let mut files: Vec<std::path::PathBuf> = Vec::new();
-    for sprout in sprouts {
-        let path = yard.root.join(&sprout.path);
-        // A name that is taken, or below a file, is left out.
-        if path.symlink_metadata().is_ok() || fs::create_dir_all(path.parent().expect("below")).is_err() {
-            continue;
-        }
-        match (sprout.what, files.first()) {
-            (0, _) => symlink("anywhere", &path).expect("made"),
-            (1, _) => fs::create_dir(&path).expect("made"),
-            (2 | 3, Some(first)) => fs::hard_link(first, &path).expect("made"),
-            (4, Some(first)) if yard.root.join("../elsewhere").symlink_metadata().is_err() => {
-                fs::hard_link(first, yard.root.join("../elsewhere")).expect("made");
-            }
-            _ => {
-                fs::write(&path, vec![1; usize::from(sprout.blocks) * BLOCK as usize]).expect("written");
-                stamped(&path, sprout.hours, sprout.nanos);
-                files.push(path);
-            }
-        }
-    }
-    if wish.require {
-        fs::write(yard.root.join("sentinel"), "").expect("written");
-        stamped(&yard.root.join("sentinel"), 30, 0);
-    }
-    for (at, seen) in list(&yard.root, AgeBy::Modified).iter().rev().enumerate() {
-        if seen.is_directory {
-            stamped(&yard.root.join(&seen.path), (at as i64 * 7) % 33, 0);
-        }
-    }
+    (globs, filters, ages, limits, order, rest, guards).prop_map(
+        |(globs, filters, ages, limits, order, rest, guards)| Wish {
+            includes: globs.0,
+            excludes: globs.1,
+            larger_than: filters.0,
+            smaller_than: filters.1,
+            older_than: ages.0,
+            min_age: ages.1,
+            age_by: ages.2,
+            max_blocks: limits.0,
+            max_files: limits.1,
+            missing_blocks: limits.2,
+            order,
+            keep_newest: rest.0,
+            whole_dirs: rest.1,
+            remove_empty_dirs: rest.2,
+            max_deletes: guards.0,
+            require: guards.1,
+            threads: guards.2,
+        },
+    )
 }
 
 /// Runs the engine with a file system that has so much space, and gives back what it says that goes.
@@ -420,7 +316,8 @@ fn told<A: Act>(order: &Order, act: &A, allocated: u64) -> (Report, BTreeSet<Str
     let spacious = |_: &Dir| {
         let now = list(&root, AgeBy::Modified);
         let elsewhere = root.join("../elsewhere").symlink_metadata();
-        let elsewhere = elsewhere.map_or(BTreeMap::new(), |about| BTreeMap::from([(about.ino(), about.blocks() * 512)]));
+        let elsewhere =
+            elsewhere.map_or(BTreeMap::new(), |about| BTreeMap::from([(about.ino(), about.blocks() * 512)]));
         let mut inodes: BTreeMap<u64, u64> =
             now.iter().filter(|seen| !seen.is_directory).map(|seen| (seen.inode, seen.allocated)).collect();
         inodes.extend(elsewhere);
@@ -442,7 +339,7 @@ fn told<A: Act>(order: &Order, act: &A, allocated: u64) -> (Report, BTreeSet<Str
 
 fn agrees(wish: &Wish, sprouts: &[Sprout]) -> Result<(), TestCaseError> {
     let yard = Yard::new();
-    grow(&yard, wish, sprouts);
+    grow(&yard, wish.require, sprouts);
     let seen = list(&yard.root, wish.age_by);
     let mut inodes: BTreeMap<u64, u64> =
         seen.iter().filter(|seen| !seen.is_directory).map(|seen| (seen.inode, seen.allocated)).collect();

@@ -1,0 +1,103 @@
+//! What a target's policy says, in words.
+
+use std::sync::Arc;
+
+use crate::target::{Action, GoesFirst, Policy, Target};
+use crate::units::{Bytes, Span};
+
+fn list<'a>(patterns: impl Iterator<Item = &'a str>) -> String {
+    patterns.map(|pattern| format!("`{pattern}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// The policy in one sentence.
+pub(super) fn sentence(target: &Target) -> String {
+    let policy = &target.policy;
+    let what = if policy.whole_dirs { "directories (whole) and files" } else { "files" };
+    let mut sentence = format!("{what} named by {}", list(policy.globs.include()));
+    let mut add = |text: String| sentence.push_str(&text);
+    if let Some(limit) = policy.larger_than {
+        add(format!(", larger than {}", Bytes(limit)));
+    }
+    if let Some(limit) = policy.smaller_than {
+        add(format!(", smaller than {}", Bytes(limit)));
+    }
+    add(match &target.action {
+        Action::Delete => " go".to_owned(),
+        Action::MoveTo(to) => format!(" are moved to {}", to.to_string_lossy()),
+    });
+    if let Some(limit) = policy.older_than {
+        add(format!(" at an age of {} ({})", Span(limit), policy.age_by.word()));
+    }
+    add(limits(policy));
+    if let Some(limit) = policy.min_age {
+        add(format!(", none younger than {} ({})", Span(limit), policy.age_by.word()));
+    }
+    if let Some(count) = policy.keep_newest {
+        add(format!(", but not the {count} newest of each directory"));
+    }
+    if policy.skip_open {
+        add(", none that is in use".to_owned());
+    }
+    if policy.globs.exclude().next().is_some() {
+        add(format!(", except {}", list(policy.globs.exclude())));
+    }
+    if policy.remove_empty_dirs {
+        add("; empty directories go too".to_owned());
+    }
+    if let Some(most) = target.max_deletes {
+        add(format!("; a run that would take more than {most} files is held"));
+    }
+    if let Some(name) = &target.require {
+        add(format!("; without `{name}` in it a run is held"));
+    }
+    sentence
+}
+
+fn limits(policy: &Policy) -> String {
+    let size = policy.max_size.map(|limit| format!("they take more than {}", Bytes(limit)));
+    let files = policy.max_files.map(|limit| format!("they are more than {limit}"));
+    let free = policy.min_free.map(|limit| format!("less than {limit} of the file system is free"));
+    let limits: Vec<String> = [size, files, free].into_iter().flatten().collect();
+    if limits.is_empty() {
+        return String::new();
+    }
+    let first = match policy.order {
+        GoesFirst::Oldest => format!("the oldest ({}) first", policy.age_by.word()),
+        GoesFirst::Largest => "the largest first".to_owned(),
+    };
+    let and = if policy.older_than.is_some() { ", and" } else { "" };
+    format!("{and} while {}, {first}", limits.join(" or "))
+}
+
+/// What is to be said of a target beside its policy.
+pub(super) fn remarks(target: &Target, all: &[Arc<Target>]) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if !target.enabled {
+        remarks.push("not enabled: never swept".to_owned());
+    }
+    if target.dry_run {
+        remarks.push("dry run: removes nothing".to_owned());
+    }
+    for (name, path) in &target.nested {
+        remarks.push(format!("`{}` below it belongs to the target {name} and is left to it", path.to_string_lossy()));
+    }
+    for other in all.iter().filter(|other| other.path == target.path && other.name != target.name) {
+        remarks.push(format!("the target {} has the same directory; both policies hold there", other.name));
+    }
+    let globs = &target.policy.globs;
+    for (include, exclude) in globs.shadowed() {
+        remarks.push(format!("the include `{include}` never names anything: the exclude `{exclude}` beats it"));
+    }
+    if target.policy.order != GoesFirst::default() && !target.policy.has_limits() {
+        remarks.push("`order` has no effect without max_size, max_files or min_free".to_owned());
+    }
+    match (target.path.metadata().is_ok_and(|about| about.is_dir()), target.create) {
+        (true, _) => {}
+        (false, _) if target.path.symlink_metadata().is_ok() => {
+            remarks.push("this is not a directory that can be looked at; runs fail".to_owned());
+        }
+        (false, true) => remarks.push("the directory does not exist; the first run makes it".to_owned()),
+        (false, false) => remarks.push("the directory does not exist; runs fail until it does".to_owned()),
+    }
+    remarks
+}

@@ -1,0 +1,187 @@
+//! `min_free`: what goes first is removed in order, and the file system read again, until enough is free.
+
+use std::io;
+
+use super::act::Act;
+use super::batch::Opened;
+use super::pass::{Limit, Next, Overview, Pass};
+use super::queue::{Queue, Waiting};
+use super::remarks;
+use super::run::Spacious;
+use super::tree::Node;
+use super::walk::{Sweep, Walked, Worker, walk};
+use crate::fsys::Dir;
+use crate::globs::Entered;
+use crate::judge::limits::Cut;
+use crate::target::Watermark;
+use crate::verdict::Reason;
+
+/// After so many files, or so many bytes, the free space is read again.
+const STEP: usize = 64;
+const STEP_BYTES: u64 = 256 * 1024 * 1024;
+
+impl<A: Act> Sweep<'_, A> {
+    /// Removes what goes first, in order, until enough is free. What is to be said of it.
+    pub(super) fn free(
+        &self,
+        watermark: Watermark,
+        quotas: &[Limit],
+        spacious: &Spacious<'_>,
+        overview: &Overview,
+        walked: &mut Walked,
+    ) -> Option<String> {
+        let queue = Queue::default();
+        loop {
+            let space = match spacious(self.root) {
+                Ok(space) => space,
+                Err(error) => return Some(format!("cannot tell how much space is free: {error}")),
+            };
+            let limit = watermark.of(space.total);
+            if space.free >= limit || self.control.cancelled().is_some() {
+                return None;
+            }
+            let first = walk(self, &Pass::First(quotas.to_vec())).gathered.into_first();
+            if first.is_empty() {
+                return Some(remarks::unmet("min_free", &remarks::bytes(limit - space.free), overview));
+            }
+            let reason = Reason::MinFree { free: space.free, limit };
+            let pass = Pass::Act(vec![Limit { cut: Cut::All, reason }]);
+            let mut worker = Worker::new(self, &pass, &queue, 1);
+            let done = worker.free(&first, limit, spacious);
+            let went = worker.walked.counts.deleted;
+            walked.merge(worker.walked);
+            match done {
+                Freed::Enough => return None,
+                Freed::Nothing => {
+                    let why = "deleting frees nothing: links, snapshots or open files hold the space";
+                    return Some(format!("stopped below min_free: {why}"));
+                }
+                Freed::Unknown(error) => return Some(format!("cannot tell how much space is free: {error}")),
+                Freed::NotYet if went == 0 => {
+                    return Some("stopped below min_free: nothing more could be removed".to_owned());
+                }
+                Freed::NotYet => {}
+            }
+        }
+    }
+}
+
+/// What came of removing some files to free space.
+enum Freed {
+    Enough,
+    NotYet,
+    Nothing,
+    Unknown(io::Error),
+}
+
+impl<A: Act> Worker<'_, A> {
+    /// Removes these in order, and reads again and again how much is free.
+    fn free(&mut self, first: &[Next], limit: u64, spacious: &Spacious<'_>) -> Freed {
+        let root = self.sweep.root;
+        let mut steps = 0;
+        let mut at = (
+            self.walked.counts,
+            match spacious(root) {
+                Ok(space) => space.free,
+                Err(error) => return Freed::Unknown(error),
+            },
+        );
+        let mut last = None;
+        for next in first {
+            if self.is_cancelled() {
+                return Freed::NotYet;
+            }
+            self.take(next, &mut last);
+            steps += 1;
+            let freed = self.walked.counts.freed - at.0.freed;
+            // Near the limit each file is looked at, so that none goes that need not.
+            let is_near = at.1.saturating_add(freed) >= limit;
+            if !is_near && steps < STEP && freed < STEP_BYTES {
+                continue;
+            }
+            steps = 0;
+            let free = match read_settled(root, spacious, at.1, freed) {
+                Ok(free) => free,
+                Err(error) => return Freed::Unknown(error),
+            };
+            if free >= limit {
+                return Freed::Enough;
+            }
+            let went = self.walked.counts.deleted - at.0.deleted;
+            if free <= at.1 && went >= STEP as u64 {
+                return Freed::Nothing;
+            }
+            if free > at.1 || freed > 0 {
+                at = (self.walked.counts, free);
+            }
+        }
+        Freed::NotYet
+    }
+
+    /// Removes one of them, if it still may go.
+    fn take(&mut self, next: &Next, last: &mut Option<Opened>) {
+        let path = &next.rank.path;
+        let (parent, name) = match path.iter().rposition(|byte| *byte == b'/') {
+            Some(slash) => (&path[..slash], &path[slash + 1..]),
+            None => (&b""[..], &path[..]),
+        };
+        if next.whole {
+            let node = Node::root().child(name);
+            let globs = &self.sweep.policy().globs;
+            if let Entered::Place(place) = globs.whole(&globs.root(), name) {
+                self.whole(&Waiting { node, place, whole: true });
+            }
+            return;
+        }
+        if last.as_ref().is_none_or(|last| last.path != parent) {
+            let dir = if parent.is_empty() { self.sweep.root.open(b".") } else { self.sweep.root.open_beneath(parent) };
+            let Ok(dir) = dir else {
+                self.walked.counts.vanished += 1;
+                return;
+            };
+            let place = self.sweep.policy().globs.root();
+            // `keep_newest` held its own before, and what is not among the newest does not become so by removing others.
+            *last = Some(Opened { dir, node: Node::root(), path: parent.to_vec(), place, kept: None });
+        }
+        if let Some(directory) = last
+            && let Some(found) = self.look(directory, name)
+            && found.kind == crate::entry::Kind::File
+            && !found.mount_point
+        {
+            let before = self.walked.counts.deleted;
+            self.file(directory, name, &found.facts);
+            if self.walked.counts.deleted > before && self.sweep.policy().remove_empty_dirs {
+                self.empty_upwards(parent);
+            }
+        }
+    }
+
+    /// Removes the directory, if it is empty now, and then the one it lay in, and so on.
+    fn empty_upwards(&mut self, path: &[u8]) {
+        let mut path = path;
+        while !path.is_empty() {
+            let (parent, name) = match path.iter().rposition(|byte| *byte == b'/') {
+                Some(slash) => (&path[..slash], &path[slash + 1..]),
+                None => (&b""[..], path),
+            };
+            let dir = if parent.is_empty() { self.sweep.root.open(b".") } else { self.sweep.root.open_beneath(parent) };
+            match dir.and_then(|dir| self.sweep.act.directory(&dir, name)) {
+                Ok(()) => self.directory_went(super::At { directory: parent, name }, &Reason::Emptied),
+                // Mostly because it is not empty.
+                Err(_) => return,
+            }
+            path = parent;
+        }
+    }
+}
+
+/// The free space, where some file systems say so only after they have written down what was removed.
+fn read_settled(root: &Dir, spacious: &Spacious<'_>, before: u64, freed: u64) -> io::Result<u64> {
+    let now = spacious(root)?.free;
+    if now > before || freed == 0 {
+        return Ok(now);
+    }
+    // A file system that cannot be synced tells what it tells.
+    drop(root.sync());
+    Ok(spacious(root)?.free)
+}
