@@ -6,6 +6,7 @@
 //! [`limits`] finds out how far they reach.
 
 pub mod limits;
+pub mod links;
 mod newest;
 #[cfg(test)]
 mod tests;

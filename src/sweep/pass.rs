@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::entry::{Facts, Identity};
 use crate::judge::Newest;
-use crate::judge::limits::{Amount, Cut, Fate, HELD, Links, Rank, Spec, Tally};
+use crate::judge::limits::{Amount, Cut, HELD, Rank, Spec, Tally};
+use crate::judge::links::{Fate, Links};
 use crate::verdict::{Because, Reason};
 
 /// How far one limit reaches, and what is said of what it takes.

@@ -33,7 +33,8 @@ pub(super) fn bytes(bytes: u64) -> String {
 /// That a limit cannot be met, and what is in its way.
 pub(super) fn unmet(key: &str, short: &str, overview: &Overview) -> String {
     let by = |(protection, amount): (&&str, &crate::judge::limits::Amount)| {
-        format!("{} files ({}) protected by {protection}", amount.files, Bytes(amount.bytes))
+        let files = if amount.files == 1 { "1 file".to_owned() } else { format!("{} files", amount.files) };
+        format!("{files} ({}) protected by {protection}", Bytes(amount.bytes))
     };
     let by: Vec<String> = overview.protected.iter().map(by).collect();
     let by = if by.is_empty() { "nothing is left that may go".to_owned() } else { by.join(", ") };

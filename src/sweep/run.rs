@@ -12,7 +12,8 @@ use super::walk::{Sweep, Walked, walk};
 use super::{Control, Observer, Order, remarks};
 use crate::fsys::{Dir, Root, Space};
 use crate::judge;
-use crate::judge::limits::{Amount, Cut, Links, Search, Spec, Tally};
+use crate::judge::limits::{Amount, Cut, Search, Spec, Tally};
+use crate::judge::links::Links;
 use crate::report::{Outcome, Report};
 use crate::verdict::Reason;
 

@@ -21,7 +21,7 @@ use super::tree::Node;
 use super::{Control, Observer, Order};
 use crate::fsys::{self, Dir, ListingBuffer};
 use crate::judge::Kept;
-use crate::judge::limits::Links;
+use crate::judge::links::Links;
 use crate::report::{Counts, Failures};
 use crate::target::Policy;
 use crate::verdict::Because;

@@ -15,6 +15,7 @@ mod hostile;
 mod log;
 mod needs;
 mod reload;
+mod rules;
 mod schedule;
 mod seed_day;
 mod signals;

@@ -55,11 +55,16 @@ impl Yard {
     /// Makes a file that was last modified so long ago.
     pub fn aged(&self, relative: &str, age: Duration) -> PathBuf {
         let path = self.file(relative);
+        self.grow_old(relative, age);
+        path
+    }
+
+    /// Makes something that is there look as if it was last modified so long ago.
+    pub fn grow_old(&self, relative: &str, age: Duration) {
         #[expect(clippy::disallowed_methods, reason = "real files have real ages")]
         let modified = SystemTime::now() - age;
-        let file = File::options().write(true).open(&path).expect("just made");
+        let file = File::open(self.path(relative)).expect("it is there");
         file.set_times(FileTimes::new().set_modified(modified)).expect("ours");
-        path
     }
 
     /// Writes the config that the program finds by itself.

@@ -11,6 +11,7 @@ use jiff::tz::TimeZone;
 
 mod forest;
 mod oracle;
+mod wish;
 
 use super::*;
 use crate::globs::Globs;

@@ -5,10 +5,13 @@
 //! slots of a [`Scale`], and holds them one by one as long as they are few ([`Tally`]). When they are not, only the slot
 //! with the cut in it is surveyed again, on a finer scale, until they are few enough to be held.
 
+#[cfg(test)]
+mod tests;
+
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::links::Links;
 use crate::entry::Identity;
 
 /// As many candidates are held one by one.
@@ -292,8 +295,7 @@ impl Tally {
     /// Gives inodes with several links their bytes, which go with the last of those that may go.
     pub fn credit(&mut self, links: &Links) {
         self.held.iter_mut().for_each(|items| items.sort_unstable_by(|one, other| one.rank.cmp(&other.rank)));
-        for link in links.0.values() {
-            let Some((last, amount)) = link.goes_with() else { continue };
+        for (last, amount) in links.going() {
             if !self.spec.has(last.weight, &last.path) {
                 continue;
             }
@@ -371,86 +373,4 @@ fn scatter(inode: u64) -> u64 {
     hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     hash ^ (hash >> 31)
-}
-
-/// What is known of one inode with several links.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Link {
-    allocated: u64,
-    links: u64,
-    /// How many of its links go anyway.
-    going: u64,
-    /// How many may go, and the last of them.
-    waiting: u64,
-    last: Option<Rank>,
-    /// How many stay.
-    protected: u64,
-}
-
-impl Link {
-    /// The candidate with which its bytes go, and what goes then.
-    fn goes_with(&self) -> Option<(&Rank, Amount)> {
-        let last = self.last.as_ref().filter(|_| self.protected == 0)?;
-        Some((last, self.amount(self.going + self.waiting)))
-    }
-
-    /// What goes with so many of its links.
-    fn amount(&self, links: u64) -> Amount {
-        let freed = if links >= self.links { self.allocated } else { 0 };
-        Amount { files: 0, bytes: self.allocated, freed }
-    }
-}
-
-/// What becomes of one link of an inode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate<'a> {
-    /// It goes anyway.
-    Goes,
-    /// A limit may take it: its weight and path.
-    Waits(i128, &'a [u8]),
-    /// It stays.
-    Protected,
-}
-
-/// The inodes with several links among the candidates: each counts once, and its bytes go with its last link.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Links(BTreeMap<Identity, Link>);
-
-impl Links {
-    /// More of them are not told apart; a run that meets more is refused.
-    pub const MOST: usize = 1_000_000;
-
-    /// Takes in some links (`here`) of an inode that has `links` in all. `false`: there are too many to be told apart.
-    #[must_use]
-    pub fn add(&mut self, identity: Identity, allocated: u64, links: u64, here: u64, fate: Fate<'_>) -> bool {
-        if self.0.len() >= Self::MOST && !self.0.contains_key(&identity) {
-            return false;
-        }
-        let new = Link { allocated, links, going: 0, waiting: 0, last: None, protected: 0 };
-        let link = self.0.entry(identity).or_insert(new);
-        match fate {
-            Fate::Goes => link.going += here,
-            Fate::Protected => link.protected += here,
-            Fate::Waits(weight, path) => {
-                link.waiting += here;
-                if link.last.as_ref().is_none_or(|last| last.goes_before(weight, path)) {
-                    link.last = Some(Rank { weight, path: path.into() });
-                }
-            }
-        }
-        true
-    }
-
-    /// What all of them are worth, each once, and what of that goes anyway.
-    #[must_use]
-    pub fn totals(&self) -> (Amount, Amount) {
-        let mut totals = (Amount::default(), Amount::default());
-        for link in self.0.values() {
-            totals.0 += link.amount(0);
-            if link.going > 0 && link.waiting == 0 && link.protected == 0 {
-                totals.1 += link.amount(link.going);
-            }
-        }
-        totals
-    }
 }
