@@ -1,17 +1,21 @@
 //! Reading one directory: what its listing decides, and what has to be looked at.
 
+use std::num::NonZeroUsize;
 use std::ops::{ControlFlow, Range};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use super::act::Act;
 use super::batch::{BATCH, Batch, CHUNK, Chunk, Opened, chunks};
 use super::queue::Waiting;
 use super::walk::Worker;
 use crate::entry::Kind;
-use crate::fsys::{Listed, ListingBuffer};
+use crate::fsys::{Found, Listed, ListingBuffer};
 use crate::globs::{Entered, Place};
 use crate::judge::{self, Kept, Newest};
 use crate::verdict::Because;
+
+/// A directory of so many entries is worked on by one worker, from one listing.
+const SMALL: usize = 4 * CHUNK;
 
 impl<A: Act> Worker<'_, A> {
     /// Reads a directory, and works off what is in it.
@@ -54,13 +58,82 @@ impl<A: Act> Worker<'_, A> {
         }
     }
 
-    /// Which files of a directory `keep_newest` holds.
+    /// Reads a directory of which `keep_newest` holds some, if all of it fits into one batch: then it is listed once
+    /// and, in a survey, looked at once. `false`: it does not.
+    pub(super) fn read_small(&mut self, directory: &mut Opened) -> bool {
+        let policy = self.sweep.policy();
+        let Some(count) = policy.keep_newest.filter(|_| !policy.whole_dirs) else { return false };
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut all = Batch::default();
+        let read = directory.dir.for_each(&mut buffer, |entry| {
+            all.push(entry.name, entry.kind, entry.inode);
+            if all.len() > SMALL { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        self.buffer = buffer;
+        if read.is_err() || all.len() > SMALL {
+            // A directory that cannot be rewound is read as one that cannot be read.
+            directory.kept = directory.dir.rewind().err().map(|_| Kept::all(count));
+            return false;
+        }
+        all.sort();
+        let mut batch = std::mem::take(&mut self.batch);
+        for (name, kind) in all.entries(0..all.len()) {
+            self.list(directory, Listed { name, kind, inode: 0 }, &mut batch);
+        }
+        let mut looked: Vec<Option<Found>> = Vec::with_capacity(batch.len());
+        let mut newest = Newest::new(count);
+        for (name, kind) in batch.entries(0..batch.len()) {
+            if self.is_cancelled() {
+                break;
+            }
+            let found = self.look(directory, name);
+            let by_name =
+                |found: &Found| kind.is_some() || judge::by_name(policy, &directory.place, name, found.kind).is_none();
+            if let Some(found) = found.as_ref().filter(|found| found.kind == Kind::File && by_name(found))
+                && judge::is_candidate(policy, &found.facts)
+            {
+                newest.add(judge::newest_weight(policy, &found.facts, self.sweep.order.now), name);
+            }
+            looked.push(found);
+        }
+        directory.kept = Some(newest.kept());
+        for ((name, kind), found) in batch.entries(0..batch.len()).zip(&looked) {
+            if self.is_cancelled() {
+                break;
+            }
+            match found {
+                // What is to be removed is looked at right before.
+                Some(_) if self.acts() => self.entry(directory, name, kind),
+                Some(found) => self.looked_at(directory, name, kind, found),
+                None => {}
+            }
+        }
+        batch.clear();
+        self.batch = batch;
+        true
+    }
+
+    /// Which files of a directory `keep_newest` holds. That of a large one is found once for all walks of a sweep.
     pub(super) fn kept(&mut self, directory: &Opened) -> Option<Kept> {
         let policy = self.sweep.policy();
         let count = policy.keep_newest?;
         if policy.whole_dirs {
             return self.sweep.root_kept.clone();
         }
+        if directory.kept.is_some() {
+            return directory.kept.clone();
+        }
+        let known = || self.sweep.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = known().get(&directory.path) {
+            return Some(kept.clone());
+        }
+        let kept = self.find_kept(directory, count);
+        known().insert(directory.path.clone(), kept.clone());
+        Some(kept)
+    }
+
+    fn find_kept(&mut self, directory: &Opened, count: NonZeroUsize) -> Kept {
+        let policy = self.sweep.policy();
         let mut newest = Newest::new(count);
         let mut buffer = std::mem::take(&mut self.buffer);
         let read = directory.dir.for_each(&mut buffer, |entry| {
@@ -81,7 +154,7 @@ impl<A: Act> Worker<'_, A> {
         });
         self.buffer = buffer;
         // That it cannot be read is told when it is read for good.
-        Some(if read.and_then(|()| directory.dir.rewind()).is_err() { Kept::all(count) } else { newest.kept() })
+        if read.and_then(|()| directory.dir.rewind()).is_err() { Kept::all(count) } else { newest.kept() }
     }
 
     fn is_required(&self, directory: &Opened, name: &[u8]) -> bool {
@@ -144,7 +217,12 @@ impl<A: Act> Worker<'_, A> {
     }
 
     fn entry(&mut self, directory: &Opened, name: &[u8], listed: Option<Kind>) {
-        let Some(found) = self.look(directory, name) else { return };
+        if let Some(found) = self.look(directory, name) {
+            self.looked_at(directory, name, listed, &found);
+        }
+    }
+
+    fn looked_at(&mut self, directory: &Opened, name: &[u8], listed: Option<Kind>, found: &Found) {
         if listed.is_none() {
             if found.kind == Kind::Directory {
                 return self.directory_late(directory, name);

@@ -56,6 +56,7 @@ pub(super) fn begin<'a, A>(
         root: &root.dir,
         nested: Nested::of(&order.target, root),
         root_kept: None,
+        kept: Mutex::default(),
         links: Mutex::new(Links::default()),
         taken: AtomicU64::new(0),
     }

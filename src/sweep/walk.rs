@@ -5,6 +5,7 @@
 //! it in the order of the inodes, and works it off; a large directory is handed out to the others in chunks. Iterative,
 //! with a few directories open for each worker.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
@@ -36,6 +37,8 @@ pub(super) struct Sweep<'a, A> {
     pub(super) nested: Nested,
     /// What `keep_newest` holds of the root, where directories go whole.
     pub(super) root_kept: Option<Kept>,
+    /// What it holds of large directories elsewhere, by their paths.
+    pub(super) kept: Mutex<BTreeMap<Vec<u8>, Kept>>,
     /// The inodes with several links among the candidates.
     pub(super) links: Mutex<Links>,
     /// Files that went, or were to go, while a guard counts them.
@@ -193,10 +196,15 @@ impl<'a, A: Act> Worker<'a, A> {
             let node = waiting.node.clone();
             if waiting.whole {
                 self.whole(&waiting);
-            } else if let Some(directory) = self.open(waiting, last.as_deref()) {
-                let kept = self.kept(&directory);
-                let directory = Arc::new(directory.keeping(kept));
-                self.read(&directory);
+            } else if let Some(mut directory) = self.open(waiting, last.as_deref()) {
+                let directory = if self.read_small(&mut directory) {
+                    Arc::new(directory)
+                } else {
+                    let kept = self.kept(&directory);
+                    let directory = Arc::new(directory.keeping(kept));
+                    self.read(&directory);
+                    directory
+                };
                 next = self.found.pop();
                 self.queue.add_directories(self.found.drain(..));
                 last = Some(directory);
