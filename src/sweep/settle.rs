@@ -1,5 +1,6 @@
 //! What becomes of one candidate in a walk, and of a directory once all in it is done.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -19,6 +20,9 @@ use crate::verdict::{Because, Reason};
 /// What the sweep is stopped with when its candidates cannot be measured.
 pub(super) const TOO_MANY_LINKS: &str = "more than 1000000 files with several hard links: what they take together \
                                          cannot be measured";
+
+/// As many directories are held open on the way up.
+const HANDLES: usize = 4;
 
 impl<A: Act> Worker<'_, A> {
     /// Looks at an entry; what is gone or cannot be looked at is counted.
@@ -216,8 +220,11 @@ impl<A: Act> Worker<'_, A> {
 
     fn remove_directory(&mut self, node: &Node, parent: &Arc<Node>, reason: &Reason) {
         let path = parent.path();
-        let opened = if path.is_empty() { self.sweep.root.open(b".") } else { self.sweep.root.open_beneath(&path) };
-        let removed = opened.and_then(|dir| self.sweep.act.directory(&dir, node.name()));
+        let opened = self.open_to_close(parent, &path);
+        let removed = opened.and_then(|()| match self.closing.last() {
+            Some((_, dir)) => self.sweep.act.directory(dir, node.name()),
+            None => Ok(()),
+        });
         let at = super::At { directory: &path, name: node.name() };
         let filled = [Errno::NOTEMPTY, Errno::EXIST, Errno::BUSY];
         match removed {
@@ -236,6 +243,28 @@ impl<A: Act> Worker<'_, A> {
                 (self.sweep.observer)(&Event::NotRemoved { at, error: &error });
             }
         }
+    }
+
+    /// Opens the directory, as the last of those that are open on the way up. A few above it are opened with it, since
+    /// the way from the root is long where a chain of many directories is removed.
+    fn open_to_close(&mut self, directory: &Arc<Node>, path: &[u8]) -> io::Result<()> {
+        if let Some(at) = self.closing.iter().position(|(open, _)| Arc::ptr_eq(open, directory)) {
+            self.closing.truncate(at + 1);
+            return Ok(());
+        }
+        self.closing.clear();
+        let up = std::iter::successors(Some(directory), |node| node.parent.as_ref());
+        let mut chain: Vec<_> = up.take(HANDLES).cloned().collect();
+        let below: usize = chain.iter().rev().skip(1).map(|node| node.name().len() + 1).sum();
+        while let Some(node) = chain.pop() {
+            let opened = match self.closing.last() {
+                Some((_, above)) => above.open(node.name()),
+                None if below >= path.len() => self.sweep.root.open(b"."),
+                None => self.sweep.root.open_beneath(&path[..path.len() - below]),
+            };
+            self.closing.push((node, opened?));
+        }
+        Ok(())
     }
 
     pub(super) fn directory_went(&mut self, at: super::At<'_>, reason: &Reason) {

@@ -75,6 +75,8 @@ pub(super) struct Worker<'a, A> {
     pub(super) batch: Batch,
     /// How deep it is in the work of a crowd.
     pub(super) deep: usize,
+    /// Directories held open on the way up, each in the one before.
+    pub(super) closing: Vec<(Arc<Node>, Dir)>,
     /// Memory for a path.
     pub(super) path: Vec<u8>,
 }
@@ -150,6 +152,7 @@ impl<'a, A: Act> Worker<'a, A> {
             buffer: ListingBuffer::new(),
             batch: Batch::default(),
             deep: 0,
+            closing: Vec::new(),
             path: Vec::new(),
         }
     }
