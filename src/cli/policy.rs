@@ -1,7 +1,10 @@
 //! What a target's policy says, in words.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
+use crate::names::TargetName;
 use crate::target::{Action, GoesFirst, Policy, Target};
 use crate::units::{Bytes, Span};
 
@@ -69,8 +72,20 @@ fn limits(policy: &Policy) -> String {
     format!("{and} while {}, {first}", limits.join(" or "))
 }
 
+/// The names of targets, by their directory.
+pub(super) type ByPath<'a> = BTreeMap<&'a Path, Vec<TargetName>>;
+
+/// All targets by their directory.
+pub(super) fn by_path(all: &[Arc<Target>]) -> ByPath<'_> {
+    let mut found = ByPath::new();
+    for target in all {
+        found.entry(&*target.path).or_default().push(target.name.clone());
+    }
+    found
+}
+
 /// What is to be said of a target beside its policy.
-pub(super) fn remarks(target: &Target, all: &[Arc<Target>]) -> Vec<String> {
+pub(super) fn remarks(target: &Target, all: &ByPath<'_>) -> Vec<String> {
     let mut remarks = Vec::new();
     if !target.enabled {
         remarks.push("not enabled: never swept".to_owned());
@@ -81,8 +96,8 @@ pub(super) fn remarks(target: &Target, all: &[Arc<Target>]) -> Vec<String> {
     for (name, path) in &target.nested {
         remarks.push(format!("`{}` below it belongs to the target {name} and is left to it", path.to_string_lossy()));
     }
-    for other in all.iter().filter(|other| other.path == target.path && other.name != target.name) {
-        remarks.push(format!("the target {} has the same directory; both policies hold there", other.name));
+    for other in all.get(&*target.path).into_iter().flatten().filter(|other| **other != target.name) {
+        remarks.push(format!("the target {other} has the same directory; both policies hold there"));
     }
     let globs = &target.policy.globs;
     for (include, exclude) in globs.shadowed() {
