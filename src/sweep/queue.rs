@@ -30,6 +30,8 @@ struct State {
     chunks: Vec<Chunk>,
     /// Workers that are at work, and may add to this.
     busy: usize,
+    /// Workers that have nothing to do.
+    idle: usize,
 }
 
 impl State {
@@ -75,6 +77,11 @@ impl Queue {
         Vec::new()
     }
 
+    /// Whether somebody has nothing to do.
+    pub(super) fn is_idle(&self) -> bool {
+        self.state().idle > 0
+    }
+
     /// A directory, when so many wait that their names would fill the memory. Who is deeper in such work already takes
     /// one only when still more wait, so that this ends.
     pub(super) fn next_of_a_crowd(&self, deep: usize) -> Option<Waiting> {
@@ -95,7 +102,9 @@ impl Queue {
             if state.busy == 0 {
                 return None;
             }
+            state.idle += 1;
             state = self.added.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.idle -= 1;
         }
     }
 

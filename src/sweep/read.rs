@@ -39,6 +39,10 @@ impl<A: Act> Worker<'_, A> {
             directory.node.leave();
             self.unreadable(directory.at(b""), &error);
         }
+        if !self.found.is_empty() && self.queue.is_idle() {
+            // They need not wait until this directory is done, as in a chain of directories they otherwise would.
+            self.queue.add_directories(self.found.drain(..));
+        }
         self.work_off(directory, &mut batch);
         self.buffer = buffer;
         self.batch = batch;
