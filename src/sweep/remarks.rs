@@ -1,7 +1,8 @@
 //! What is said of a run beside its figures.
 
 use super::Order;
-use super::pass::{Gathered, Overview};
+use super::pass::Overview;
+use super::walk::Walked;
 use crate::units::Bytes;
 
 /// What is said of a run.
@@ -14,10 +15,12 @@ pub(super) struct Remarks {
 }
 
 /// Rules that had nothing to do.
-pub(super) fn of(order: &Order, gathered: &Gathered) -> Remarks {
+pub(super) fn of(order: &Order, walked: &Walked) -> Remarks {
     let mut once = Vec::new();
     let globs = &order.target.policy.globs;
-    if !gathered.has_candidates {
+    let Walked { counts, gathered, .. } = walked;
+    // In an empty directory there is nothing to match.
+    if counts.examined > 0 && !gathered.has_candidates {
         once.push("no file matched: no include names anything here, or the filters let nothing through".to_owned());
     }
     for exclude in globs.exclude().filter(|exclude| !gathered.matched.contains(*exclude)) {

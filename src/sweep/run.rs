@@ -82,7 +82,7 @@ pub(super) fn run<A: Act>(
         limits.extend(plan.space.clone());
     }
     let mut walked = walk(&sweep, &Pass::Act(limits));
-    let mut remarks = remarks::of(order, &walked.gathered);
+    let mut remarks = remarks::of(order, &walked);
     remarks.always.extend(plan.unmet);
     if let (true, Some(_), Some(watermark)) = (act.may_change(), &plan.space, order.target.policy.min_free) {
         let freed = sweep.free(watermark, &plan.quotas, spacious, &plan.overview, &mut walked);

@@ -20,4 +20,5 @@ mod schedule;
 mod seed_day;
 mod signals;
 mod stuck;
+mod tmpfiles;
 mod yard;

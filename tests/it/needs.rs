@@ -31,3 +31,15 @@ pub fn is_root() -> bool {
 pub fn file(path: &str) -> bool {
     Path::new(path).exists() || missing(path)
 }
+
+/// Leases, on the file system of the temporary directory. Nothing that could be installed brings them, so that they are
+/// missing is said and never fails.
+pub fn leases() -> bool {
+    use std::os::fd::AsFd;
+    let file = tempfile::tempfile().expect("a temporary file");
+    let has = janitor_lease::try_write_lease(file.as_fd()).is_ok();
+    if !has {
+        eprintln!("\n*** NOT RUN: the temporary directory has no leases ***\n");
+    }
+    has
+}

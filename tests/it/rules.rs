@@ -5,6 +5,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use super::needs;
 use super::yard::Yard;
 
 const HOUR: u64 = 3600;
@@ -73,6 +74,9 @@ fn entries(yard: &Yard) -> BTreeSet<String> {
 fn every_row_of_the_readme_s_table_holds() {
     for row in table("| keys | what goes |") {
         let [keys, goes] = row.as_slice() else { panic!("{row:?}") };
+        if keys.contains("skip_open") && !needs::leases() {
+            continue;
+        }
         let yard = Yard::new();
         sown(&yard);
         let before = entries(&yard);
@@ -92,6 +96,9 @@ fn every_row_of_the_readme_s_table_holds() {
 
 #[test]
 fn what_is_in_use_stays_and_is_told() {
+    if !needs::leases() {
+        return;
+    }
     let yard = Yard::new();
     sown(&yard);
     config(&yard, &["older_than = \"4d\"".into(), "skip_open = true".into()]);
