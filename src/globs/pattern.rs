@@ -51,6 +51,8 @@ enum NameMatcher {
     Literal(Box<[u8]>),
     /// `*.tmp`
     Suffix(Box<[u8]>),
+    /// `core.*`
+    Prefix(Box<[u8]>),
     Glob(Box<GlobMatcher>),
 }
 
@@ -68,6 +70,11 @@ impl NameMatcher {
         {
             return Ok(Self::Suffix(suffix.as_bytes().into()));
         }
+        if let Some(prefix) = text.strip_suffix('*')
+            && !special(prefix)
+        {
+            return Ok(Self::Prefix(prefix.as_bytes().into()));
+        }
         let glob = GlobBuilder::new(text).literal_separator(true).backslash_escape(true).build();
         let glob = glob.map_err(|error| GlobError { message: error.kind().to_string(), help: None })?;
         Ok(Self::Glob(Box::new(glob.compile_matcher())))
@@ -78,6 +85,7 @@ impl NameMatcher {
             Self::All => true,
             Self::Literal(literal) => **literal == *name,
             Self::Suffix(suffix) => name.ends_with(suffix),
+            Self::Prefix(prefix) => name.starts_with(prefix),
             Self::Glob(glob) => glob.is_match(Path::new(OsStr::from_bytes(name))),
         }
     }

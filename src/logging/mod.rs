@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use jiff::tz::TimeZone;
+use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, SubscriberExt};
@@ -131,6 +132,8 @@ impl Logging {
         let style = Style { format: settings.format, zone: zone.clone() };
         *self.shared.style.write().unwrap_or_else(PoisonError::into_inner) = style;
         self.shared.level.store(least(settings.level), Ordering::Relaxed);
+        // `tracing` remembers the level of the least record that anybody wants.
+        tracing::callsite::rebuild_interest_cache();
         Ok(())
     }
 
@@ -179,6 +182,15 @@ impl<S: Subscriber> Layer<S> for Logging {
     fn register_callsite(&self, about: &'static Metadata<'static>) -> Interest {
         // What is asked only once would never see a level that changes with the config.
         if is_ours(about) { Interest::sometimes() } else { Interest::never() }
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(match self.shared.level.load(Ordering::Relaxed) {
+            3 => LevelFilter::ERROR,
+            2 => LevelFilter::WARN,
+            1 => LevelFilter::INFO,
+            _ => LevelFilter::TRACE,
+        })
     }
 
     fn enabled(&self, about: &Metadata<'_>, _: Context<'_, S>) -> bool {

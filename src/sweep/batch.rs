@@ -12,7 +12,7 @@ use crate::globs::Place;
 use crate::judge::Kept;
 
 /// As many entries are put in order together; a larger directory is done in several batches.
-pub(super) const BATCH: usize = 32 * 1024;
+pub(super) const BATCH: usize = 128 * 1024;
 
 /// As many entries are worked on in one piece.
 pub(super) const CHUNK: usize = 2048;

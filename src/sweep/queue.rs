@@ -61,20 +61,30 @@ impl Queue {
         let mut state = self.state();
         let before = state.directories.len();
         state.directories.extend(directories);
-        if state.directories.len() > before {
+        let more = state.directories.len() > before;
+        self.wake(state, more);
+    }
+
+    /// Adds chunks. Who does so works along while too many wait ([`Queue::next_of_many`]).
+    pub(super) fn add_chunks(&self, chunks: Vec<Chunk>) {
+        let mut state = self.state();
+        state.chunks.extend(chunks);
+        self.wake(state, true);
+    }
+
+    /// Wakes those who have nothing to do, if there are any: the call costs more than most pieces of work.
+    fn wake(&self, state: MutexGuard<'_, State>, more: bool) {
+        let wake = more && state.idle > 0;
+        drop(state);
+        if wake {
             self.added.notify_all();
         }
     }
 
-    /// Adds chunks, unless as many as `most` wait already: then they are given back, to be worked on by who made them.
-    pub(super) fn add_chunks(&self, chunks: Vec<Chunk>, most: usize) -> Vec<Chunk> {
+    /// A chunk, when more than `most` wait.
+    pub(super) fn next_of_many(&self, most: usize) -> Option<Chunk> {
         let mut state = self.state();
-        if state.chunks.len() >= most {
-            return chunks;
-        }
-        state.chunks.extend(chunks);
-        self.added.notify_all();
-        Vec::new()
+        if state.chunks.len() > most { state.chunks.pop() } else { None }
     }
 
     /// Whether somebody has nothing to do.

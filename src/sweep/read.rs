@@ -193,7 +193,8 @@ impl<A: Act> Worker<'_, A> {
         }
         let chunks = chunks(directory, std::mem::take(batch));
         directory.node.wait_for(chunks.len());
-        for chunk in self.queue.add_chunks(chunks, self.most_chunks) {
+        self.queue.add_chunks(chunks);
+        while let Some(chunk) = self.queue.next_of_many(self.most_chunks) {
             self.chunk(&chunk);
         }
     }

@@ -70,7 +70,7 @@ impl Node {
     }
 
     pub(super) fn leave(&self) {
-        self.left.store(true, Ordering::Relaxed);
+        raise(&self.left);
     }
 
     pub(super) fn is_left(&self) -> bool {
@@ -78,11 +78,19 @@ impl Node {
     }
 
     pub(super) fn empty(&self) {
-        self.emptied.store(true, Ordering::Relaxed);
+        raise(&self.emptied);
     }
 
     pub(super) fn is_emptied(&self) -> bool {
         self.emptied.load(Ordering::Relaxed)
+    }
+}
+
+/// Sets a flag that several workers set again and again: only the first writes, so that the others need not take the
+/// line of the cache from each other.
+fn raise(flag: &AtomicBool) {
+    if !flag.load(Ordering::Relaxed) {
+        flag.store(true, Ordering::Relaxed);
     }
 }
 
