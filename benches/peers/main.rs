@@ -4,6 +4,7 @@
 //! cargo bench                       # everything, on each file system there is
 //! cargo bench -- --quick            # a tenth of the size
 //! cargo bench -- --shape tree --fs tmpfs --rounds 9
+//! cargo bench -- --only janitor,bare   # those whose names begin like this
 //! cargo bench -- --check            # also says whether each bar is met, and fails if one is not
 //! cargo bench -- --memory           # peak memory and time per file, on two million files
 //! ```
@@ -37,6 +38,8 @@ pub struct Wish {
     rounds: usize,
     files: u64,
     shape: Option<String>,
+    /// What the names of the programs begin with that are run; empty: all of them.
+    only: Vec<String>,
     fs: Option<String>,
     dir: Option<String>,
 }
@@ -49,6 +52,7 @@ fn wish(arguments: impl Iterator<Item = String>) -> Wish {
         rounds: 0,
         files: 2_000_000,
         shape: None,
+        only: Vec::new(),
         fs: None,
         dir: None,
     };
@@ -62,6 +66,7 @@ fn wish(arguments: impl Iterator<Item = String>) -> Wish {
             "--rounds" => wish.rounds = value().parse().expect("a number of rounds"),
             "--files" => wish.files = value().parse().expect("a number of files"),
             "--shape" => wish.shape = Some(value()),
+            "--only" => wish.only = value().split(',').map(str::to_owned).collect(),
             "--fs" => wish.fs = Some(value()),
             "--dir" => wish.dir = Some(value()),
             // What cargo says to every benchmark.
@@ -107,7 +112,10 @@ fn timed(program: &Program, shape: &Shape, tree: &Path) -> Duration {
 
 fn measure(wish: &Wish, place: &Place, shape: &Shape) -> Vec<Figure> {
     let tree = place.path.join("tree");
-    let programs = programs::found(shape, &place.path);
+    let mut programs = programs::found(shape, &place.path);
+    if !wish.only.is_empty() {
+        programs.retain(|program| wish.only.iter().any(|only| program.name.starts_with(only)));
+    }
     let mut times: Vec<Vec<Duration>> = vec![Vec::new(); programs.len()];
     for _ in 0..wish.rounds {
         for (program, times) in programs.iter().zip(&mut times) {
