@@ -1,12 +1,13 @@
 //! `janitor preview` and `janitor clean`: sweeps in this process.
 
+use std::fmt;
 use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -20,7 +21,7 @@ use crate::daemon::LogHealth;
 use crate::logging::{self, Terminal};
 use crate::names::{OneLine, RunId};
 use crate::report::{Outcome, Report, Trigger};
-use crate::sweep::{self, Control, Event, LogLines, Order};
+use crate::sweep::{self, Control, Event, LogLines, Order, Progress};
 use crate::target::{Action, Target};
 use crate::units::{self, Bytes, Span};
 use crate::verdict::Because;
@@ -237,21 +238,32 @@ pub(super) fn clean(config: Option<&Path>, args: &Clean) -> Done {
     exit(&reports).and(printed)
 }
 
+/// Shows how far a sweep is. How much there is to do is not known before it is done, so it is counts that grow.
+fn bar(order: &Order, progress: Arc<Progress>) -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    let target = order.target.name.clone();
+    let counts = move |_: &ProgressState, out: &mut dyn fmt::Write| {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let (examined, deleted) = (count(&progress.examined), count(&progress.deleted));
+        // A terminal that cannot be written to shows nothing, and that is all.
+        _ = match count(&progress.surveyed) {
+            0 => write!(out, "{target}: {examined} examined, {deleted} deleted"),
+            surveyed => write!(out, "{target}: {surveyed} surveyed, {examined} examined, {deleted} deleted"),
+        };
+    };
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {counts}") {
+        bar.set_style(style.with_key("counts", counts));
+    }
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
 fn clean_one(order: &Order, args: &Clean) -> Report {
     let shown = !args.quiet && !args.printed.json && std::io::stderr().is_terminal();
-    let progress = if shown { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
-    progress.enable_steady_tick(Duration::from_millis(100));
     let control = Control::default();
+    let progress = if shown { bar(order, control.progress.clone()) } else { ProgressBar::hidden() };
     let lines = LogLines::begin(order);
-    let seen = AtomicU64::new(0);
-    let report = sweep::sweep(order, &control, &|event| {
-        lines.see(event);
-        if shown && seen.fetch_add(1, Ordering::Relaxed).is_multiple_of(256) {
-            let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-            let (examined, deleted) = (count(&control.progress.examined), count(&control.progress.deleted));
-            progress.set_message(format!("{}: {examined} examined, {deleted} deleted", order.target.name));
-        }
-    });
+    let report = sweep::sweep(order, &control, &|event| lines.see(event));
     lines.end(&report, |_| true);
     progress.finish_and_clear();
     report
