@@ -38,7 +38,7 @@ fn of_target(target: Option<&str>) -> String {
 /// Targets that are being swept already are left to that and named under `busy`; the others decide about success.
 pub(super) fn manual(handle: Handle, caller: Caller, query: Query) -> Change {
     Box::pin(async move {
-        let Query { target, dry_run, wait } = query;
+        let Query { target, dry_run, wait, .. } = query;
         let dry_run = dry_run.unwrap_or(false);
         let asked = handle.clone();
         let told = tell(async move {
@@ -206,7 +206,7 @@ fn in_words(refusal: &Refusal) -> String {
     }
 }
 
-fn refused(refusal: &Refusal) -> Answer {
+pub(super) fn refused(refusal: &Refusal) -> Answer {
     let message = in_words(refusal);
     match refusal {
         Refusal::UnknownTarget(_) => Answer::error(StatusCode::NOT_FOUND, "unknown_target", message),

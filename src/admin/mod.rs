@@ -2,7 +2,7 @@
 //!
 //! A request passes, in this order: the limits on connections and heads ([`serve`]), the wall (is it meant for us, and
 //! not from a web page), the token (beyond loopback), the route and its method, the caller (for what changes
-//! something: the daemon's user, root or the token), the query, the body (read and ignored), the supervisor. What is
+//! something or names files: the daemon's user, root or the token), the query, the body (read and ignored), the supervisor. What is
 //! not HTTP/1.1 at all is answered by hyper, without a body.
 //!
 //! | route | answers | errors |
@@ -11,6 +11,7 @@
 //! | `POST /cleanup/manual` `?target= &dry_run= &wait=` | 200 with the reports; `wait=false`: 202 with the runs' ids | 404 `unknown_target`, 409 `running`, 422 `target_disabled` |
 //! | `POST /cleanup/start`, `/cleanup/stop` `?target=` | 200 | 404 `unknown_target`, 422 `target_disabled` |
 //! | `POST /cleanup/reload` | 200 with what changed | 422 `config_rejected` |
+//! | `GET /cleanup/explain` `?path= &target=` | 200 with the verdict on a path | 404 `unknown_target`, `no_such_path`, `not_in_target`, 422 `cannot_explain`, 503 `busy` |
 //! | `GET /healthz` | 200 while the process answers | |
 //! | `GET /readyz` | 200 | 503 `shutting_down` |
 //!
@@ -26,6 +27,7 @@ mod access;
 mod answer;
 mod changes;
 mod connection;
+mod explain;
 mod peer;
 mod query;
 mod routes;
@@ -50,6 +52,7 @@ use tokio::net::TcpStream;
 use tokio::task::{JoinError, JoinSet};
 
 pub use access::{Access, Token, TokenError};
+pub use explain::Explained;
 
 use crate::daemon::Handle;
 use answer::Answer;

@@ -7,6 +7,8 @@ use crate::names::OneLine;
 pub(super) struct Query {
     /// `target`: one target instead of all.
     pub(super) target: Option<String>,
+    /// `path`: what is asked about.
+    pub(super) path: Option<String>,
     /// `dry_run`.
     pub(super) dry_run: Option<bool>,
     /// `wait`.
@@ -35,6 +37,7 @@ impl Query {
             }
             let repeated = match &*name {
                 "target" => query.target.replace(value.into_owned()).is_some(),
+                "path" => query.path.replace(value.into_owned()).is_some(),
                 "dry_run" => query.dry_run.replace(boolean(&name, &value)?).is_some(),
                 _ => query.wait.replace(boolean(&name, &value)?).is_some(),
             };
@@ -79,8 +82,8 @@ mod tests {
             // An empty name is a name, of no target: `?target=$UNSET` must not mean every target.
             ("target=", target("")),
             ("target", target("")),
-            ("dry_run=true&wait=false", Query { target: None, dry_run: Some(true), wait: Some(false) }),
-            ("wait=true&dry_run=false", Query { target: None, dry_run: Some(false), wait: Some(true) }),
+            ("dry_run=true&wait=false", Query { dry_run: Some(true), wait: Some(false), ..Query::default() }),
+            ("wait=true&dry_run=false", Query { dry_run: Some(false), wait: Some(true), ..Query::default() }),
         ] {
             assert_eq!(Query::parse(text, ALL).as_ref(), Ok(&expected), "{text}");
         }

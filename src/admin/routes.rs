@@ -13,6 +13,7 @@ use hyper::{Method, Request, StatusCode};
 use super::access::{Access, Shown};
 use super::answer::Answer;
 use super::changes;
+use super::explain;
 use super::peer::{Callers, Peer};
 use super::query::Query;
 use super::seldom::Seldom;
@@ -73,6 +74,7 @@ pub(super) enum Route {
     Start,
     Stop,
     Reload,
+    Explain,
 }
 
 impl Route {
@@ -85,6 +87,7 @@ impl Route {
             "/cleanup/start" => Self::Start,
             "/cleanup/stop" => Self::Stop,
             "/cleanup/reload" => Self::Reload,
+            "/cleanup/explain" => Self::Explain,
             _ => return None,
         })
     }
@@ -93,6 +96,8 @@ impl Route {
     fn allow(self) -> &'static str {
         match self {
             Self::Health | Self::Ready | Self::Status => "GET, HEAD",
+            // Not HEAD: it would be all the work for nothing.
+            Self::Explain => "GET",
             Self::Manual | Self::Start | Self::Stop | Self::Reload => "POST",
         }
     }
@@ -107,6 +112,7 @@ impl Route {
             Self::Health | Self::Ready | Self::Status | Self::Reload => &[],
             Self::Start | Self::Stop => &["target"],
             Self::Manual => &["target", "dry_run", "wait"],
+            Self::Explain => &["target", "path"],
         }
     }
 }
@@ -150,6 +156,7 @@ impl Visit {
             Route::Start => changes::start,
             Route::Stop => changes::stop,
             Route::Reload => changes::reload,
+            Route::Explain => explain::explain,
         };
         let caller = self.let_in(&head.headers).await?;
         let query = query()?;

@@ -24,7 +24,7 @@ fn local(instant: Timestamp, zone: &TimeZone) -> String {
 }
 
 /// `2024-09-25T02:00:00+02:00`.
-fn rfc3339(instant: Timestamp, zone: &TimeZone) -> String {
+pub(super) fn rfc3339(instant: Timestamp, zone: &TimeZone) -> String {
     instant.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
 }
 

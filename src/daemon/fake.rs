@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
-use super::handle::{Command, Handle, ManualRuns, Refusal, Reloaded, Switched};
+use super::handle::{Command, Handle, InForce, ManualRuns, Refusal, Reloaded, Switched};
 use super::status::Status;
+use crate::protected::Protected;
 
 /// What a test's supervisor does.
 pub(crate) trait Supervisor: Send + 'static {
@@ -26,6 +27,10 @@ pub(crate) fn handle(status: Status, mut supervisor: impl Supervisor) -> (Handle
                 Command::Manual { target, dry_run, answer } => drop(answer.send(supervisor.manual(target, dry_run))),
                 Command::Start { target, answer } => drop(answer.send(supervisor.start(target))),
                 Command::Stop { target, answer } => drop(answer.send(supervisor.stop(target))),
+                Command::InForce { answer } => {
+                    let protected = Arc::new(Protected::default());
+                    drop(answer.send(Ok(InForce { targets: Vec::new(), protected })));
+                }
                 Command::Reload { answer } => drop(answer.send(supervisor.reload())),
             }
         }

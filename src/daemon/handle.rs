@@ -6,7 +6,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::status::{Rejection, Status};
 use crate::names::{RunId, TargetName};
+use crate::protected::Protected;
 use crate::report::Report;
+use crate::target::Target;
 
 /// Talks to the supervisor. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -22,6 +24,7 @@ pub(super) enum Command {
     Start { target: Option<String>, answer: oneshot::Sender<Result<Switched, Refusal>> },
     Stop { target: Option<String>, answer: oneshot::Sender<Result<Switched, Refusal>> },
     Reload { answer: oneshot::Sender<Result<Reloaded, Refusal>> },
+    InForce { answer: oneshot::Sender<Result<InForce, Refusal>> },
 }
 
 /// Why the supervisor did not do what it was told.
@@ -92,6 +95,15 @@ pub struct Reloaded {
     pub any_change: bool,
 }
 
+/// What a config in force says of targets.
+#[derive(Clone, Debug)]
+pub struct InForce {
+    /// All of them, in the order of the config.
+    pub targets: Vec<Arc<Target>>,
+    /// What none of them may be.
+    pub protected: Arc<Protected>,
+}
+
 impl Handle {
     /// The newest snapshot.
     #[must_use]
@@ -143,6 +155,14 @@ impl Handle {
     /// [`Refusal::Rejected`] when it cannot be put in force, [`Refusal::ShuttingDown`].
     pub async fn reload(&self) -> Result<Reloaded, Refusal> {
         self.ask(|answer| Command::Reload { answer }).await
+    }
+
+    /// The targets of the config in force.
+    ///
+    /// # Errors
+    /// [`Refusal::ShuttingDown`].
+    pub async fn in_force(&self) -> Result<InForce, Refusal> {
+        self.ask(|answer| Command::InForce { answer }).await
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> Command) -> Result<T, Refusal> {

@@ -18,7 +18,7 @@ mod surface;
 mod tests;
 mod watch;
 
-pub use handle::{Busy, Handle, ManualRuns, Refusal, Reloaded, StartedRun, Switched};
+pub use handle::{Busy, Handle, InForce, ManualRuns, Refusal, Reloaded, StartedRun, Switched};
 pub use reload::Source;
 pub use runs::{Sweeper, sweeper};
 pub use status::{ConfigStatus, Rejection, RunningStatus, Status, TargetState, TargetStatus};

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
 
-use super::handle::{Busy, Command, Handle, ManualRuns, Refusal, StartedRun, Switched};
+use super::handle::{Busy, Command, Handle, InForce, ManualRuns, Refusal, StartedRun, Switched};
 use super::reload::{Answer, Found, Reading, Source, reloader};
 use super::runs::{Finished, Runs, Sweeper};
 use super::signals::{Signals, Wish};
@@ -238,6 +238,10 @@ impl Supervisor {
             Command::Manual { target, dry_run, answer } => drop(answer.send(self.manual(target.as_deref(), dry_run))),
             Command::Start { target, answer } => drop(answer.send(self.start(target.as_deref()))),
             Command::Stop { target, answer } => drop(answer.send(self.stop(target.as_deref()))),
+            Command::InForce { answer } => {
+                let (targets, protected) = (self.config.targets.clone(), self.config.protected.clone());
+                drop(answer.send(Ok(InForce { targets, protected })));
+            }
             Command::Reload { answer } => drop(self.reload.try_send(Some(answer))),
         }
     }

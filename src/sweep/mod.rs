@@ -9,6 +9,7 @@ mod event;
 mod explain;
 mod log;
 mod nested;
+mod owner;
 mod pass;
 mod queue;
 mod read;
@@ -25,6 +26,7 @@ mod whole;
 pub use event::{At, Event};
 pub use explain::{Explanation, explain};
 pub use log::LogLines;
+pub use owner::owners;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};

@@ -172,6 +172,7 @@ fn another_user_may_look_but_not_touch() {
     for path in ["/cleanup/manual", "/cleanup/stop", "/cleanup/start", "/cleanup/reload"] {
         assert_eq!(asked("POST", path), "403", "{path}");
     }
+    assert_eq!(asked("GET", "/cleanup/explain?target=marked_images&path=a"), "403", "it names files");
     assert_eq!(yard.left("marked_images"), ["a"]);
     assert_eq!(daemon.status()["is_running"], true);
 }

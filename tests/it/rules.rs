@@ -5,6 +5,8 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use super::client::request_with;
+use super::daemon::Daemon;
 use super::needs;
 use super::yard::Yard;
 
@@ -160,6 +162,52 @@ fn explain_says_why_and_from_when() {
     assert!(cut.out.contains("up to `d.db`"), "{cut:?}");
     assert_eq!(yard.run(&["explain", "/etc/passwd"]).code, Some(1));
     assert_eq!(yard.run(&["explain", "target/none"]).code, Some(1));
+}
+
+#[test]
+fn the_port_explains_as_the_command_does() {
+    let yard = Yard::new();
+    sown(&yard);
+    yard.file("target/sp ace");
+    let target = "[[target]]\npath = \"target\"\nschedule = \"@daily\"\nolder_than = \"4d\"\nmax_files = 5\n";
+    let daemon = Daemon::with(&yard, target);
+    let asked = |query: &str| daemon.get(&format!("/cleanup/explain?{query}"));
+    let command = yard.run(&["explain", "target/d.db", "--json"]).json();
+    let mut told = asked("target=target&path=d.db").json();
+    assert_eq!((&told["success"], &told["explanations"][0]["path"]), (&true.into(), &"d.db".into()), "{told}");
+    // The age is that of now, and now passes.
+    for one in [&mut told["explanations"][0], &mut command.clone()["explanations"][0]] {
+        assert_eq!(one["verdict"], "goes", "{one}");
+        assert!(one["because"].as_str().expect("words").contains(">= older_than 4d"), "{one}");
+    }
+    let keys = |answer: &serde_json::Value| -> Vec<String> {
+        answer["explanations"][0].as_object().expect("an object").keys().cloned().collect()
+    };
+    assert_eq!(keys(&told), keys(&command));
+    let absolute = asked(&format!("path={}", yard.path("target/b.log").to_string_lossy())).json();
+    assert_eq!(absolute["explanations"][0]["verdict"], "stays", "{absolute}");
+    assert!(absolute["explanations"][0]["from"].is_string(), "{absolute}");
+    assert_eq!(asked("target=target&path=sp%20ace").json()["explanations"][0]["judged"], "sp ace");
+    for (query, status, error) in [
+        ("", 400, "bad_request"),
+        ("path=", 400, "bad_request"),
+        ("path=d.db", 400, "bad_request"),
+        ("target=target&path=../stderr", 400, "bad_request"),
+        ("target=target&path=d.db&path=b.log", 400, "bad_request"),
+        ("target=nobody&path=d.db", 404, "unknown_target"),
+        ("target=target&path=/etc/passwd", 404, "not_in_target"),
+        ("path=/none/such", 404, "no_such_path"),
+        ("target=target&path=none", 422, "cannot_explain"),
+        ("target=target&path=/", 404, "not_in_target"),
+        ("target=target&path=x%00y", 422, "cannot_explain"),
+    ] {
+        let answer = asked(query);
+        assert_eq!((answer.status, &answer.json()["error"]), (status, &error.into()), "{query}: {answer:?}");
+    }
+    assert_eq!(daemon.post("/cleanup/explain?target=target&path=d.db").status, 405);
+    let page = request_with(daemon.port(), "GET", "/cleanup/explain?target=target&path=d.db", &["Origin: http://x"]);
+    assert_eq!(page.status, 403);
+    assert_eq!(yard.left("target").len(), 10, "it only looks");
 }
 
 #[test]
