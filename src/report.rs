@@ -114,6 +114,8 @@ pub struct Counts {
     pub examined: u64,
     /// Files removed; in a dry run, files that would be.
     pub deleted: u64,
+    /// Of these, how many were seen to be the very files that were judged, and in use by nobody.
+    pub verified: u64,
     /// Bytes given back by that: the allocated bytes of files whose last link went.
     pub freed: u64,
     /// Directories removed; in a dry run, directories that would be.
@@ -131,9 +133,11 @@ pub struct Counts {
 impl std::ops::AddAssign for Counts {
     fn add_assign(&mut self, other: Self) {
         // Taken apart, so that no new counter is forgotten here.
-        let Self { examined, deleted, freed, directories, failed, kept, skipped_directories, vanished } = other;
+        let Self { examined, deleted, verified, freed, directories, failed, kept, skipped_directories, vanished } =
+            other;
         self.examined += examined;
         self.deleted += deleted;
+        self.verified += verified;
         self.freed += freed;
         self.directories += directories;
         self.failed += failed;
@@ -164,6 +168,8 @@ pub struct Report {
     pub counts: Counts,
     /// Every error, by class: of files that could not be removed and of directories that could not be read.
     pub failures: Failures,
+    /// What kept its threads to the target, in a word or two; `None` when it never got to work.
+    pub sandbox: Option<String>,
     /// Why it failed, was held or was cancelled.
     pub message: Option<String>,
     /// What else is to be said of it: limits that could not be met, and why.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -71,6 +72,28 @@ pub enum Action {
     Delete,
     /// It is moved below this directory, under its path relative to the root.
     MoveTo(PathBuf),
+}
+
+/// What becomes of a file in a directory that others can write, where it cannot be verified what is removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Unverifiable {
+    /// It stays.
+    #[default]
+    Skip,
+    /// It is removed by its name: whatever has that name by then.
+    Plain,
+}
+
+/// Whether the kernel keeps the threads of a sweep to its target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Sandbox {
+    /// Where it can.
+    #[default]
+    Prefer,
+    /// Where it cannot, the run fails.
+    Require,
+    /// Not at all.
+    Off,
 }
 
 /// What may go from a directory. `None` means that the key is absent: nothing is asked.
@@ -170,6 +193,10 @@ pub struct Target {
     pub idle: bool,
     /// What is done to a file that goes.
     pub action: Action,
+    /// What becomes of a file that cannot be verified where that is needed.
+    pub on_unverifiable: Unverifiable,
+    /// Whether the kernel keeps its sweeps to it.
+    pub sandbox: Sandbox,
     /// Guard: a run that would take more files than this is held.
     pub max_deletes: Option<u64>,
     /// Guard: this entry must exist in the root; without it the run is held. It never goes itself.
@@ -190,7 +217,10 @@ impl Target {
     /// On how many threads a sweep of it works.
     #[must_use]
     pub fn threads(&self) -> usize {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from).min(Self::MOST_THREADS);
+        // Asked once: a thread that is confined could not read what the control group allows.
+        static CORES: OnceLock<usize> = OnceLock::new();
+        let count = || std::thread::available_parallelism().map_or(1, usize::from).min(Self::MOST_THREADS);
+        let cores = || *CORES.get_or_init(count);
         self.threads.map_or_else(cores, usize::from)
     }
 }

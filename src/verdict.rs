@@ -122,6 +122,12 @@ pub enum Because {
     },
     /// Protection: it was changed after it was judged.
     Changed,
+    /// Protection: a process holds a lock on it (flock(2)).
+    Locked,
+    /// Protection: another file was under its name. It could not be put back, and is kept at this path.
+    Conflict(Box<str>),
+    /// Protection: others can write in its directory, and it cannot be verified there that it is the file that was judged.
+    Unverifiable(Box<str>),
     /// Protection: it cannot be looked at.
     Unreadable(Box<str>),
     /// Protection: it belongs to this other target, which is nested in this one.
@@ -150,6 +156,9 @@ impl Because {
             Self::Required => "require",
             Self::Inside { .. } => "whole_dirs",
             Self::Changed => "changed",
+            Self::Locked => "locked",
+            Self::Conflict(_) => "conflict",
+            Self::Unverifiable(_) => "unverifiable",
             Self::Unreadable(_) => "unreadable",
             Self::OtherTarget(_) => "other target",
             Self::MaxDeletes(_) => "max_deletes",
@@ -213,6 +222,16 @@ impl fmt::Display for Because {
             Self::Required => out.write_str("it is what `require` asks for"),
             Self::Inside { entry, because } => write!(out, "`{entry}` in it stays: {because}"),
             Self::Changed => out.write_str("changed since it was judged"),
+            Self::Locked => out.write_str("locked by a process"),
+            Self::Conflict(kept) => {
+                write!(
+                    out,
+                    "another file was under its name, and somebody took that name meanwhile; it is kept as `{kept}`"
+                )
+            }
+            Self::Unverifiable(why) => {
+                write!(out, "others can write in its directory, and what would go cannot be verified: {why}")
+            }
             Self::Unreadable(why) => write!(out, "cannot be looked at: {why}"),
             Self::OtherTarget(name) => write!(out, "belongs to the target {name}"),
             Self::MaxDeletes(limit) => write!(out, "more than max_deletes {limit} would go"),

@@ -15,6 +15,17 @@ pub struct WriteLease<'fd> {
     fd: BorrowedFd<'fd>,
 }
 
+impl WriteLease<'_> {
+    /// Whether it is held still, and nobody waits to open the file. Once somebody does, the kernel says here that it
+    /// wants the lease back.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        // SAFETY: the descriptor is open, because it is borrowed; the command takes no argument and touches no memory.
+        let held = unsafe { libc::fcntl(self.fd.as_raw_fd(), libc::F_GETLEASE) };
+        held == libc::F_WRLCK
+    }
+}
+
 impl Drop for WriteLease<'_> {
     fn drop(&mut self) {
         // Closing the descriptor releases it too, but not while a child that was forked meanwhile has a copy of it, and

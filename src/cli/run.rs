@@ -45,6 +45,10 @@ impl Surface for Doors {
         applied
     }
 
+    fn look_after_log(&mut self) {
+        self.logging.look_after();
+    }
+
     fn reopen_log(&mut self) {
         self.logging.reopen();
     }

@@ -310,6 +310,8 @@ impl Checker<'_> {
             threads: rest.threads,
             idle: rest.idle,
             action: rest.action,
+            on_unverifiable: rest.on_unverifiable,
+            sandbox: rest.sandbox,
             max_deletes: rest.max_deletes,
             require: rest.require,
             device: None,

@@ -145,6 +145,25 @@ pub(super) enum RawOrder {
     Largest,
 }
 
+/// Whether the kernel keeps a sweep to its target.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(super) enum RawSandbox {
+    Prefer,
+    Require,
+    Off,
+}
+
+/// What becomes of a file that cannot be verified where that is needed.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(super) enum RawUnverifiable {
+    Skip,
+    Plain,
+}
+
 /// What an editor can tell of a duration. It lets through whatever is one, and more.
 pub(super) const DURATION: &str =
     r"^\s*([0-9]+\s*(s|secs?|seconds?|min|mins|minutes?|h|hrs?|hours?|d|days?|w|weeks?)\s*)+$";
@@ -263,6 +282,14 @@ keys! {
     /// What is done to a file that goes: "delete", or "move:/dir", which moves it below that directory.
     #[schemars(extend("default" = "delete", "pattern" = ACTION, "examples" = ["delete", "move:/archive"]))]
     action: At<String>,
+    /// In a directory that others can write, a file goes only after it was verified to be the one that was judged, and
+    /// that nobody has it open. Where the system cannot do that, "skip" leaves it and "plain" removes it all the same.
+    #[schemars(extend("default" = "skip"))]
+    on_unverifiable: RawUnverifiable,
+    /// Each sweep's threads can be kept by the kernel (Landlock) from touching anything but the target. "prefer" does so
+    /// where the kernel can, "require" fails the run where it cannot.
+    #[schemars(extend("default" = "prefer"))]
+    sandbox: RawSandbox,
     /// Guard: a run that would take more files than this removes nothing and is held.
     #[schemars(range(min = 1), extend("examples" = [10_000]))]
     max_deletes: At<u64>,

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use super::Surroundings;
 use super::check::{BUILT_IN, BUILT_IN_SCHEDULE, Checker, absolute};
-use super::raw::{At, RawAgeBy, RawKeys, RawOrder, RawTarget};
+use super::raw::{At, RawAgeBy, RawKeys, RawOrder, RawSandbox, RawTarget, RawUnverifiable};
 use super::values::parse_watermark;
 use crate::entry::AgeBy;
 use crate::globs::{Globs, List};
 use crate::names::TargetName;
 use crate::schedule::Schedule;
-use crate::target::{Action, GoesFirst, Policy, Target, Watermark, Zone};
+use crate::target::{Action, GoesFirst, Policy, Sandbox, Target, Unverifiable, Watermark, Zone};
 use crate::units::{self, Bytes, UnitError};
 
 /// More threads than this help nobody.
@@ -92,6 +92,8 @@ pub(super) struct Keys {
     remove_empty_dirs: Option<bool>,
     skip_open: Option<bool>,
     idle: Option<bool>,
+    on_unverifiable: Option<Unverifiable>,
+    sandbox: Option<Sandbox>,
 }
 
 impl Keys {
@@ -117,6 +119,8 @@ pub(super) struct Rest {
     pub(super) threads: Option<NonZeroUsize>,
     pub(super) idle: bool,
     pub(super) action: Action,
+    pub(super) on_unverifiable: Unverifiable,
+    pub(super) sandbox: Sandbox,
     pub(super) max_deletes: Option<u64>,
     pub(super) require: Option<Box<str>>,
 }
@@ -183,6 +187,15 @@ impl Checker<'_> {
             remove_empty_dirs: raw.remove_empty_dirs,
             skip_open: raw.skip_open,
             idle: raw.idle,
+            on_unverifiable: raw.on_unverifiable.map(|raw| match raw {
+                RawUnverifiable::Skip => Unverifiable::Skip,
+                RawUnverifiable::Plain => Unverifiable::Plain,
+            }),
+            sandbox: raw.sandbox.map(|raw| match raw {
+                RawSandbox::Prefer => Sandbox::Prefer,
+                RawSandbox::Require => Sandbox::Require,
+                RawSandbox::Off => Sandbox::Off,
+            }),
         }
     }
 
@@ -291,6 +304,8 @@ impl Checker<'_> {
             dry_run: yes(own.dry_run, defaults.dry_run),
             threads: positive(own.threads.or(&defaults.threads)),
             idle: yes(own.idle, defaults.idle),
+            on_unverifiable: own.on_unverifiable.or(defaults.on_unverifiable).unwrap_or_default(),
+            sandbox: own.sandbox.or(defaults.sandbox).unwrap_or_default(),
             action: own.action.or(&defaults.action).good().unwrap_or_default(),
             max_deletes: own.max_deletes.or(&defaults.max_deletes).good(),
             require: own.require.or(&defaults.require).good(),
@@ -338,6 +353,8 @@ pub(super) fn built_in(zone: &Zone, surroundings: &Surroundings) -> Target {
         threads: None,
         idle: false,
         action: Action::default(),
+        on_unverifiable: Unverifiable::default(),
+        sandbox: Sandbox::default(),
         max_deletes: None,
         require: None,
         device: None,

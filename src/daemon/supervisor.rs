@@ -197,6 +197,7 @@ impl Supervisor {
 
     /// Starts what is due; says how long nothing will be.
     pub(super) fn tick(&mut self, now: Timestamp) -> Duration {
+        self.surface.look_after_log();
         if let Some(back) = self.agenda.look_at_clock(now) {
             warn!("The wall clock was set back by {}; next runs are counted anew where they follow it", Span(back));
         }

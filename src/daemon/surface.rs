@@ -10,6 +10,9 @@ pub trait Surface: Send {
     /// Takes over what can be changed while running.
     fn apply(&mut self, settings: &Settings) -> Applied;
 
+    /// Rotates the log when it is time; called at least twice a minute.
+    fn look_after_log(&mut self);
+
     /// Opens the log file anew, since somebody may have moved it away.
     fn reopen_log(&mut self);
 }

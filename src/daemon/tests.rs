@@ -16,7 +16,7 @@ use crate::protected::Protected;
 use crate::report::{Outcome, Report, Trigger};
 use crate::schedule::Schedule;
 use crate::sweep::{Control, Order};
-use crate::target::{Action, Policy, Target, Zone};
+use crate::target::{Action, Policy, Sandbox, Target, Unverifiable, Zone};
 
 fn zone() -> Zone {
     Zone { name: "UTC".into(), tz: TimeZone::UTC }
@@ -35,6 +35,8 @@ fn target(name: &str, schedule: &str) -> Arc<Target> {
         dry_run: false,
         threads: None,
         idle: false,
+        on_unverifiable: Unverifiable::default(),
+        sandbox: Sandbox::default(),
         action: Action::Delete,
         max_deletes: None,
         require: None,
@@ -63,6 +65,8 @@ impl Surface for Nothing {
     fn apply(&mut self, _: &Settings) -> Applied {
         Applied { needs_restart: vec!["admin.listen".into()], failed: Vec::new() }
     }
+
+    fn look_after_log(&mut self) {}
 
     fn reopen_log(&mut self) {}
 }

@@ -241,7 +241,19 @@ impl Dir {
         again(|| statx(&self.fd, c"", AtFlags::EMPTY_PATH, wanted)).map(|stat| (identity_of(&stat), found(&stat)))
     }
 
-    /// Removes the entry `name`, which is not a directory.
+    /// Whether only root and the janitor's user can change what names are in it: it is owned by one of these, and
+    /// nobody else may write. (The mask of an ACL shows in the bits of the group.)
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn is_trusted(&self) -> io::Result<bool> {
+        let stat = again(|| rustix::fs::fstat(&self.fd))?;
+        let ours = stat.st_uid == 0 || stat.st_uid == rustix::process::geteuid().as_raw();
+        Ok(ours && !Mode::from_raw_mode(stat.st_mode).intersects(Mode::WGRP | Mode::WOTH))
+    }
+
+    /// Removes the entry `name`, which is not a directory: whatever has that name by now. Only where the directory
+    /// [is trusted](Self::is_trusted), or verifying is not wanted.
     ///
     /// # Errors
     /// `ENOENT` when it is gone, `EISDIR` when it is a directory by now, and what else the kernel says.

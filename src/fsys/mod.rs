@@ -5,20 +5,27 @@
 //! way out of the handle's directory. Names are bytes and single components; no path below a root is ever handed to the
 //! kernel, except the relative ones that [`Dir::open_beneath`] resolves beneath the root.
 
+#[cfg(test)]
+mod attacks;
+mod confine;
 mod copy;
 mod dir;
 mod idle;
 mod lease;
+mod origin;
 mod own;
 mod pin;
 mod place;
 mod root;
+mod slot;
 mod transfer;
 
+pub use confine::{May, confine, is_confined, note_confined};
 pub use dir::{Dir, Found, Listed, ListingBuffer, Space};
 pub use idle::become_idle;
 pub use own::{remove_own, rename_own};
 pub use root::{Root, RootError, resolve};
+pub use slot::{Recovered, Refusal, SLOTS, Slot, recover};
 pub use transfer::Destination;
 
 use std::io;

@@ -30,7 +30,7 @@ pub(super) fn identity_at(dir: &Dir, name: &[u8]) -> io::Result<Identity> {
 
 /// Whether these are the same facts, but for what changes without the file being changed: when it was read, and how
 /// many blocks it has, which a file system may choose late.
-fn same(now: &Facts, then: &Facts) -> bool {
+pub(super) fn same(now: &Facts, then: &Facts) -> bool {
     let stamps = Stamps { accessed: then.stamps.accessed, ..now.stamps };
     Facts { allocated: then.allocated, stamps, ..*now } == *then
 }
@@ -62,9 +62,14 @@ impl Pinned {
         if same(&self.found().facts, facts) { Ok(()) } else { Err(Errno::STALE.into()) }
     }
 
+    /// What it is now.
+    pub(super) fn now(&self) -> io::Result<Facts> {
+        Ok(found(&look(self.fd())?).facts)
+    }
+
     /// `ESTALE` when it was changed since it was pinned.
     pub(super) fn expect_unchanged(&self) -> io::Result<()> {
-        self.expect(&found(&look(self.fd())?).facts)
+        self.expect(&self.now()?)
     }
 
     /// Whether it is what a directory has under this name.

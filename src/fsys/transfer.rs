@@ -39,6 +39,12 @@ impl Destination {
         Ok(Self { dir: root.dir, identity: root.identity })
     }
 
+    /// Its handle.
+    #[must_use]
+    pub fn dir(&self) -> &Dir {
+        &self.dir
+    }
+
     /// Which directory it is.
     #[must_use]
     pub fn identity(&self) -> Identity {

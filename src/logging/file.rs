@@ -161,7 +161,11 @@ impl LogFile {
     }
 
     /// Rotates when a new period has begun, and looks now and then whether the file is still there.
-    fn prepare(&mut self, now: Timestamp) {
+    pub(super) fn prepare(&mut self, now: Timestamp) {
+        if fsys::is_confined() {
+            // This thread cannot open or rename anything here; the next record of another can.
+            return;
+        }
         let current = rotation::period(self.rotation, now, &self.zone);
         // When the clock goes back, what belongs to an earlier hour goes into the file of the later one.
         let is_new_period = self.open.is_some() && self.period < current;

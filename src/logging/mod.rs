@@ -142,6 +142,11 @@ impl Logging {
         self.file().reopen(clock::wall());
     }
 
+    /// Rotates when it is time: threads that are confined to a target cannot.
+    pub fn look_after(&self) {
+        self.file().prepare(clock::wall());
+    }
+
     fn write(&self, record: &Record) {
         let style = self.shared.style.read().unwrap_or_else(PoisonError::into_inner).clone();
         let line = style.line(record);

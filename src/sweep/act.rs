@@ -2,32 +2,89 @@
 
 use std::io;
 
-use super::event::At;
+use super::aside::Aside;
+use super::batch::Opened;
 use crate::entry::Facts;
-use crate::fsys::{Destination, Dir};
+use crate::fsys::{Destination, Dir, May, Refusal};
+use crate::target::Unverifiable;
+use crate::verdict::Because;
+
+/// How a file went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// By its name, in a directory where nobody else can put another file under it.
+    Plain,
+    /// It was seen to be the one that was judged, and that nobody had it open.
+    Verified,
+}
+
+/// Why a file that was to go did not.
+#[derive(Debug)]
+pub(super) enum Undone {
+    /// It stays, because of this.
+    Stays(Because),
+    /// The system refused.
+    Failed(io::Error),
+}
+
+impl From<io::Error> for Undone {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
+}
 
 /// What is done to what goes.
 pub(super) trait Act: Sync {
     /// Whether this changes anything on disk.
     fn may_change(&self) -> bool;
 
+    /// What else it changes than the target.
+    fn also(&self) -> Option<(&Dir, May)> {
+        None
+    }
+
     /// Does it to an entry of `directory` that is none itself.
-    fn act(&self, directory: &Dir, at: At<'_>, facts: &Facts) -> io::Result<()>;
+    fn act(&self, directory: &Opened, name: &[u8], facts: &Facts, hands: Hands<'_>) -> Result<How, Undone>;
 
     /// Removes the directory `name` in `parent`, which must be empty.
     fn directory(&self, parent: &Dir, name: &[u8]) -> io::Result<()>;
 }
 
+/// Who does it, and what with.
+#[derive(Clone, Copy)]
+pub(super) struct Hands<'a> {
+    pub(super) aside: &'a Aside<'a>,
+    /// The number of the worker.
+    pub(super) worker: usize,
+}
+
 /// The sweep's: it goes.
-pub(super) struct Remove;
+pub(super) struct Remove(pub(super) Unverifiable);
 
 impl Act for Remove {
     fn may_change(&self) -> bool {
         true
     }
 
-    fn act(&self, directory: &Dir, at: At<'_>, _: &Facts) -> io::Result<()> {
-        directory.remove(at.name)
+    fn act(&self, directory: &Opened, name: &[u8], facts: &Facts, hands: Hands<'_>) -> Result<How, Undone> {
+        if directory.is_trusted() {
+            directory.dir.remove(name)?;
+            return Ok(How::Plain);
+        }
+        let because = match hands.aside.remove(hands.worker, directory, name, facts) {
+            Ok(()) => return Ok(How::Verified),
+            Err(Refusal::Unverifiable(_)) if self.0 == Unverifiable::Plain => {
+                directory.dir.remove(name)?;
+                return Ok(How::Plain);
+            }
+            Err(Refusal::Failed(error)) => return Err(Undone::Failed(error)),
+            Err(Refusal::InUse) => Because::InUse,
+            Err(Refusal::Locked) => Because::Locked,
+            Err(Refusal::Changed) => Because::Changed,
+            Err(Refusal::Conflict(kept)) => Because::Conflict(kept.into()),
+            Err(Refusal::Unverifiable(error)) => Because::Unverifiable(error.to_string().into()),
+        };
+        Err(Undone::Stays(because))
     }
 
     fn directory(&self, parent: &Dir, name: &[u8]) -> io::Result<()> {
@@ -35,7 +92,7 @@ impl Act for Remove {
     }
 }
 
-/// The sweep's, where files are not removed but moved away.
+/// The sweep's, where files are not removed but moved away. That compares what it moved, whatever the directory.
 pub(super) struct Move(pub(super) Destination);
 
 impl Act for Move {
@@ -43,8 +100,13 @@ impl Act for Move {
         true
     }
 
-    fn act(&self, directory: &Dir, at: At<'_>, facts: &Facts) -> io::Result<()> {
-        self.0.take(directory, at.directory, at.name, facts)
+    fn also(&self) -> Option<(&Dir, May)> {
+        Some((self.0.dir(), May::Change))
+    }
+
+    fn act(&self, directory: &Opened, name: &[u8], facts: &Facts, _: Hands<'_>) -> Result<How, Undone> {
+        self.0.take(&directory.dir, &directory.path, name, facts)?;
+        Ok(How::Verified)
     }
 
     fn directory(&self, parent: &Dir, name: &[u8]) -> io::Result<()> {
@@ -60,8 +122,8 @@ impl Act for Preview {
         false
     }
 
-    fn act(&self, _: &Dir, _: At<'_>, _: &Facts) -> io::Result<()> {
-        Ok(())
+    fn act(&self, _: &Opened, _: &[u8], _: &Facts, _: Hands<'_>) -> Result<How, Undone> {
+        Ok(How::Plain)
     }
 
     fn directory(&self, _: &Dir, _: &[u8]) -> io::Result<()> {

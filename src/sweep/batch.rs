@@ -2,7 +2,7 @@
 //! looking at them and removing them then costs less (measured: up to a third of the time in one large directory).
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::event::At;
 use super::tree::Node;
@@ -26,9 +26,20 @@ pub(super) struct Opened {
     pub(super) place: Place,
     /// Which of its files `keep_newest` holds.
     pub(super) kept: Option<Kept>,
+    trusted: OnceLock<bool>,
 }
 
 impl Opened {
+    pub(super) fn new(dir: Dir, node: Arc<Node>, path: Vec<u8>, place: Place) -> Self {
+        Self { dir, node, path, place, kept: None, trusted: OnceLock::new() }
+    }
+
+    /// Whether nobody but root and the janitor's user can change what names are in it. Asked once, when the first file
+    /// in it is to go.
+    pub(super) fn is_trusted(&self) -> bool {
+        *self.trusted.get_or_init(|| self.dir.is_trusted().unwrap_or(false))
+    }
+
     /// The same directory, where these files are held.
     pub(super) fn keeping(self, kept: Option<Kept>) -> Self {
         Self { kept, ..self }

@@ -209,7 +209,7 @@ impl Worker<'_, Preview> {
             }
             Err(error) => return Err(format!("`{}` cannot be entered: {error}", Escaped(&path))),
         };
-        let directory = Opened { dir, node: waiting.node, path, place: waiting.place, kept: None };
+        let directory = Opened::new(dir, waiting.node, path, waiting.place);
         let kept = self.kept(&directory);
         Ok(Reached::Entry(directory.keeping(kept), last.to_vec()))
     }

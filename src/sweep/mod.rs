@@ -4,6 +4,7 @@
 //! the preview's has no way to remove anything.
 
 mod act;
+mod aside;
 mod batch;
 mod event;
 mod explain;
@@ -34,11 +35,11 @@ use std::sync::{Arc, OnceLock};
 use jiff::Timestamp;
 
 use crate::clock;
-use crate::fsys::{self, Destination, Dir, Root, RootError};
+use crate::fsys::{self, Destination, Dir, May, Root, RootError};
 use crate::names::RunId;
 use crate::protected::Protected;
 use crate::report::{Counts, Failures, Outcome, Report, Trigger};
-use crate::target::{Action, Target};
+use crate::target::{Action, Sandbox, Target};
 use act::{Act, Move, Preview, Remove};
 
 /// What is to be swept, and why.
@@ -78,6 +79,7 @@ impl Order {
             outcome,
             counts: Counts::default(),
             failures: Failures::default(),
+            sandbox: None,
             message: Some(message.into()),
             remarks: Vec::new(),
             hints: Vec::new(),
@@ -148,7 +150,7 @@ pub fn sweep(order: &Order, control: &Control, observer: &Observer<'_>) -> Repor
         return preview(order, control, observer);
     }
     match &order.target.action {
-        Action::Delete => execute(order, control, observer, &Remove, &Dir::space),
+        Action::Delete => execute(order, control, observer, &Remove(order.target.on_unverifiable), &Dir::space),
         Action::MoveTo(to) => match Destination::open(to) {
             Ok(to) => execute(order, control, observer, &Move(to), &Dir::space),
             Err(error) => {
@@ -174,11 +176,50 @@ fn execute<A: Act>(
 ) -> Report {
     let began = clock::mark();
     let mut report = match open_root(order, act, observer) {
-        Ok(root) => run::run(order, control, observer, act, &root, spacious),
+        Ok(root) => confined(order, control, observer, act, &root, spacious),
         Err((outcome, message)) => order.not_run(outcome, message),
     };
     report.took = began.elapsed();
     report
+}
+
+/// Runs on a thread of its own, which the kernel keeps to the target if the target asks for that.
+fn confined<A: Act>(
+    order: &Order,
+    control: &Control,
+    observer: &Observer<'_>,
+    act: &A,
+    root: &Root,
+    spacious: &run::Spacious<'_>,
+) -> Report {
+    let target = &order.target;
+    if target.sandbox == Sandbox::Off {
+        return Report { sandbox: Some("off".to_owned()), ..run::run(order, control, observer, act, root, spacious) };
+    }
+    // What needs to be read from elsewhere is read before.
+    _ = target.threads();
+    let may = if act.may_change() { May::Change } else { May::Look };
+    let work = || {
+        let mut allowed = vec![(&root.dir, may)];
+        allowed.extend(act.also());
+        let held = fsys::confine(&allowed);
+        if let (Err(why), Sandbox::Require) = (&held, target.sandbox) {
+            return order.not_run(Outcome::Failed, format!("sandbox = \"require\", and there is none: {why}"));
+        }
+        let mut report = run::run(order, control, observer, act, root, spacious);
+        match held {
+            Ok(()) => report.sandbox = Some("landlock".to_owned()),
+            Err(why) => {
+                report.hints.push(format!("the sweep has no sandbox: {why}"));
+                report.sandbox = Some(format!("none: {why}"));
+            }
+        }
+        report
+    };
+    std::thread::scope(|scope| match std::thread::Builder::new().name("sweep".into()).spawn_scoped(scope, work) {
+        Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+        Err(error) => order.not_run(Outcome::Failed, format!("cannot start a thread: {error}")),
+    })
 }
 
 /// Opens the root and makes sure that this run may begin; otherwise says how it ends and why.

@@ -9,7 +9,7 @@ use super::batch::{BATCH, Batch, CHUNK, Chunk, Opened, chunks};
 use super::queue::Waiting;
 use super::walk::Worker;
 use crate::entry::Kind;
-use crate::fsys::{Found, Listed, ListingBuffer};
+use crate::fsys::{self, Found, Listed, ListingBuffer};
 use crate::globs::{Entered, Place};
 use crate::judge::{self, Kept, Newest};
 use crate::verdict::Because;
@@ -168,6 +168,10 @@ impl<A: Act> Worker<'_, A> {
 
     /// What the listing alone decides; the rest goes into the batch.
     fn list(&mut self, directory: &Opened, entry: Listed<'_>, batch: &mut Batch) {
+        if directory.path.is_empty() && entry.name == fsys::SLOTS {
+            // Ours: nothing in it is anybody's business.
+            return;
+        }
         self.walked.counts.examined += 1;
         if self.is_required(directory, entry.name) {
             return self.stays(directory, entry.name, &Because::Required);

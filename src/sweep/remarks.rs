@@ -1,8 +1,12 @@
 //! What is said of a run beside its figures.
 
+use std::io;
+
 use super::Order;
 use super::pass::Overview;
 use super::walk::Walked;
+use crate::fsys::Recovered;
+use crate::report::{Failure, Failures};
 use crate::units::Bytes;
 
 /// What is said of a run.
@@ -27,6 +31,28 @@ pub(super) fn of(order: &Order, walked: &Walked) -> Remarks {
         once.push(format!("the exclude `{exclude}` matched nothing"));
     }
     Remarks { always: Vec::new(), once }
+}
+
+/// What earlier runs had left aside.
+pub(super) fn recovered(found: io::Result<Recovered>) -> Vec<String> {
+    let Recovered { restored, waiting } = match found {
+        Ok(recovered) => recovered,
+        Err(error) => return vec![format!("cannot look for what an earlier run has left aside: {error}")],
+    };
+    let restored = restored.iter().map(|path| format!("`{path}` is back: a run that was killed had taken it aside"));
+    let waiting = waiting.iter().map(|why| format!("taken aside by an earlier run, and kept: {why}"));
+    restored.chain(waiting).collect()
+}
+
+/// What stayed when it came to it, and why.
+pub(super) fn left(left: &Failures) -> impl Iterator<Item = String> {
+    const EXAMPLES: usize = 3;
+    left.iter().map(|(why, Failure { count, examples })| {
+        let named = examples.iter().take(EXAMPLES).map(|path| format!("`{path}`")).collect::<Vec<_>>().join(", ");
+        let more = if *count > EXAMPLES as u64 { ", …" } else { "" };
+        let stay = if *count == 1 { "1 file stays".to_owned() } else { format!("{count} files stay") };
+        format!("{stay} that was to go ({named}{more}): {why}")
+    })
 }
 
 pub(super) fn bytes(bytes: u64) -> String {

@@ -2,15 +2,16 @@
 //! removed in order until enough is free.
 
 use std::io;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::act::Act;
+use super::aside::Aside;
 use super::nested::Nested;
 use super::pass::{Gathered, Limit, Overview, Pass};
 use super::walk::{Sweep, Walked, walk};
 use super::{Control, Observer, Order, remarks};
-use crate::fsys::{Dir, Root, Space};
+use crate::fsys::{self, Dir, Root, Space};
 use crate::judge;
 use crate::judge::limits::{Amount, Cut, Search, Spec, Tally};
 use crate::judge::links::Links;
@@ -59,6 +60,8 @@ pub(super) fn begin<'a, A>(
         kept: Mutex::default(),
         links: Mutex::new(Links::default()),
         taken: AtomicU64::new(0),
+        aside: Aside::new(&root.dir, order.target.threads()),
+        workers: AtomicUsize::new(0),
     }
 }
 
@@ -72,6 +75,7 @@ pub(super) fn run<A: Act>(
     spacious: &Spacious<'_>,
 ) -> Report {
     let mut sweep = begin(order, control, observer, act, root);
+    let recovered = if act.may_change() { sweep.make_ready() } else { Vec::new() };
     let plan = match sweep.prepare(spacious) {
         Ok(plan) => plan,
         Err(Refused(outcome, why)) => return order.not_run(outcome, why),
@@ -83,11 +87,13 @@ pub(super) fn run<A: Act>(
     }
     let mut walked = walk(&sweep, &Pass::Act(limits));
     let mut remarks = remarks::of(order, &walked);
+    remarks.always.splice(0..0, recovered);
     remarks.always.extend(plan.unmet);
     if let (true, Some(_), Some(watermark)) = (act.may_change(), &plan.space, order.target.policy.min_free) {
         let freed = sweep.free(watermark, &plan.quotas, spacious, &plan.overview, &mut walked);
         remarks.always.extend(freed);
     }
+    remarks.always.extend(remarks::left(&walked.left));
     let Walked { counts, failures, .. } = walked;
     let cancelled = control.cancelled().map(str::to_owned);
     let outcome = match (&cancelled, failures.is_empty()) {
@@ -101,6 +107,16 @@ pub(super) fn run<A: Act>(
 }
 
 impl<A: Act> Sweep<'_, A> {
+    /// Puts back what a run that was killed has left aside, and makes slots while there is room for them. What is to be
+    /// said of it.
+    fn make_ready(&self) -> Vec<String> {
+        let said = remarks::recovered(fsys::recover(self.root));
+        if matches!(self.root.is_trusted(), Ok(false)) {
+            self.aside.make();
+        }
+        said
+    }
+
     /// The guards and the surveys: everything that comes before the first file.
     fn prepare(&mut self, spacious: &Spacious<'_>) -> Result<Plan, Refused> {
         let target = self.order.target.clone();

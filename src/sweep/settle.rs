@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
-use super::act::Act;
+use super::act::{Act, Hands, How, Undone};
 use super::batch::Opened;
 use super::event::Event;
 use super::pass::{Candidate, Pass, Told, taken, worth};
@@ -152,9 +152,11 @@ impl<A: Act> Worker<'_, A> {
     /// Does it. Whether it went.
     pub(super) fn goes(&mut self, directory: &Opened, name: &[u8], facts: &Facts, reason: &Reason) -> bool {
         let at = directory.at(name);
-        match self.sweep.act.act(&directory.dir, at, facts) {
-            Ok(()) => {
+        let hands = Hands { aside: &self.sweep.aside, worker: self.number };
+        match self.sweep.act.act(directory, name, facts, hands) {
+            Ok(how) => {
                 self.walked.counts.deleted += 1;
+                self.walked.counts.verified += u64::from(how == How::Verified);
                 if facts.links == 1 {
                     self.walked.counts.freed += facts.allocated;
                 }
@@ -167,11 +169,16 @@ impl<A: Act> Worker<'_, A> {
                 (self.sweep.observer)(&event);
                 true
             }
-            Err(error) if is_gone(&error) => {
+            Err(Undone::Stays(because)) => {
+                self.walked.left.add(&because, at);
+                self.stays(directory, name, &because);
+                false
+            }
+            Err(Undone::Failed(error)) if is_gone(&error) => {
                 self.walked.counts.vanished += 1;
                 false
             }
-            Err(error) => {
+            Err(Undone::Failed(error)) => {
                 directory.node.leave();
                 self.walked.counts.failed += 1;
                 self.walked.failures.add(&error, at);

@@ -7,12 +7,13 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
 
 use super::act::Act;
+use super::aside::Aside;
 use super::batch::{Batch, Opened};
 use super::event::{At, Event};
 use super::nested::Nested;
@@ -43,6 +44,10 @@ pub(super) struct Sweep<'a, A> {
     pub(super) links: Mutex<Links>,
     /// Files that went, or were to go, while a guard counts them.
     pub(super) taken: AtomicU64,
+    /// Where files of directories that others can write are taken before they go.
+    pub(super) aside: Aside<'a>,
+    /// How many workers there have been.
+    pub(super) workers: AtomicUsize,
 }
 
 impl<A> Sweep<'_, A> {
@@ -56,6 +61,8 @@ impl<A> Sweep<'_, A> {
 pub(super) struct Walked {
     pub(super) counts: Counts,
     pub(super) failures: Failures,
+    /// Files that were to go, and stayed when it came to it: by the reason.
+    pub(super) left: Failures,
     pub(super) gathered: Gathered,
 }
 
@@ -64,6 +71,8 @@ pub(super) struct Worker<'a, A> {
     pub(super) sweep: &'a Sweep<'a, A>,
     pub(super) pass: &'a Pass,
     pub(super) queue: &'a Queue,
+    /// Its number, to tell it from the others.
+    pub(super) number: usize,
     /// As many chunks may wait before who reads has to work on some.
     pub(super) most_chunks: usize,
     pub(super) walked: Walked,
@@ -88,7 +97,11 @@ pub(super) fn walk<A: Act>(sweep: &Sweep<'_, A>, pass: &Pass) -> Walked {
     let queue = Queue::default();
     let place = target.policy.globs.root();
     queue.add_directories(std::iter::once(Waiting { node: Node::root(), place, whole: false }));
-    let worker = || Worker::new(sweep, pass, &queue, threads * 2).run();
+    let confined = fsys::is_confined();
+    let worker = || {
+        fsys::note_confined(confined);
+        Worker::new(sweep, pass, &queue, threads * 2).run()
+    };
     let idle = || {
         // A thread that cannot be made to wait for the others works like them.
         drop(fsys::become_idle());
@@ -120,6 +133,7 @@ impl Walked {
     pub(super) fn merge(&mut self, other: Self) {
         self.counts += other.counts;
         self.failures.merge(other.failures);
+        self.left.merge(other.left);
         self.gathered.merge(other.gathered);
     }
 }
@@ -145,6 +159,7 @@ impl<'a, A: Act> Worker<'a, A> {
             sweep,
             pass,
             queue,
+            number: sweep.workers.fetch_add(1, Ordering::Relaxed),
             most_chunks,
             walked: Walked { gathered: Gathered::new(pass), ..Walked::default() },
             published: Counts::default(),
@@ -227,7 +242,7 @@ impl<'a, A: Act> Worker<'a, A> {
             // Nobody else has read it yet, so the place is free.
             _ = node.stamps.set(found.facts.stamps.of_directory());
         }
-        Some(Opened { dir, node, path, place, kept: None })
+        Some(Opened::new(dir, node, path, place))
     }
 
     /// Opens a directory below the root, if it may be entered.

@@ -141,7 +141,7 @@ impl<A: Act> Worker<'_, A> {
             };
             let place = self.sweep.policy().globs.root();
             // `keep_newest` held its own before, and what is not among the newest does not become so by removing others.
-            *last = Some(Opened { dir, node: Node::root(), path: parent.to_vec(), place, kept: None });
+            *last = Some(Opened::new(dir, Node::root(), parent.to_vec(), place));
         }
         if let Some(directory) = last
             && let Some(found) = self.look(directory, name)

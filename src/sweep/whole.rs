@@ -152,7 +152,7 @@ impl<A: Act> Worker<'_, A> {
     fn root_as_opened(&mut self, node: &Node, place: &Place) -> Option<Opened> {
         let (dir, parent) = (self.sweep.root.open(b"."), node.parent.clone()?);
         match dir {
-            Ok(dir) => Some(Opened { dir, node: parent, path: Vec::new(), place: place.clone(), kept: None }),
+            Ok(dir) => Some(Opened::new(dir, parent, Vec::new(), place.clone())),
             Err(error) => {
                 self.unreadable(At { directory: b"", name: b"" }, &error);
                 None
@@ -365,7 +365,7 @@ impl<A: Act> Worker<'_, A> {
         read.map_err(|error| self.stopped(&node, b"", &error))?;
         let path = node.path();
         let place = self.sweep.policy().globs.root();
-        let opened = Opened { dir, node: node.clone(), path, place, kept: None };
+        let opened = Opened::new(dir, node.clone(), path, place);
         let mut inside = Vec::new();
         for name in names {
             if self.is_cancelled() {

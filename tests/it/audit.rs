@@ -1,5 +1,7 @@
 //! What the program asks of the kernel, seen by strace; and mounts, which need root.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use super::needs;
@@ -91,7 +93,45 @@ fn below_a_target_everything_goes_by_handle() {
             }
         }
     }
-    assert_eq!((removals, beneath), (4, 3), "four files, the root and two directories below it");
+    assert_eq!(
+        (removals, beneath),
+        (4, 4),
+        "four files; the root, two directories below it, and whether there are slots"
+    );
+}
+
+#[test]
+fn where_others_can_write_everything_goes_by_handle_too() {
+    if !needs::tool("strace") || !needs::leases() {
+        return;
+    }
+    let yard = tree();
+    for directory in ["target", "target/d", "target/d/e"] {
+        fs::set_permissions(yard.path(directory), Permissions::from_mode(0o777)).expect("ours");
+    }
+    let calls = traced(&yard, "clean");
+    let left = yard.left("target");
+    let left: Vec<_> = left.iter().filter(|path| !path.starts_with(".janitor-slots/")).collect();
+    assert_eq!(left, ["d/e/x.keep", "link"], "it did its work");
+    let root = yard.path("target").to_string_lossy().into_owned();
+    let is_handle = |handle: &str| !handle.is_empty() && handle.bytes().all(|byte| byte.is_ascii_digit());
+    let mut renames = 0;
+    for call in &calls {
+        assert!(!call.contains(&format!("\"{root}/")), "a path below the target: {call}");
+        assert!(!call.starts_with("rename(") && !call.starts_with("renameat("), "{call}");
+        if let Some(arguments) = call.strip_prefix("renameat2(") {
+            renames += 1;
+            let parts: Vec<&str> = arguments.split(", ").collect();
+            assert!(is_handle(parts[0]) && is_handle(parts[2]), "not by handle: {call}");
+            assert!(!parts[1].contains('/') && parts[1] == parts[3], "not one component: {call}");
+            assert!(call.contains("RENAME_NOREPLACE"), "{call}");
+        }
+        if call.starts_with("unlinkat(") {
+            let (handle, path) = handle_and_path(call);
+            assert!(is_handle(handle) && !path.contains('/'), "{call}");
+        }
+    }
+    assert_eq!(renames, 4);
 }
 
 #[test]
@@ -151,7 +191,8 @@ fn a_target_that_is_a_mount_point_is_swept() {
     let yard = Yard::new();
     yard.directory("target");
     yard.config("[[target]]\npath = \"target\"\nschedule = \"@daily\"\ninclude = [\"*\"]\n");
-    let script = format!("set -e; mount -t tmpfs none target; touch target/a; {JANITOR} clean --json; ls -A target");
+    let script =
+        format!("set -e; mount -t tmpfs -o mode=755 none target; touch target/a; {JANITOR} clean --json; ls -A target");
     let mut shell = Command::new("unshare");
     shell.args(["-m", "--propagation", "private", "sh", "-c", &script]).current_dir(yard.path("")).env("TZ", "UTC");
     let output = shell.output().expect("unshare runs");

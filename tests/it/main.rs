@@ -21,4 +21,5 @@ mod seed_day;
 mod signals;
 mod stuck;
 mod tmpfiles;
+mod trust;
 mod yard;

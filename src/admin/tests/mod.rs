@@ -91,6 +91,7 @@ fn report(target: &str, outcome: Outcome) -> Report {
         took: Duration::from_millis(1500),
         outcome,
         counts: Counts {
+            verified: 0,
             examined: 7,
             deleted: 3,
             freed: 12_288,
@@ -101,6 +102,7 @@ fn report(target: &str, outcome: Outcome) -> Report {
             directories: 0,
         },
         failures,
+        sandbox: None,
         message: (outcome == Outcome::Failed).then(|| "the directory is gone".into()),
         remarks: Vec::new(),
         hints: Vec::new(),

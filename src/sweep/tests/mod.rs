@@ -18,7 +18,7 @@ use crate::globs::Globs;
 use crate::names::TargetName;
 use crate::protected::Place;
 use crate::schedule::Schedule;
-use crate::target::{Policy, Zone};
+use crate::target::{Policy, Sandbox, Unverifiable, Zone};
 
 const NOW: i64 = 1_700_000_000;
 const DAY: u64 = 86_400;
@@ -75,6 +75,8 @@ impl Yard {
             dry_run: false,
             threads: NonZeroUsize::new(3),
             idle: false,
+            on_unverifiable: Unverifiable::default(),
+            sandbox: Sandbox::default(),
             action: Action::Delete,
             max_deletes: None,
             require: None,

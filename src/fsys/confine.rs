@@ -1,0 +1,154 @@
+//! Keeping a thread to some directories, by the kernel (Landlock).
+//!
+//! It stops our own mistakes and lost races: a handle of a directory that was moved out of the target removes nothing
+//! any more. It is no wall against foreign code in this process, since threads share their memory.
+
+use std::cell::Cell;
+use std::os::fd::AsFd;
+
+use landlock::{
+    ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr,
+    RulesetStatus,
+};
+
+use super::dir::Dir;
+
+/// The oldest version of Landlock that is used: the first with renames between directories and truncation (Linux 6.2).
+const VERSION: ABI = ABI::V3;
+
+thread_local! {
+    static CONFINED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What a confined thread may do below a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum May {
+    /// Look and read.
+    Look,
+    /// Remove, and rename to and from it.
+    Change,
+}
+
+fn rights(may: May) -> BitFlags<AccessFs> {
+    let look = AccessFs::ReadFile | AccessFs::ReadDir;
+    match may {
+        May::Look => look,
+        May::Change => {
+            let remove = AccessFs::RemoveFile | AccessFs::RemoveDir | AccessFs::Refer;
+            // A rename makes its entry anew in the eyes of Landlock.
+            let make = AccessFs::MakeReg
+                | AccessFs::MakeDir
+                | AccessFs::MakeSym
+                | AccessFs::MakeSock
+                | AccessFs::MakeFifo
+                | AccessFs::MakeChar
+                | AccessFs::MakeBlock;
+            look | remove | make | AccessFs::WriteFile
+        }
+    }
+}
+
+/// From here on this thread, and every thread that it starts, reads and changes nothing but what lies below these
+/// directories. It cannot be undone, so it is for a thread of one's own. Files that are open stay so.
+///
+/// # Errors
+/// In words, when the kernel does not do all of it; then the thread is as it was.
+pub fn confine(to: &[(&Dir, May)]) -> Result<(), String> {
+    let restrict = || {
+        let mut rules = Ruleset::default()
+            .set_compatibility(CompatLevel::HardRequirement)
+            .handle_access(AccessFs::from_all(VERSION))?
+            .create()?;
+        for (dir, may) in to {
+            rules = rules.add_rule(PathBeneath::new(dir.fd().as_fd(), rights(*may)))?;
+        }
+        rules.restrict_self()
+    };
+    let status = restrict().map_err(|error: landlock::RulesetError| format!("Landlock: {error}"))?;
+    if status.ruleset != RulesetStatus::FullyEnforced {
+        return Err("Landlock: the kernel enforces only a part of it".to_owned());
+    }
+    note_confined(true);
+    Ok(())
+}
+
+/// Whether this thread is confined, or was started by one that is and has [said so](note_confined).
+#[must_use]
+pub fn is_confined() -> bool {
+    CONFINED.get()
+}
+
+/// Takes note that the thread that started this one is confined.
+pub fn note_confined(confined: bool) {
+    CONFINED.set(confined);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::thread;
+
+    use super::*;
+    use crate::fsys::resolve;
+
+    /// In a thread of its own, since there is no way back.
+    fn confined<T: Send>(to: &[(&Dir, May)], work: impl FnOnce() -> T + Send) -> Option<T> {
+        thread::scope(|scope| {
+            let done =
+                scope.spawn(|| confine(to).map(|()| work()).map_err(|why| eprintln!("\n*** NOT RUN: {why} ***\n")));
+            done.join().expect("no panic").ok()
+        })
+    }
+
+    #[test]
+    fn a_confined_thread_removes_below_the_directory_and_nowhere_else() {
+        let yard = tempfile::tempdir().expect("a temporary directory");
+        for directory in ["in/deep", "out"] {
+            fs::create_dir_all(yard.path().join(directory)).expect("made");
+            fs::write(yard.path().join(directory).join("file"), "").expect("written");
+        }
+        let open = |name: &str| resolve(&yard.path().join(name), false).expect("it exists").dir;
+        let (inside, outside) = (open("in"), open("out"));
+        let deep = inside.open(b"deep").expect("it exists");
+        let removed = confined(&[(&inside, May::Change)], || {
+            // A handle from before does not help.
+            assert!(outside.remove(b"file").is_err());
+            assert!(fs::read(yard.path().join("out/file")).is_err());
+            deep.remove(b"file").expect("below the directory");
+            assert!(is_confined());
+        });
+        if removed.is_some() {
+            assert!(yard.path().join("out/file").exists());
+            assert!(!yard.path().join("in/deep/file").exists());
+        }
+        assert!(!is_confined(), "this thread is as it was");
+    }
+
+    #[test]
+    fn a_directory_that_was_moved_away_is_out_of_reach_though_it_is_open() {
+        let yard = tempfile::tempdir().expect("a temporary directory");
+        fs::create_dir_all(yard.path().join("in/deep")).expect("made");
+        fs::create_dir_all(yard.path().join("out")).expect("made");
+        fs::write(yard.path().join("in/deep/file"), "").expect("written");
+        let inside = resolve(&yard.path().join("in"), false).expect("it exists").dir;
+        let deep = inside.open(b"deep").expect("it exists");
+        fs::rename(yard.path().join("in/deep"), yard.path().join("out/deep")).expect("ours");
+        if let Some(removed) = confined(&[(&inside, May::Change)], || deep.remove(b"file")) {
+            assert_eq!(removed.expect_err("moved away").kind(), std::io::ErrorKind::PermissionDenied);
+            assert!(yard.path().join("out/deep/file").exists());
+        }
+    }
+
+    #[test]
+    fn who_may_only_look_changes_nothing() {
+        let yard = tempfile::tempdir().expect("a temporary directory");
+        fs::write(yard.path().join("file"), "").expect("written");
+        let dir = resolve(yard.path(), false).expect("it exists").dir;
+        let looked = confined(&[(&dir, May::Look)], || {
+            assert!(dir.look(b"file").is_ok());
+            assert!(dir.remove(b"file").is_err());
+            assert!(fs::write(yard.path().join("other"), "").is_err());
+        });
+        assert!(looked.is_none() || yard.path().join("file").exists());
+    }
+}
