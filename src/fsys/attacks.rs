@@ -49,6 +49,10 @@ impl Square {
         path
     }
 
+    fn itself(&self) -> Taken<'_> {
+        Taken { dir: &self.dir, identity: self.dir.look_at_itself().expect("ours").0, path: b"" }
+    }
+
     fn has_leases(&self) -> bool {
         self.old("probe");
         let facts = self.dir.look(b"probe").expect("it exists").facts;
@@ -167,7 +171,7 @@ fn a_fresh_file_that_is_exchanged_for_the_old_one_is_never_removed() {
         return;
     }
     let mut slot = Slot::take(&square.dir).expect("ours");
-    let told = exchange(&square, |facts| slot.remove(&square.dir, b"", b"one", facts), |_, time| time > how_long());
+    let told = exchange(&square, |facts| slot.remove(&square.itself(), b"one", facts), |_, time| time > how_long());
     told.told("exchange");
 }
 
@@ -221,7 +225,7 @@ fn a_fresh_file_that_takes_the_name_of_the_old_one_is_never_removed() {
             if let Ok(found) = square.dir.look(b"name")
                 && found.facts.size == 3
             {
-                told.count(slot.remove(&square.dir, b"", b"name", &found.facts));
+                told.count(slot.remove(&square.itself(), b"name", &found.facts));
             }
             if slot.is_stuck() {
                 drop(slot);
@@ -263,7 +267,7 @@ fn a_file_that_is_opened_in_the_meantime_stays() {
                 fs::rename(square.old("aside"), square.path.join("name")).expect("ours");
             }
             if let Ok(found) = square.dir.look(b"name") {
-                told.count(slot.remove(&square.dir, b"", b"name", &found.facts));
+                told.count(slot.remove(&square.itself(), b"name", &found.facts));
             }
         }
         stop.store(true, Ordering::Relaxed);

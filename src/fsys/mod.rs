@@ -25,7 +25,7 @@ pub use dir::{Dir, Found, Listed, ListingBuffer, Space};
 pub use idle::become_idle;
 pub use own::{remove_own, rename_own};
 pub use root::{Root, RootError, resolve};
-pub use slot::{Recovered, Refusal, SLOTS, Slot, recover};
+pub use slot::{Recovered, Refusal, SLOTS, Slot, Taken, recover};
 pub use transfer::Destination;
 
 use std::io;

@@ -18,7 +18,7 @@ use super::dir::{BENEATH, Dir, again, path};
 use super::origin::Origin;
 use super::pin::Pinned;
 use super::place::{is, link_to, rename_to, write_down};
-use crate::entry::{Facts, Kind, Stamps};
+use crate::entry::{Facts, Identity, Kind, Stamps};
 use crate::names::Escaped;
 
 #[cfg(test)]
@@ -52,6 +52,17 @@ pub enum Refusal {
     Unverifiable(io::Error),
     /// The system refused.
     Failed(io::Error),
+}
+
+/// A directory that files are taken from.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken<'a> {
+    /// The directory.
+    pub dir: &'a Dir,
+    /// Which it is.
+    pub identity: Identity,
+    /// Its path relative to the root; empty for the root itself.
+    pub path: &'a [u8],
 }
 
 /// A private directory that files are taken to, one at a time.
@@ -164,11 +175,12 @@ impl Slot {
     }
 
     /// Removes the entry `name` of `from`, which is no directory, if it is still what `facts` say, and no process has it
-    /// open. `directory` is the path of `from`, relative to the root.
+    /// open.
     ///
     /// # Errors
     /// See [`Refusal`]. With each the file is where it was, but for a conflict.
-    pub fn remove(&mut self, from: &Dir, directory: &[u8], name: &[u8], facts: &Facts) -> Result<(), Refusal> {
+    pub fn remove(&mut self, from: &Taken<'_>, name: &[u8], facts: &Facts) -> Result<(), Refusal> {
+        let Taken { dir: from, identity, path: directory } = *from;
         let pinned = Pinned::at(from, name).map_err(Refusal::Failed)?;
         if pinned.expect(facts).is_err() {
             return Err(Refusal::Changed);
@@ -184,7 +196,7 @@ impl Slot {
                 Some(lease.ok_or(Refusal::InUse)?)
             }
         };
-        self.aim(from, directory).map_err(Refusal::Unverifiable)?;
+        self.aim(identity, directory).map_err(Refusal::Unverifiable)?;
         self.take_aside(from, name)?;
         // From here on nobody else can reach it by a name, unless it has others.
         if !self.is_judged(name, &pinned) {
@@ -200,8 +212,7 @@ impl Slot {
     }
 
     /// Writes down where the next files belong.
-    fn aim(&mut self, from: &Dir, directory: &[u8]) -> io::Result<()> {
-        let (identity, _) = from.look_at_itself()?;
+    fn aim(&mut self, identity: Identity, directory: &[u8]) -> io::Result<()> {
         if self.origin.is(identity, directory) {
             return Ok(());
         }
@@ -237,11 +248,18 @@ impl Slot {
 
     /// Whether what was taken is what was pinned, and unchanged since it was judged.
     fn is_judged(&self, name: &[u8], pinned: &Pinned) -> bool {
-        let Ok(now) = pinned.now() else { return false };
         let then = pinned.found().facts;
         // The rename has changed its ctime.
-        let stamps = Stamps { changed: then.stamps.changed, ..now.stamps };
-        pinned.is_at(&self.file, name).unwrap_or(false) && super::pin::same(&Facts { stamps, ..now }, &then)
+        let same = |now: Facts| {
+            let stamps = Stamps { changed: then.stamps.changed, ..now.stamps };
+            super::pin::same(&Facts { stamps, ..now }, &then)
+        };
+        match self.file.look(name) {
+            Ok(found) if found.facts.identity == then.identity => same(found.facts),
+            // On an overlay a file may have got another number when it was copied up, under both names.
+            Ok(_) => pinned.is_at(&self.file, name).unwrap_or(false) && pinned.now().is_ok_and(same),
+            Err(_) => false,
+        }
     }
 
     /// Puts a file back under its name, and hands on why; or keeps it, where the name is taken.

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::batch::Opened;
 use crate::entry::Facts;
-use crate::fsys::{Dir, Refusal, Slot};
+use crate::fsys::{Dir, Refusal, Slot, Taken};
 
 /// The slots of one sweep, one for each worker, made when they are needed.
 pub(super) struct Aside<'a> {
@@ -52,7 +52,11 @@ impl<'a> Aside<'a> {
     pub(super) fn remove(&self, worker: usize, directory: &Opened, name: &[u8], facts: &Facts) -> Result<(), Refusal> {
         let mut slot = self.slot(worker).map_err(Refusal::Unverifiable)?;
         match slot.as_mut() {
-            Some(slot) => slot.remove(&directory.dir, &directory.path, name, facts),
+            Some(slot) => {
+                let identity = directory.identity().map_err(Refusal::Unverifiable)?;
+                let from = Taken { dir: &directory.dir, identity, path: &directory.path };
+                slot.remove(&from, name, facts)
+            }
             None => Err(Refusal::Unverifiable(io::ErrorKind::NotFound.into())),
         }
     }

@@ -5,6 +5,10 @@ use std::path::PathBuf;
 use super::*;
 use crate::fsys::resolve;
 
+fn identity(dir: &Dir) -> Identity {
+    dir.look_at_itself().expect("ours").0
+}
+
 struct Yard {
     _temporary: tempfile::TempDir,
     path: PathBuf,
@@ -25,6 +29,10 @@ impl Yard {
         self.root.look(name.as_bytes()).or_else(|_| self.sub().look(&name.as_bytes()[4..])).expect("it exists").facts
     }
 
+    fn itself(&self) -> Taken<'_> {
+        Taken { dir: &self.root, identity: identity(&self.root), path: b"" }
+    }
+
     fn sub(&self) -> Dir {
         self.root.open(b"sub").expect("it exists")
     }
@@ -32,7 +40,7 @@ impl Yard {
     /// As a run leaves it that is killed right after it has taken a file of `sub` aside.
     fn killed_with(&self, name: &str) {
         let mut slot = Slot::take(&self.root).expect("ours");
-        slot.aim(&self.sub(), b"sub").expect("written");
+        slot.aim(identity(&self.sub()), b"sub").expect("written");
         slot.take_aside(&self.sub(), name.as_bytes()).expect("renamed");
     }
 
@@ -43,7 +51,7 @@ impl Yard {
 
 /// Waits for it: a test beside this one that starts a program has, for a moment, copies of all descriptors.
 fn remove(yard: &Yard, slot: &mut Slot, name: &[u8], facts: &Facts) -> Result<(), Refusal> {
-    let mut done = slot.remove(&yard.root, b"", name, facts);
+    let mut done = slot.remove(&yard.itself(), name, facts);
     for _ in 0..500 {
         match done {
             Err(Refusal::InUse | Refusal::Locked) => std::thread::sleep(std::time::Duration::from_millis(1)),
@@ -53,7 +61,7 @@ fn remove(yard: &Yard, slot: &mut Slot, name: &[u8], facts: &Facts) -> Result<()
             }
             done => return done,
         }
-        done = slot.remove(&yard.root, b"", name, facts);
+        done = slot.remove(&yard.itself(), name, facts);
     }
     done
 }
@@ -66,7 +74,7 @@ fn a_file_goes_and_nothing_is_left_of_it() {
     remove(&yard, &mut slot, b"a", &facts).expect("nobody has it open");
     symlink("nowhere", yard.path.join("link")).expect("made");
     let facts = yard.root.look(b"link").expect("it exists").facts;
-    slot.remove(&yard.root, b"", b"link", &facts).expect("a link");
+    slot.remove(&yard.itself(), b"link", &facts).expect("a link");
     assert!(is_empty(&slot.file).expect("ours"));
     assert!(!yard.path.join("link").is_symlink());
 }
@@ -77,14 +85,14 @@ fn what_is_in_use_locked_or_changed_stays() {
     let mut slot = Slot::take(&yard.root).expect("ours");
     let facts = yard.file("open", "text");
     let open = File::open(yard.path.join("open")).expect("ours");
-    let refusal = slot.remove(&yard.root, b"", b"open", &facts).expect_err("open");
+    let refusal = slot.remove(&yard.itself(), b"open", &facts).expect_err("open");
     assert!(matches!(refusal, Refusal::InUse | Refusal::Unverifiable(_)), "{refusal:?}");
     open.lock_shared().expect("ours");
-    let refusal = slot.remove(&yard.root, b"", b"open", &facts).expect_err("locked");
+    let refusal = slot.remove(&yard.itself(), b"open", &facts).expect_err("locked");
     assert!(matches!(refusal, Refusal::Locked), "{refusal:?}");
     let facts = yard.file("changed", "text");
     fs::write(yard.path.join("changed"), "more text").expect("written");
-    let refusal = slot.remove(&yard.root, b"", b"changed", &facts).expect_err("changed");
+    let refusal = slot.remove(&yard.itself(), b"changed", &facts).expect_err("changed");
     assert!(matches!(refusal, Refusal::Changed), "{refusal:?}");
     assert_eq!((yard.read("open"), yard.read("changed")), (Some("text".into()), Some("more text".into())));
 }
@@ -106,7 +114,7 @@ fn a_slot_that_is_in_use_is_left_alone() {
     let yard = Yard::new();
     yard.file("sub/a", "text");
     let mut slot = Slot::take(&yard.root).expect("ours");
-    slot.aim(&yard.sub(), b"sub").expect("written");
+    slot.aim(identity(&yard.sub()), b"sub").expect("written");
     slot.take_aside(&yard.sub(), b"a").expect("renamed");
     let recovered = recover(&yard.root).expect("ours");
     assert!(recovered.restored.is_empty() && recovered.waiting.is_empty(), "{recovered:?}");
@@ -178,7 +186,7 @@ fn another_file_under_the_name_is_put_back_or_kept() {
     let yard = Yard::new();
     yard.file("a", "fresh");
     let mut slot = Slot::take(&yard.root).expect("ours");
-    slot.aim(&yard.root, b"").expect("written");
+    slot.aim(identity(&yard.root), b"").expect("written");
     slot.take_aside(&yard.root, b"a").expect("renamed");
     assert!(matches!(slot.put_back(&yard.root, b"a", Refusal::Changed), Refusal::Changed));
     assert_eq!(yard.read("a").as_deref(), Some("fresh"));
@@ -187,7 +195,7 @@ fn another_file_under_the_name_is_put_back_or_kept() {
     let refusal = slot.put_back(&yard.root, b"a", Refusal::Changed);
     assert!(matches!(&refusal, Refusal::Conflict(path) if path == ".janitor-slots/0/file/a"), "{refusal:?}");
     assert!(slot.is_stuck());
-    assert!(slot.aim(&yard.sub(), b"sub").is_err(), "it is good for this directory only");
+    assert!(slot.aim(identity(&yard.sub()), b"sub").is_err(), "it is good for this directory only");
     assert_eq!(yard.read(".janitor-slots/0/file/a").as_deref(), Some("fresh"));
 }
 
