@@ -11,7 +11,7 @@ use janitor::clock;
 use janitor::config::{self, Surroundings};
 use janitor::names::RunId;
 use janitor::report::{Outcome, Trigger};
-use janitor::sweep::{self, Control, Event, Order};
+use janitor::sweep::{self, Control, Event, Guards, Order};
 
 fn main() -> ExitCode {
     match run() {
@@ -40,7 +40,15 @@ fn run() -> Result<ExitCode, Box<dyn std::error::Error>> {
 
     let now = clock::wall();
     let protected = Arc::clone(&config.protected);
-    let order = Order { run: RunId::new(now), target, trigger: Trigger::Manual, dry_run: !really, protected, now };
+    let order = Order {
+        run: RunId::new(now),
+        target,
+        trigger: Trigger::Manual,
+        dry_run: !really,
+        protected,
+        now,
+        guards: Guards::default(),
+    };
     let report = sweep::sweep(&order, &Control::default(), &|event| {
         let mut out = io::stdout().lock();
         // Whoever reads this may have gone; the sweep goes on.

@@ -34,6 +34,19 @@ impl Mark {
     }
 }
 
+/// The time since the machine was started, also while it was suspended. It is never set.
+#[must_use]
+pub fn since_boot() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+/// When this program was built.
+#[must_use]
+pub fn built() -> Timestamp {
+    env!("JANITOR_BUILT").parse().ok().and_then(|seconds| Timestamp::from_second(seconds).ok()).unwrap_or_default()
+}
+
 /// The zone of the system: `TZ`, else `/etc/localtime`, else UTC.
 ///
 /// # Errors

@@ -1,5 +1,6 @@
 //! What the walk sees: the kind of an entry and the facts the file system tells about it.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
 
@@ -139,7 +140,7 @@ impl Stamps {
 }
 
 /// Which inode something is: the same for every name and every path it has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Identity {
     /// The device.
     pub device: u64,

@@ -17,6 +17,7 @@ pub mod daemon;
 pub mod entry;
 pub mod fsys;
 pub mod globs;
+pub mod history;
 pub mod judge;
 pub mod logging;
 pub mod names;

@@ -8,6 +8,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Whether a character breaks a line, reorders it, steers a terminal or cannot be seen: the control and format
 /// characters of Unicode (Cc, Cf) and its line separators (Zl, Zp).
@@ -127,6 +128,18 @@ impl std::borrow::Borrow<str> for TargetName {
     }
 }
 
+impl Serialize for TargetName {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for TargetName {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Self::new(&String::deserialize(from)?).map_err(serde::de::Error::custom)
+    }
+}
+
 /// The id of one run: when it began, in UTC, and eight random digits: `20240925T000000Z-3f9a2c1b`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct RunId(Arc<str>);
@@ -140,10 +153,36 @@ impl RunId {
         Self(format!("{}-{random:08x}", now.strftime("%Y%m%dT%H%M%SZ")).into())
     }
 
+    /// The id that somebody has written; `None` when it is none.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let shape = |(at, byte): (usize, u8)| match at {
+            8 => byte == b'T',
+            15 => byte == b'Z',
+            16 => byte == b'-',
+            17.. => byte.is_ascii_hexdigit(),
+            _ => byte.is_ascii_digit(),
+        };
+        (text.len() == 25 && text.bytes().enumerate().all(shape)).then(|| Self(text.into()))
+    }
+
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl Serialize for RunId {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for RunId {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("not the id of a run"))
     }
 }
 
@@ -195,6 +234,10 @@ mod tests {
         let now = Timestamp::UNIX_EPOCH;
         let (one, two) = (RunId::new(now), RunId::new(now));
         assert_ne!(one, two);
+        assert_eq!(RunId::parse(one.as_str()), Some(one.clone()));
+        for bad in ["", "19700101T000000Z-0123456", "19700101T000000Z-0123456g", "../../../../../../etc/pass"] {
+            assert_eq!(RunId::parse(bad), None, "{bad}");
+        }
         assert!(one.as_str().starts_with("19700101T000000Z-"), "{one}");
     }
 }

@@ -2,17 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
+use crate::entry::Identity;
 use crate::names::{RunId, TargetName};
 
 /// What set a sweep off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Trigger {
     /// The schedule.
     Schedule,
+    /// The schedule, later: the daemon was not there when it was due.
+    CatchUp,
     /// A person or a script.
     Manual,
 }
@@ -21,13 +26,14 @@ impl fmt::Display for Trigger {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
             Self::Schedule => "schedule",
+            Self::CatchUp => "catch-up",
             Self::Manual => "manual",
         })
     }
 }
 
 /// How a sweep ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Outcome {
     /// Everything was judged, and everything that was to go went.
     Done,
@@ -54,11 +60,11 @@ impl fmt::Display for Outcome {
 }
 
 /// The failures of a run: by class, each with a count and a few examples.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failures(BTreeMap<String, Failure>);
 
 /// One class of failures.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// How often it happened.
     pub count: u64,
@@ -108,7 +114,8 @@ impl Failures {
 }
 
 /// What a sweep counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Counts {
     /// Entries that were read, directories included.
     pub examined: u64,
@@ -147,8 +154,62 @@ impl std::ops::AddAssign for Counts {
     }
 }
 
+/// A guard, which refuses a run as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Guard {
+    /// More files than `max_deletes` would go.
+    MaxDeletes,
+    /// What `require` asks for is not there.
+    Require,
+    /// The root is another directory than in the last run.
+    Root,
+    /// The wall clock cannot be trusted, and ages are asked for.
+    Clock,
+}
+
+impl fmt::Display for Guard {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::MaxDeletes => "max_deletes",
+            Self::Require => "require",
+            Self::Root => "root",
+            Self::Clock => "clock",
+        })
+    }
+}
+
+/// By what a run was held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The guard.
+    pub guard: Guard,
+    /// Files that would have gone, where that was counted.
+    pub files: Option<u64>,
+}
+
+/// Which directory a root was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootSeen {
+    /// The directory.
+    pub identity: Identity,
+    /// Whether its file system is in memory, and gone with the next start of the machine.
+    pub in_memory: bool,
+}
+
+/// Which directory the root of a target was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownRoot {
+    /// Its path, without links.
+    pub path: PathBuf,
+    /// Which directory it was.
+    pub seen: RootSeen,
+    /// Whether the machine has not been started anew since.
+    pub same_boot: bool,
+}
+
 /// What one sweep of one target did.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// The id of the run.
     pub run: RunId,
@@ -168,6 +229,12 @@ pub struct Report {
     pub counts: Counts,
     /// Every error, by class: of files that could not be removed and of directories that could not be read.
     pub failures: Failures,
+    /// By what it was held, if a guard can be released.
+    #[serde(default)]
+    pub held: Option<Held>,
+    /// The root, without links, and which directory it was. Not kept with the report.
+    #[serde(skip)]
+    pub root: Option<(PathBuf, RootSeen)>,
     /// What kept its threads to the target, in a word or two; `None` when it never got to work.
     pub sandbox: Option<String>,
     /// Why it failed, was held or was cancelled.

@@ -96,6 +96,16 @@ pub enum Sandbox {
     Off,
 }
 
+/// What becomes of runs that were missed because no daemon was there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum CatchUp {
+    /// One run makes up for all of them.
+    #[default]
+    Once,
+    /// Nothing.
+    None,
+}
+
 /// What may go from a directory. `None` means that the key is absent: nothing is asked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
@@ -183,6 +193,8 @@ pub struct Target {
     pub zone: Zone,
     /// A target that is not enabled is checked and shown, and never swept.
     pub enabled: bool,
+    /// What becomes of runs that were missed.
+    pub catch_up: CatchUp,
     /// A missing directory is made (its parent must exist).
     pub create: bool,
     /// Its sweeps only say what they would remove.

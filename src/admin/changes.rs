@@ -11,7 +11,7 @@ use super::query::Query;
 use super::routes::Caller;
 use super::wire::{Done, ManualDone, ManualRun, Refused, ReloadDone, Run, RunRef};
 use crate::daemon::{Busy, Handle, ManualRuns, Refusal, StartedRun, Switched};
-use crate::names::OneLine;
+use crate::names::{OneLine, RunId};
 use crate::report::{Outcome, Report};
 
 /// A change that is on its way: boxed, so that all of them have one type.
@@ -126,6 +126,26 @@ fn what_went_wrong(target: &str, report: Option<&Report>) -> Option<String> {
     Some(format!("{target} {how}{why}"))
 }
 
+/// Sweeps the target of a held run, once, without the guard that held it; and waits for it unless told not to.
+pub(super) fn release(handle: Handle, caller: Caller, query: Query) -> Change {
+    Box::pin(async move {
+        let run = query.run.as_deref().and_then(RunId::parse);
+        let run = run.ok_or_else(|| Answer::error(StatusCode::NOT_FOUND, "not_held", "this is not the id of a run"))?;
+        let asked = handle.clone();
+        let told = tell(async move {
+            info!("Release of run {run} asked for by {caller}");
+            let told = asked.release(run.clone()).await;
+            match &told {
+                Ok(started) => info!("Run {run} of {} released by {caller}: run {}", started.target, started.run),
+                Err(refusal) => warn!("Release of run {run} by {caller} refused: {}", in_words(refusal)),
+            }
+            told
+        });
+        let started = vec![told.await?.map_err(|refusal| refused(&refusal))?];
+        if query.wait.unwrap_or(true) { Ok(ended(&handle, started, &[]).await) } else { Ok(not_awaited(&started, &[])) }
+    })
+}
+
 /// Starts the schedule, of one target or of all.
 pub(super) fn start(handle: Handle, caller: Caller, query: Query) -> Change {
     Box::pin(switch(
@@ -195,6 +215,9 @@ pub(super) fn reload(handle: Handle, caller: Caller, _: Query) -> Change {
 
 fn in_words(refusal: &Refusal) -> String {
     match refusal {
+        Refusal::NotHeld(run) => {
+            format!("no run {run} is held: it was released already, or a later one took its place")
+        }
         Refusal::UnknownTarget(name) => format!("no target is named `{}`", OneLine(name)),
         Refusal::Disabled(name) => format!("the target {name} is not enabled"),
         Refusal::Running(busy) => {
@@ -209,6 +232,7 @@ fn in_words(refusal: &Refusal) -> String {
 pub(super) fn refused(refusal: &Refusal) -> Answer {
     let message = in_words(refusal);
     match refusal {
+        Refusal::NotHeld(_) => Answer::error(StatusCode::NOT_FOUND, "not_held", message),
         Refusal::UnknownTarget(_) => Answer::error(StatusCode::NOT_FOUND, "unknown_target", message),
         Refusal::Disabled(_) => Answer::error(StatusCode::UNPROCESSABLE_ENTITY, "target_disabled", message),
         Refusal::Running(busy) => Answer::json(StatusCode::CONFLICT, &Refused::new("running", message).with_runs(busy)),

@@ -17,7 +17,7 @@ use crate::clock;
 use crate::daemon::{Handle, InForce};
 use crate::names::{Escaped, OneLine, RunId};
 use crate::report::Trigger;
-use crate::sweep::{self, Control, Explanation, Order};
+use crate::sweep::{self, Control, Explanation, Guards, Order};
 use crate::target::Target;
 use crate::verdict::Verdict;
 
@@ -131,6 +131,7 @@ fn answer(in_force: &InForce, control: &Control, path: &str, name: Option<&str>)
             dry_run: true,
             protected,
             now,
+            guards: Guards::default(),
         };
         let told = sweep::explain(&order, control, relative.as_os_str().as_bytes());
         let told = told.map_err(|why| {

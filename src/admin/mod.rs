@@ -12,6 +12,7 @@
 //! | `POST /cleanup/start`, `/cleanup/stop` `?target=` | 200 | 404 `unknown_target`, 422 `target_disabled` |
 //! | `POST /cleanup/reload` | 200 with what changed | 422 `config_rejected` |
 //! | `GET /cleanup/explain` `?path= &target=` | 200 with the verdict on a path | 404 `unknown_target`, `no_such_path`, `not_in_target`, 422 `cannot_explain`, 503 `busy` |
+//! | `POST /cleanup/runs/ID/release` `?wait=` | as manual: the held run's target is swept once without that guard | 404 `not_held`, `unknown_target`, 409 `running`, 422 `target_disabled` |
 //! | `GET /healthz` | 200 while the process answers | |
 //! | `GET /readyz` | 200 | 503 `shutting_down` |
 //!

@@ -7,6 +7,8 @@ use crate::names::OneLine;
 pub(super) struct Query {
     /// `target`: one target instead of all.
     pub(super) target: Option<String>,
+    /// The run that the route is about.
+    pub(super) run: Option<String>,
     /// `path`: what is asked about.
     pub(super) path: Option<String>,
     /// `dry_run`.

@@ -75,6 +75,12 @@ pub(super) enum Route {
     Stop,
     Reload,
     Explain,
+    Release,
+}
+
+/// The run in `/cleanup/runs/ID/release`.
+fn run_of(path: &str) -> Option<&str> {
+    path.strip_prefix("/cleanup/runs/")?.strip_suffix("/release").filter(|run| !run.is_empty() && !run.contains('/'))
 }
 
 impl Route {
@@ -88,6 +94,7 @@ impl Route {
             "/cleanup/stop" => Self::Stop,
             "/cleanup/reload" => Self::Reload,
             "/cleanup/explain" => Self::Explain,
+            _ if run_of(path).is_some() => Self::Release,
             _ => return None,
         })
     }
@@ -98,7 +105,7 @@ impl Route {
             Self::Health | Self::Ready | Self::Status => "GET, HEAD",
             // Not HEAD: it would be all the work for nothing.
             Self::Explain => "GET",
-            Self::Manual | Self::Start | Self::Stop | Self::Reload => "POST",
+            Self::Manual | Self::Start | Self::Stop | Self::Reload | Self::Release => "POST",
         }
     }
 
@@ -113,6 +120,7 @@ impl Route {
             Self::Start | Self::Stop => &["target"],
             Self::Manual => &["target", "dry_run", "wait"],
             Self::Explain => &["target", "path"],
+            Self::Release => &["wait"],
         }
     }
 }
@@ -157,9 +165,10 @@ impl Visit {
             Route::Stop => changes::stop,
             Route::Reload => changes::reload,
             Route::Explain => explain::explain,
+            Route::Release => changes::release,
         };
         let caller = self.let_in(&head.headers).await?;
-        let query = query()?;
+        let query = Query { run: run_of(head.uri.path()).map(str::to_owned), ..query()? };
         swallow(body, door.body_time).await?;
         change(door.handle.clone(), caller, query).await
     }

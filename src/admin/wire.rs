@@ -12,8 +12,9 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use crate::daemon::{Busy, ConfigStatus, Rejection, RunningStatus, Status, TargetStatus};
+use crate::history::Hold;
 use crate::names::Escaped;
-use crate::report::{Failure, Report};
+use crate::report::{Failure, Held, Report};
 
 /// The target whose directory the status has always named.
 const SEED_TARGET: &str = "marked_images";
@@ -135,10 +136,43 @@ pub(super) struct Run<'a> {
     skipped_directories: u64,
     vanished: u64,
     directories: u64,
+    held: Option<HeldBy>,
     sandbox: Option<&'a str>,
     message: Option<&'a str>,
     remarks: Vec<&'a str>,
     failures: Vec<FailureClass<'a>>,
+}
+
+/// By what a run was held.
+#[derive(Debug, Serialize)]
+struct HeldBy {
+    guard: String,
+    files: Option<u64>,
+}
+
+impl HeldBy {
+    fn new(held: &Held) -> Self {
+        Self { guard: held.guard.to_string(), files: held.files }
+    }
+}
+
+/// A held run, which waits to be released.
+#[derive(Debug, Serialize)]
+struct Waiting<'a> {
+    run: &'a str,
+    target: &'a str,
+    at: String,
+    guard: String,
+    files: Option<u64>,
+    why: &'a str,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(hold: &'a Hold, zone: &TimeZone) -> Self {
+        let HeldBy { guard, files } = HeldBy::new(&hold.held);
+        let (run, target) = (hold.run.as_str(), hold.target.as_str());
+        Self { run, target, at: rfc3339(hold.at, zone), guard, files, why: &hold.why }
+    }
 }
 
 /// Failures of one class.
@@ -176,6 +210,8 @@ impl<'a> Run<'a> {
             outcome,
             counts,
             failures,
+            held,
+            root: _,
             sandbox,
             message,
             remarks,
@@ -203,6 +239,7 @@ impl<'a> Run<'a> {
             skipped_directories: counts.skipped_directories,
             vanished: counts.vanished,
             directories: counts.directories,
+            held: held.as_ref().map(HeldBy::new),
             sandbox: sandbox.as_deref(),
             message: message.as_deref(),
             remarks: remarks.iter().chain(hints).map(String::as_str).collect(),
@@ -225,7 +262,10 @@ struct SchedulerStatus<'a> {
     total_jobs: usize,
     marked_images_dir: Option<&'a str>,
     targets: Vec<Target<'a>>,
+    holds: Vec<Waiting<'a>>,
+    clock_problem: Option<&'a str>,
     config: Config<'a>,
+    state: State,
     log: Log,
     version: &'static str,
     uptime_s: u64,
@@ -242,7 +282,10 @@ impl<'a> StatusAnswer<'a> {
             total_jobs: status.total_jobs(),
             marked_images_dir: seed.or(status.targets.first()).map(|target| target.written_path.as_str()),
             targets: status.targets.iter().map(|target| Target::new(target, zone)).collect(),
+            holds: status.holds.iter().map(|hold| Waiting::new(hold, zone)).collect(),
+            clock_problem: status.clock.as_deref(),
             config: Config::new(&status.config, zone),
+            state: State { error: status.state.error() },
             log: Log { lost_records: status.log.lost(), error: status.log.last_error() },
             version: env!("CARGO_PKG_VERSION"),
             uptime_s: status.started_mark.elapsed().as_secs(),
@@ -340,6 +383,11 @@ fn shown(path: &Path) -> String {
         Some(text) => text.to_owned(),
         None => Escaped(path.as_os_str().as_bytes()).to_string(),
     }
+}
+
+#[derive(Debug, Serialize)]
+struct State {
+    error: Option<String>,
 }
 
 #[derive(Debug, Serialize)]

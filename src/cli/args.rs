@@ -9,7 +9,7 @@ Exit codes:
   0   ok
   1   a run failed or was only partly done; the daemon could not be reached, or its port was taken
   64  the command line is wrong
-  75  held, waiting for a release (kept for later)
+  75  held by a guard: nothing was removed
   78  the config is wrong
 
 Without --config, config/janitor.toml in the working directory is used, else /etc/janitor/janitor.toml, else the
@@ -60,6 +60,11 @@ pub(super) enum Command {
     Stop(Switch),
     /// Have the daemon read its config again, now
     Reload(Client),
+    /// Have the daemon sweep the target of a held run once, without the guard that held it
+    #[command(after_help = "`janitor status` lists the held runs.")]
+    Release(Release),
+    /// Print the runs that are remembered, newest first
+    History(History),
 }
 
 /// How the result is printed.
@@ -166,6 +171,30 @@ pub(super) struct Trigger {
     pub(super) no_wait: bool,
     #[command(flatten)]
     pub(super) client: Client,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Release {
+    /// The held run
+    #[arg(value_name = "RUN")]
+    pub(super) run: String,
+    /// Do not wait for the end
+    #[arg(long)]
+    pub(super) no_wait: bool,
+    #[command(flatten)]
+    pub(super) client: Client,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct History {
+    /// The target; all of them if none is named
+    #[arg(value_name = "TARGET")]
+    pub(super) target: Option<String>,
+    /// How many
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(super) count: u32,
+    #[command(flatten)]
+    pub(super) printed: Printed,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -12,12 +12,12 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use super::args::{Client, Status, Switch, Trigger};
+use super::args::{Client, Release, Status, Switch, Trigger};
 use super::load::admin;
 use super::output::{self, complain};
 use super::table::table;
 use super::{Done, Exit};
-use crate::names::OneLine;
+use crate::names::{OneLine, RunId};
 
 const CONNECT: Duration = Duration::from_secs(5);
 
@@ -223,6 +223,17 @@ pub(super) fn reload(config: Option<&Path>, args: &Client) -> Done {
     ask(config, args, "/cleanup/reload", Some(PATIENCE))
 }
 
+/// `janitor release`.
+pub(super) fn release(config: Option<&Path>, args: &Release) -> Done {
+    let Some(run) = RunId::parse(&args.run) else {
+        complain("this is not the id of a run; `janitor status` lists those that are held");
+        return Err(Exit::Usage);
+    };
+    let wait = if args.no_wait { &[("wait", "false")][..] } else { &[] };
+    let route = path(&format!("/cleanup/runs/{run}/release"), wait);
+    ask(config, &args.client, &route, args.no_wait.then_some(PATIENCE))
+}
+
 /// `janitor status`.
 pub(super) fn status(config: Option<&Path>, args: &Status) -> Done {
     let daemon = Daemon::find(config, &args.client)?;
@@ -264,6 +275,16 @@ fn show_status(answer: &Value) -> Done {
     }
     for failure in config["not_applied"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         output::foreign(&format!("COULD NOT BE APPLIED: {failure}"))?;
+    }
+    for hold in status["holds"].as_array().into_iter().flatten() {
+        let (target, run, why) = (text(hold, "target"), text(hold, "run"), text(hold, "why"));
+        output::foreign(&format!("HELD: {target}: {why}; to run it all the same: janitor release {run}"))?;
+    }
+    if let Some(why) = status["clock_problem"].as_str() {
+        output::foreign(&format!("THE CLOCK IS NOT TRUSTED, runs that ask for ages are held: {why}"))?;
+    }
+    if let Some(error) = status["state"]["error"].as_str() {
+        output::foreign(&format!("NOTHING IS REMEMBERED: {error}"))?;
     }
     if let Some(error) = status["log"]["error"].as_str() {
         output::foreign(&format!(

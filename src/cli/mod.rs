@@ -4,6 +4,7 @@ mod args;
 mod check;
 mod client;
 mod explain;
+mod history;
 mod load;
 mod next;
 mod output;
@@ -65,5 +66,7 @@ fn dispatch(args: Args) -> Done {
         Command::Start(args) => client::switch(config, "/cleanup/start", &args),
         Command::Stop(args) => client::switch(config, "/cleanup/stop", &args),
         Command::Reload(args) => client::reload(config, &args),
+        Command::Release(args) => client::release(config, &args),
+        Command::History(args) => history::history(config, &args),
     }
 }

@@ -1,7 +1,7 @@
 //! `janitor run`: the daemon with its doors.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,8 +11,10 @@ use super::load::{Loaded, load};
 use super::output::complain;
 use super::{Done, Exit};
 use crate::admin::{self, Access, Bound, Token};
+use crate::clock;
 use crate::config::{AdminSettings, Settings};
 use crate::daemon::{Applied, Daemon, LogHealth, Start, Stopped, Surface, sweeper};
+use crate::history::Store;
 use crate::logging::{self, Logging, Terminal};
 use crate::names::OneLine;
 
@@ -24,6 +26,7 @@ struct Doors {
     logging: Logging,
     /// What the config said at start, since a new address waits for a restart.
     listen: Option<SocketAddr>,
+    state_dir: PathBuf,
     access: Option<Access>,
 }
 
@@ -35,6 +38,9 @@ impl Surface for Doors {
         }
         if settings.admin.listen != self.listen {
             applied.needs_restart.push("admin.listen".to_owned());
+        }
+        if settings.state_dir != self.state_dir {
+            applied.needs_restart.push("state_dir".to_owned());
         }
         if let Some(access) = &self.access {
             match token(&settings.admin) {
@@ -72,14 +78,19 @@ pub(super) fn run(config: Option<&Path>) -> Done {
     let from =
         if text.is_some() { OneLine(&source.shown).to_string() } else { "built in, there is no file".to_owned() };
     info!("janitor {} starts, config: {from}", env!("CARGO_PKG_VERSION"));
+    let state = Store::open(&settings.state_dir, clock::wall()).map_err(|in_use| {
+        error!("{in_use}");
+        Exit::Failed
+    })?;
     let door = open_door(&settings.admin)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
         error!("Cannot start: {error}");
         Exit::Failed
     })?;
-    let doors =
-        Doors { logging, listen: settings.admin.listen, access: door.as_ref().map(|(_, access)| access.clone()) };
-    let daemon = Daemon::new(Start { config, source, text, surface: Box::new(doors), log: health, sweeper: sweeper() });
+    let access = door.as_ref().map(|(_, access)| access.clone());
+    let doors = Doors { logging, listen: settings.admin.listen, state_dir: settings.state_dir.clone(), access };
+    let surface = Box::new(doors);
+    let daemon = Daemon::new(Start { config, source, text, surface, log: health, sweeper: sweeper(), state });
     let stopped = runtime.block_on(async {
         let handle = daemon.handle();
         let door = door.map(|(bound, access)| {

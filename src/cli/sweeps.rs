@@ -18,10 +18,11 @@ use super::{Done, Exit};
 use crate::clock;
 use crate::config::{LogSettings, Rotation, Settings};
 use crate::daemon::LogHealth;
+use crate::history;
 use crate::logging::{self, Terminal};
 use crate::names::{OneLine, RunId};
 use crate::report::{Outcome, Report, Trigger};
-use crate::sweep::{self, Control, Event, LogLines, Order, Progress};
+use crate::sweep::{self, Control, Event, Guards, LogLines, Order, Progress};
 use crate::target::{Action, Target};
 use crate::units::{self, Bytes, Span};
 use crate::verdict::Because;
@@ -35,10 +36,11 @@ pub(super) fn order(loaded: &Loaded, target: &Arc<Target>, dry_run: bool) -> Ord
         dry_run,
         protected: loaded.config.protected.clone(),
         now,
+        guards: Guards::default(),
     }
 }
 
-fn as_json(report: &Report) -> Value {
+pub(super) fn as_json(report: &Report) -> Value {
     let counts = &report.counts;
     let failures = report
         .failures
@@ -228,6 +230,12 @@ pub(super) fn clean(config: Option<&Path>, args: &Clean) -> Done {
     for target in &targets {
         let report = clean_one(&order(&loaded, target, args.dry_run), args);
         tell_failure(&report);
+        let state = &settings.state_dir;
+        if history::exists(state)
+            && let Err(error) = history::add(state, &report, clock::wall())
+        {
+            complain(format_args!("the history does not have this run: {}", OneLine(&error)));
+        }
         if !args.quiet && !args.printed.json {
             printed = printed.and(output::line(summary(&report)));
         }

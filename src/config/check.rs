@@ -312,6 +312,7 @@ impl Checker<'_> {
             action: rest.action,
             on_unverifiable: rest.on_unverifiable,
             sandbox: rest.sandbox,
+            catch_up: rest.catch_up,
             max_deletes: rest.max_deletes,
             require: rest.require,
             device: None,

@@ -145,6 +145,15 @@ pub(super) enum RawOrder {
     Largest,
 }
 
+/// What becomes of runs that were missed.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(super) enum RawCatchUp {
+    Once,
+    None,
+}
+
 /// Whether the kernel keeps a sweep to its target.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -227,6 +236,9 @@ keys! {
     /// first) or @hourly, @daily, @weekly, @monthly, @yearly. Required, here or in [defaults].
     #[schemars(extend("examples" = ["0 2 * * *", "*/15 * * * *", "@hourly"]))]
     schedule: At<String>,
+    /// What becomes of runs that were missed because no daemon was there: "once" makes up for them with one, "none" not.
+    #[schemars(extend("default" = "once"))]
+    catch_up: RawCatchUp,
     /// false: it is checked and shown, and never swept.
     #[schemars(extend("default" = true))]
     enabled: bool,
@@ -314,4 +326,4 @@ keys! {
 }
 
 /// Keys of the design that this version does not know yet: naming them gets an honest answer.
-pub(super) const LATER: [&str; 4] = ["catch_up", "jitter", "socket", "trash_keep"];
+pub(super) const LATER: [&str; 3] = ["jitter", "socket", "trash_keep"];

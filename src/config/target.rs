@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use super::Surroundings;
 use super::check::{BUILT_IN, BUILT_IN_SCHEDULE, Checker, absolute};
-use super::raw::{At, RawAgeBy, RawKeys, RawOrder, RawSandbox, RawTarget, RawUnverifiable};
+use super::raw::{At, RawAgeBy, RawCatchUp, RawKeys, RawOrder, RawSandbox, RawTarget, RawUnverifiable};
 use super::values::parse_watermark;
 use crate::entry::AgeBy;
 use crate::globs::{Globs, List};
 use crate::names::TargetName;
 use crate::schedule::Schedule;
-use crate::target::{Action, GoesFirst, Policy, Sandbox, Target, Unverifiable, Watermark, Zone};
+use crate::target::{Action, CatchUp, GoesFirst, Policy, Sandbox, Target, Unverifiable, Watermark, Zone};
 use crate::units::{self, Bytes, UnitError};
 
 /// More threads than this help nobody.
@@ -94,6 +94,7 @@ pub(super) struct Keys {
     idle: Option<bool>,
     on_unverifiable: Option<Unverifiable>,
     sandbox: Option<Sandbox>,
+    catch_up: Option<CatchUp>,
 }
 
 impl Keys {
@@ -121,6 +122,7 @@ pub(super) struct Rest {
     pub(super) action: Action,
     pub(super) on_unverifiable: Unverifiable,
     pub(super) sandbox: Sandbox,
+    pub(super) catch_up: CatchUp,
     pub(super) max_deletes: Option<u64>,
     pub(super) require: Option<Box<str>>,
 }
@@ -190,6 +192,10 @@ impl Checker<'_> {
             on_unverifiable: raw.on_unverifiable.map(|raw| match raw {
                 RawUnverifiable::Skip => Unverifiable::Skip,
                 RawUnverifiable::Plain => Unverifiable::Plain,
+            }),
+            catch_up: raw.catch_up.map(|raw| match raw {
+                RawCatchUp::Once => CatchUp::Once,
+                RawCatchUp::None => CatchUp::None,
             }),
             sandbox: raw.sandbox.map(|raw| match raw {
                 RawSandbox::Prefer => Sandbox::Prefer,
@@ -305,6 +311,7 @@ impl Checker<'_> {
             threads: positive(own.threads.or(&defaults.threads)),
             idle: yes(own.idle, defaults.idle),
             on_unverifiable: own.on_unverifiable.or(defaults.on_unverifiable).unwrap_or_default(),
+            catch_up: own.catch_up.or(defaults.catch_up).unwrap_or_default(),
             sandbox: own.sandbox.or(defaults.sandbox).unwrap_or_default(),
             action: own.action.or(&defaults.action).good().unwrap_or_default(),
             max_deletes: own.max_deletes.or(&defaults.max_deletes).good(),
@@ -355,6 +362,7 @@ pub(super) fn built_in(zone: &Zone, surroundings: &Surroundings) -> Target {
         action: Action::default(),
         on_unverifiable: Unverifiable::default(),
         sandbox: Sandbox::default(),
+        catch_up: CatchUp::default(),
         max_deletes: None,
         require: None,
         device: None,

@@ -100,6 +100,7 @@ impl Supervisor {
             self.paused.extend(config.targets.iter().map(|target| target.name.clone()));
         }
         for name in &difference.removed {
+            self.memory.forget(name);
             self.last_runs.remove(name);
             self.skipped_ticks.remove(name);
         }
@@ -114,6 +115,10 @@ impl Supervisor {
         self.config = config;
         self.runs.share(self.config.settings.sweeps_per_filesystem);
         self.lay_out(now);
+        self.memory.store.paused(self.stopped, &self.paused);
+        for name in difference.added.iter().chain(&difference.changed) {
+            self.memory.store.due(name, now);
+        }
         let reloaded = Reloaded {
             generation: self.about_config.generation,
             added: difference.added.len(),

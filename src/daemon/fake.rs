@@ -27,6 +27,7 @@ pub(crate) fn handle(status: Status, mut supervisor: impl Supervisor) -> (Handle
                 Command::Manual { target, dry_run, answer } => drop(answer.send(supervisor.manual(target, dry_run))),
                 Command::Start { target, answer } => drop(answer.send(supervisor.start(target))),
                 Command::Stop { target, answer } => drop(answer.send(supervisor.stop(target))),
+                Command::Release { run, answer } => drop(answer.send(Err(Refusal::NotHeld(run)))),
                 Command::InForce { answer } => {
                     let protected = Arc::new(Protected::default());
                     drop(answer.send(Ok(InForce { targets: Vec::new(), protected })));

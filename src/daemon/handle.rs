@@ -24,6 +24,7 @@ pub(super) enum Command {
     Start { target: Option<String>, answer: oneshot::Sender<Result<Switched, Refusal>> },
     Stop { target: Option<String>, answer: oneshot::Sender<Result<Switched, Refusal>> },
     Reload { answer: oneshot::Sender<Result<Reloaded, Refusal>> },
+    Release { run: RunId, answer: oneshot::Sender<Result<StartedRun, Refusal>> },
     InForce { answer: oneshot::Sender<Result<InForce, Refusal>> },
 }
 
@@ -32,6 +33,8 @@ pub(super) enum Command {
 pub enum Refusal {
     /// No target has this name.
     UnknownTarget(String),
+    /// No held run has this id: it was released already, or a later run took its place.
+    NotHeld(RunId),
     /// The target is not enabled.
     Disabled(TargetName),
     /// A sweep of it is at work, or waits for a thread: every target that was asked for.
@@ -155,6 +158,15 @@ impl Handle {
     /// [`Refusal::Rejected`] when it cannot be put in force, [`Refusal::ShuttingDown`].
     pub async fn reload(&self) -> Result<Reloaded, Refusal> {
         self.ask(|answer| Command::Reload { answer }).await
+    }
+
+    /// Releases a held run: its target is swept once without the guard that held it.
+    ///
+    /// # Errors
+    /// [`Refusal::NotHeld`], [`Refusal::UnknownTarget`] or [`Refusal::Disabled`] when its target is not there any more,
+    /// [`Refusal::Running`], [`Refusal::ShuttingDown`].
+    pub async fn release(&self, run: RunId) -> Result<StartedRun, Refusal> {
+        self.ask(|answer| Command::Release { run, answer }).await
     }
 
     /// The targets of the config in force.

@@ -5,10 +5,13 @@
 //! that hands on what it read.
 
 mod apply;
+mod commands;
 #[cfg(test)]
 pub(crate) mod fake;
 mod handle;
+mod memory;
 mod reload;
+mod resume;
 mod runs;
 mod signals;
 mod status;

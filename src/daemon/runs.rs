@@ -15,7 +15,7 @@ use crate::clock;
 use crate::names::{RunId, TargetName};
 use crate::protected::Protected;
 use crate::report::{Outcome, Report, Trigger};
-use crate::sweep::{self, Control, LogLines, Order};
+use crate::sweep::{self, Control, Guards, LogLines, Order};
 use crate::target::Target;
 
 /// What is done for an order. The daemon is given [`sweeper`]; a test may give another.
@@ -68,15 +68,21 @@ pub(super) struct Runs {
     /// As many of them may work on one file system.
     per_filesystem: usize,
     sweeper: Sweeper,
+    /// Waits until it is on the disk that the target was due.
+    settle: Arc<dyn Fn() + Send + Sync>,
     finished: mpsc::UnboundedSender<Finished>,
 }
 
 impl Runs {
-    pub(super) fn new(sweeper: Sweeper, per_filesystem: usize) -> (Self, mpsc::UnboundedReceiver<Finished>) {
+    pub(super) fn new(
+        sweeper: Sweeper,
+        per_filesystem: usize,
+        settle: Arc<dyn Fn() + Send + Sync>,
+    ) -> (Self, mpsc::UnboundedReceiver<Finished>) {
         let (finished, ended) = mpsc::unbounded_channel();
         let limit = std::thread::available_parallelism().map_or(1, usize::from).clamp(*AT_ONCE.start(), *AT_ONCE.end());
         let (active, queue) = (BTreeMap::new(), VecDeque::new());
-        (Self { active, queue, limit, per_filesystem, sweeper, finished }, ended)
+        (Self { active, queue, limit, per_filesystem, sweeper, settle, finished }, ended)
     }
 
     /// From now on as many sweeps may work on one file system.
@@ -123,10 +129,11 @@ impl Runs {
         trigger: Trigger,
         dry_run: bool,
         waiting: Waiting,
+        guards: Guards,
     ) -> RunId {
         let now = clock::wall();
         let run = RunId::new(now);
-        let order = Order { run: run.clone(), target, trigger, dry_run, protected, now };
+        let order = Order { run: run.clone(), target, trigger, dry_run, protected, now, guards };
         self.queue.push_back(Queued { order, waiting });
         self.fill();
         run
@@ -147,9 +154,12 @@ impl Runs {
     }
 
     fn spawn(&self, order: Order, control: Arc<Control>) {
-        let (sweeper, finished) = (self.sweeper.clone(), self.finished.clone());
+        let (sweeper, finished, settle) = (self.sweeper.clone(), self.finished.clone(), self.settle.clone());
         let also = order.clone();
         let work = move || {
+            if order.trigger != Trigger::Manual {
+                settle();
+            }
             let report = caught(&sweeper, &order, &control);
             // The supervisor outlives the sweeps, unless it was told not to wait for them.
             drop(finished.send(Finished { report }));
@@ -181,7 +191,7 @@ impl Runs {
 
     /// Takes a scheduled run of a target out of the queue. One that is at work goes on.
     pub(super) fn unschedule(&mut self, target: &TargetName, why: &str) -> Option<Arc<Report>> {
-        self.unqueue(why, |order| order.target.name == *target && order.trigger == Trigger::Schedule)
+        self.unqueue(why, |order| order.target.name == *target && order.trigger != Trigger::Manual)
     }
 
     fn unqueue(&mut self, why: &str, which: impl Fn(&Order) -> bool) -> Option<Arc<Report>> {

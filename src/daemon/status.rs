@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 use super::supervisor::Supervisor;
 use super::surface::LogHealth;
 use crate::clock::Mark;
+use crate::history::{Hold, StateHealth};
 use crate::names::{RunId, TargetName};
 use crate::report::Report;
 use crate::sweep::Progress;
@@ -33,6 +34,12 @@ pub struct Status {
     pub config: ConfigStatus,
     /// About the log.
     pub log: Arc<LogHealth>,
+    /// About what is remembered.
+    pub state: Arc<StateHealth>,
+    /// Runs that were held, and wait to be released.
+    pub holds: Vec<Hold>,
+    /// Why the wall clock cannot be trusted; `None` when it can.
+    pub clock: Option<String>,
 }
 
 impl Status {
@@ -54,6 +61,9 @@ impl Status {
                 not_applied: Vec::new(),
             },
             log: Arc::default(),
+            state: Arc::default(),
+            holds: Vec::new(),
+            clock: None,
         }
     }
 
@@ -70,6 +80,9 @@ impl Status {
             targets: config.targets.iter().map(|target| TargetStatus::of(supervisor, target)).collect(),
             config: supervisor.about_config.clone(),
             log: supervisor.log.clone(),
+            state: supervisor.memory.store.health(),
+            holds: supervisor.memory.holds().cloned().collect(),
+            clock: supervisor.memory.clock_problem(),
         }
     }
 

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
-use super::handle::{Busy, Command, Handle, InForce, ManualRuns, Refusal, StartedRun, Switched};
+use super::handle::{Command, Handle, InForce};
+use super::memory::Memory;
 use super::reload::{Answer, Found, Reading, Source, reloader};
 use super::runs::{Finished, Runs, Sweeper};
 use super::signals::{Signals, Wish};
@@ -19,6 +20,7 @@ use super::surface::{LogHealth, Surface};
 use crate::agenda::Agenda;
 use crate::clock::{self, Mark};
 use crate::config::Config;
+use crate::history::{Remembered, Store};
 use crate::names::TargetName;
 use crate::report::{Report, Trigger};
 use crate::target::Target;
@@ -47,6 +49,8 @@ pub struct Start {
     pub log: Arc<LogHealth>,
     /// Does the work.
     pub sweeper: Sweeper,
+    /// What must survive the daemon, and what was remembered of the one before.
+    pub state: (Store, Remembered),
 }
 
 /// How the daemon came to its end.
@@ -83,6 +87,9 @@ pub(super) struct Supervisor {
     pub(super) paused: BTreeSet<TargetName>,
     pub(super) last_runs: BTreeMap<TargetName, Arc<Report>>,
     pub(super) skipped_ticks: BTreeMap<TargetName, u64>,
+    pub(super) memory: Memory,
+    /// Targets that were due while no daemon was there.
+    pub(super) missed: BTreeSet<TargetName>,
     pub(super) about_config: ConfigStatus,
     /// The config file, whether it is there or not.
     pub(super) file: PathBuf,
@@ -98,8 +105,9 @@ impl Daemon {
     /// Lays out the agenda.
     #[must_use]
     pub fn new(start: Start) -> Self {
-        let Start { config, source, text, surface, log, sweeper } = start;
-        let (runs, ended) = Runs::new(sweeper, config.settings.sweeps_per_filesystem);
+        let Start { config, source, text, surface, log, sweeper, state: (store, remembered) } = start;
+        let Remembered { last_runs, due, stopped, paused, holds, roots, newest_run, clock_offset } = remembered;
+        let (runs, ended) = Runs::new(sweeper, config.settings.sweeps_per_filesystem, Arc::new(store.settler()));
         let (commands, received) = mpsc::channel(64);
         let (reload, asked) = mpsc::channel(REQUESTS);
         let now = clock::wall();
@@ -119,10 +127,12 @@ impl Daemon {
             config,
             agenda,
             runs,
-            stopped: false,
-            paused: BTreeSet::new(),
-            last_runs: BTreeMap::new(),
+            stopped,
+            paused,
+            last_runs,
             skipped_ticks: BTreeMap::new(),
+            memory: Memory::new(store, holds, roots, (clock_offset, newest_run)),
+            missed: BTreeSet::new(),
             about_config,
             file: source.file.clone(),
             started,
@@ -134,7 +144,9 @@ impl Daemon {
         };
         let (publish, status) = watch::channel(Arc::new(Status::nothing(started)));
         let mut supervisor = supervisor(publish);
+        supervisor.forget_others();
         supervisor.lay_out(now);
+        supervisor.find_missed(&due, now);
         supervisor.publish();
         let handle = Handle { commands, status };
         let reload = ReloadTask { source, in_force, asked };
@@ -159,6 +171,7 @@ impl Daemon {
         let (found, mut news) = mpsc::channel(1);
         let reloader = tokio::spawn(reloader(reload.source, reload.in_force, reload.asked, found));
         supervisor.say_started();
+        supervisor.say_remembered();
         loop {
             let sleep = supervisor.tick(clock::wall());
             supervisor.publish();
@@ -201,14 +214,18 @@ impl Supervisor {
         if let Some(back) = self.agenda.look_at_clock(now) {
             warn!("The wall clock was set back by {}; next runs are counted anew where they follow it", Span(back));
         }
+        for name in std::mem::take(&mut self.missed) {
+            self.start_scheduled(&name, Trigger::CatchUp);
+        }
         for name in self.agenda.take_due(now) {
-            self.start_scheduled(&name);
+            self.memory.store.due(&name, now);
+            self.start_scheduled(&name, Trigger::Schedule);
         }
         let next = self.agenda.next().and_then(|next| Duration::try_from(next.duration_since(now)).ok());
         next.unwrap_or(LOOK).min(LOOK)
     }
 
-    fn start_scheduled(&mut self, name: &TargetName) {
+    fn start_scheduled(&mut self, name: &TargetName, trigger: Trigger) {
         let Some(target) = self.target(name.as_str()) else { return };
         if let Some(busy) = self.runs.busy(name) {
             let skipped = self.skipped_ticks.entry(name.clone()).or_default();
@@ -217,20 +234,12 @@ impl Supervisor {
             return;
         }
         let protected = self.config.protected.clone();
-        self.runs.begin(target, protected, Trigger::Schedule, false, Vec::new());
+        let guards = self.memory.guards(name);
+        self.runs.begin(target, protected, trigger, false, Vec::new(), guards);
     }
 
     pub(super) fn target(&self, name: &str) -> Option<Arc<Target>> {
         self.config.targets.iter().find(|target| target.name.as_str() == name).cloned()
-    }
-
-    /// The targets that a request is about: the one it names, or every enabled one.
-    fn asked_for(&self, name: Option<&str>) -> Result<Vec<Arc<Target>>, Refusal> {
-        let Some(name) = name else {
-            return Ok(self.config.targets.iter().filter(|target| target.enabled).cloned().collect());
-        };
-        let target = self.target(name).ok_or_else(|| Refusal::UnknownTarget(name.to_owned()))?;
-        if target.enabled { Ok(vec![target]) } else { Err(Refusal::Disabled(target.name.clone())) }
     }
 
     fn obey(&mut self, command: Command) {
@@ -239,74 +248,13 @@ impl Supervisor {
             Command::Manual { target, dry_run, answer } => drop(answer.send(self.manual(target.as_deref(), dry_run))),
             Command::Start { target, answer } => drop(answer.send(self.start(target.as_deref()))),
             Command::Stop { target, answer } => drop(answer.send(self.stop(target.as_deref()))),
+            Command::Release { run, answer } => drop(answer.send(self.release(&run))),
             Command::InForce { answer } => {
                 let (targets, protected) = (self.config.targets.clone(), self.config.protected.clone());
                 drop(answer.send(Ok(InForce { targets, protected })));
             }
             Command::Reload { answer } => drop(self.reload.try_send(Some(answer))),
         }
-    }
-
-    pub(super) fn manual(&mut self, name: Option<&str>, dry_run: bool) -> Result<ManualRuns, Refusal> {
-        let mut runs = ManualRuns { started: Vec::new(), busy: Vec::<Busy>::new() };
-        for target in self.asked_for(name)? {
-            if let Some(busy) = self.runs.busy(&target.name) {
-                runs.busy.push(busy);
-                continue;
-            }
-            let (tell, done) = oneshot::channel();
-            let protected = self.config.protected.clone();
-            let run = self.runs.begin(target.clone(), protected, Trigger::Manual, dry_run, vec![tell]);
-            runs.started.push(StartedRun { run, target: target.name.clone(), done });
-        }
-        if runs.started.is_empty() && !runs.busy.is_empty() {
-            return Err(Refusal::Running(runs.busy));
-        }
-        Ok(runs)
-    }
-
-    pub(super) fn start(&mut self, name: Option<&str>) -> Result<Switched, Refusal> {
-        let targets = self.asked_for(name)?;
-        let mut changed = std::mem::take(&mut self.stopped);
-        for target in &targets {
-            changed |= self.paused.remove(&target.name);
-        }
-        if name.is_none() {
-            self.paused.clear();
-        }
-        self.lay_out(clock::wall());
-        if !changed {
-            return Ok(Switched::Already);
-        }
-        match name {
-            None => info!("Background cleanup scheduler started successfully"),
-            Some(name) => info!(target_name = %name, "Schedule started"),
-        }
-        Ok(Switched::Changed)
-    }
-
-    pub(super) fn stop(&mut self, name: Option<&str>) -> Result<Switched, Refusal> {
-        let targets = self.asked_for(name)?;
-        let mut changed = false;
-        if name.is_none() {
-            changed = !std::mem::replace(&mut self.stopped, true);
-        }
-        for target in &targets {
-            changed |= self.paused.insert(target.name.clone());
-            // What waits for a thread has not begun, so a stop is in time for it.
-            if let Some(report) = self.runs.unschedule(&target.name, "the schedule was stopped") {
-                self.note_report(report);
-            }
-        }
-        self.lay_out(clock::wall());
-        if !changed {
-            return Ok(Switched::Already);
-        }
-        match name {
-            None => info!("Background cleanup scheduler stopped"),
-            Some(name) => info!(target_name = %name, "Schedule stopped"),
-        }
-        Ok(Switched::Changed)
     }
 
     fn on_hangup(&mut self) {
@@ -333,6 +281,7 @@ impl Supervisor {
 
     /// Keeps the last report of a target that is still there.
     pub(super) fn note_report(&mut self, report: Arc<Report>) {
+        self.memory.ended(&report);
         if self.target(report.target.as_str()).is_some() {
             self.last_runs.insert(report.target.clone(), report);
         }

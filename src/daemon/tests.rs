@@ -11,12 +11,13 @@ use super::supervisor::Supervisor;
 use super::*;
 use crate::config::{AdminSettings, Config, LogFormat, LogLevel, LogSettings, Rotation, Settings, Surroundings};
 use crate::globs::Globs;
+use crate::history::{Remembered, Store};
 use crate::names::TargetName;
 use crate::protected::Protected;
 use crate::report::{Outcome, Report, Trigger};
 use crate::schedule::Schedule;
 use crate::sweep::{Control, Order};
-use crate::target::{Action, Policy, Sandbox, Target, Unverifiable, Zone};
+use crate::target::{Action, CatchUp, Policy, Sandbox, Target, Unverifiable, Zone};
 
 fn zone() -> Zone {
     Zone { name: "UTC".into(), tz: TimeZone::UTC }
@@ -37,6 +38,7 @@ fn target(name: &str, schedule: &str) -> Arc<Target> {
         idle: false,
         on_unverifiable: Unverifiable::default(),
         sandbox: Sandbox::default(),
+        catch_up: CatchUp::default(),
         action: Action::Delete,
         max_deletes: None,
         require: None,
@@ -109,6 +111,7 @@ fn daemon(targets: Vec<Arc<Target>>, sweeper: Sweeper) -> Daemon {
         surface: Box::new(Nothing),
         log: Arc::default(),
         sweeper,
+        state: (Store::nowhere(), Remembered::default()),
     })
 }
 

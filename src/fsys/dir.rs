@@ -269,6 +269,18 @@ impl Dir {
         again(|| unlinkat(&self.fd, path(name), AtFlags::REMOVEDIR))
     }
 
+    /// Whether its file system is in memory (tmpfs, ramfs), and gone with the next start of the machine.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn is_in_memory(&self) -> io::Result<bool> {
+        /// `TMPFS_MAGIC` and `RAMFS_MAGIC` of statfs(2).
+        const IN_MEMORY: [i64; 2] = [0x0102_1994, 0x8584_58f6];
+        let stat = again(|| rustix::fs::fstatfs(&self.fd))?;
+        #[expect(clippy::useless_conversion, reason = "its width differs between architectures")]
+        Ok(IN_MEMORY.contains(&i64::from(stat.f_type)))
+    }
+
     /// How much space the file system of this directory has.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ mod aside;
 mod batch;
 mod event;
 mod explain;
+mod guards;
 mod log;
 mod nested;
 mod owner;
@@ -26,6 +27,7 @@ mod whole;
 
 pub use event::{At, Event};
 pub use explain::{Explanation, explain};
+pub use guards::Guards;
 pub use log::LogLines;
 pub use owner::owners;
 
@@ -57,6 +59,8 @@ pub struct Order {
     pub protected: Arc<Protected>,
     /// When the run begins: ages are counted back from here.
     pub now: Timestamp,
+    /// What it may be held by, beside what the target asks for.
+    pub guards: Guards,
 }
 
 impl Order {
@@ -79,6 +83,8 @@ impl Order {
             outcome,
             counts: Counts::default(),
             failures: Failures::default(),
+            held: None,
+            root: None,
             sandbox: None,
             message: Some(message.into()),
             remarks: Vec::new(),
@@ -176,7 +182,10 @@ fn execute<A: Act>(
 ) -> Report {
     let began = clock::mark();
     let mut report = match open_root(order, act, observer) {
-        Ok(root) => confined(order, control, observer, act, &root, spacious),
+        Ok(root) => {
+            let seen = (root.path.clone(), guards::seen(&root));
+            Report { root: Some(seen), ..confined(order, control, observer, act, &root, spacious) }
+        }
         Err((outcome, message)) => order.not_run(outcome, message),
     };
     report.took = began.elapsed();

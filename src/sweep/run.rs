@@ -15,7 +15,7 @@ use crate::fsys::{self, Dir, Root, Space};
 use crate::judge;
 use crate::judge::limits::{Amount, Cut, Search, Spec, Tally};
 use crate::judge::links::Links;
-use crate::report::{Outcome, Report};
+use crate::report::{Guard, Held, Outcome, Report};
 use crate::verdict::Reason;
 
 /// How many surveys a search for one cut may take; two or three are enough unless paths are very long.
@@ -25,7 +25,22 @@ const SURVEYS: usize = 40;
 pub(super) type Spacious<'a> = dyn Fn(&Dir) -> io::Result<Space> + Sync + 'a;
 
 /// Why a run ends before it acts.
-struct Refused(Outcome, String);
+pub(super) struct Refused {
+    outcome: Outcome,
+    why: String,
+    held: Option<Held>,
+}
+
+impl Refused {
+    fn failed(why: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Failed, why: why.into(), held: None }
+    }
+
+    /// By a guard.
+    pub(super) fn held(guard: Guard, files: Option<u64>, why: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Held, why: why.into(), held: Some(Held { guard, files }) }
+    }
+}
 
 /// What the surveys have found.
 #[derive(Default)]
@@ -60,6 +75,9 @@ pub(super) fn begin<'a, A>(
         kept: Mutex::default(),
         links: Mutex::new(Links::default()),
         taken: AtomicU64::new(0),
+        max_deletes: order.guards.most_deletes(order.target.max_deletes),
+        attempts: AtomicU64::new(0),
+        errors: AtomicU64::new(0),
         aside: Aside::new(&root.dir, order.target.threads()),
         workers: AtomicUsize::new(0),
     }
@@ -76,9 +94,9 @@ pub(super) fn run<A: Act>(
 ) -> Report {
     let mut sweep = begin(order, control, observer, act, root);
     let recovered = if act.may_change() { sweep.make_ready() } else { Vec::new() };
-    let plan = match sweep.prepare(spacious) {
+    let plan = match super::guards::check(order, root).and_then(|()| sweep.prepare(spacious)) {
         Ok(plan) => plan,
-        Err(Refused(outcome, why)) => return order.not_run(outcome, why),
+        Err(Refused { outcome, why, held }) => return Report { held, ..order.not_run(outcome, why) },
     };
     let mut limits = plan.quotas.clone();
     if !act.may_change() {
@@ -97,7 +115,9 @@ pub(super) fn run<A: Act>(
     let Walked { counts, failures, .. } = walked;
     let cancelled = control.cancelled().map(str::to_owned);
     let outcome = match (&cancelled, failures.is_empty()) {
-        (Some(why), _) if why == super::settle::TOO_MANY_LINKS => Outcome::Failed,
+        (Some(why), _) if why == super::settle::TOO_MANY_LINKS || why == super::settle::TOO_MANY_ERRORS => {
+            Outcome::Failed
+        }
         (Some(_), _) => Outcome::Cancelled,
         (None, true) => Outcome::Done,
         (None, false) => Outcome::Partial,
@@ -120,7 +140,9 @@ impl<A: Act> Sweep<'_, A> {
     /// The guards and the surveys: everything that comes before the first file.
     fn prepare(&mut self, spacious: &Spacious<'_>) -> Result<Plan, Refused> {
         let target = self.order.target.clone();
-        if let Some(name) = &target.require {
+        if let Some(name) = &target.require
+            && !self.order.guards.is_released(Guard::Require)
+        {
             match self.root.look(name.as_bytes()) {
                 Ok(_) => {}
                 Err(error) => {
@@ -128,7 +150,7 @@ impl<A: Act> Sweep<'_, A> {
                         "`{}`, which `require` asks for, is not there: {error}",
                         crate::names::Escaped(name.as_bytes())
                     );
-                    return Err(Refused(Outcome::Held, why));
+                    return Err(Refused::held(Guard::Require, None, why));
                 }
             }
         }
@@ -142,10 +164,10 @@ impl<A: Act> Sweep<'_, A> {
             return Ok(Plan::default());
         }
         let plan = self.plan(spacious)?;
-        match target.max_deletes {
+        match self.max_deletes {
             Some(most) if plan.files > most => {
                 let why = format!("{} files would go, more than max_deletes {most}", plan.files);
-                Err(Refused(Outcome::Held, why))
+                Err(Refused::held(Guard::MaxDeletes, Some(plan.files), why))
             }
             _ => Ok(plan),
         }
@@ -153,15 +175,15 @@ impl<A: Act> Sweep<'_, A> {
 
     fn not_cancelled(&self) -> Result<(), Refused> {
         match self.control.cancelled() {
-            Some(why) if why == super::settle::TOO_MANY_LINKS => Err(Refused(Outcome::Failed, why.to_owned())),
-            Some(why) => Err(Refused(Outcome::Cancelled, why.to_owned())),
+            Some(why) if why == super::settle::TOO_MANY_LINKS => Err(Refused::failed(why)),
+            Some(why) => Err(Refused { outcome: Outcome::Cancelled, why: why.to_owned(), held: None }),
             None => Ok(()),
         }
     }
 
     /// How far each limit reaches, or why no run would take anything.
     pub(super) fn limits(&mut self, spacious: &Spacious<'_>) -> Result<Vec<Limit>, String> {
-        let Plan { quotas, space, .. } = self.prepare(spacious).map_err(|Refused(_, why)| why)?;
+        let Plan { quotas, space, .. } = self.prepare(spacious).map_err(|refused| refused.why)?;
         Ok(quotas.into_iter().chain(space).collect())
     }
 
@@ -206,7 +228,7 @@ impl<A: Act> Sweep<'_, A> {
         }
         if let Some(watermark) = policy.min_free {
             let Space { total, free } = spacious(self.root)
-                .map_err(|error| Refused(Outcome::Failed, format!("cannot tell how much space is free: {error}")))?;
+                .map_err(|error| Refused::failed(format!("cannot tell how much space is free: {error}")))?;
             let limit = watermark.of(total);
             let without = free.saturating_add(overview.going.freed).saturating_add(most.freed);
             let over = limit.saturating_sub(without);
@@ -254,6 +276,6 @@ impl<A: Act> Sweep<'_, A> {
             }
         }
         let why = "the paths are too long for the limits to be measured in bounded memory".to_owned();
-        Err(Refused(Outcome::Failed, why))
+        Err(Refused::failed(why))
     }
 }

@@ -21,6 +21,12 @@ use crate::verdict::{Because, Reason};
 pub(super) const TOO_MANY_LINKS: &str = "more than 1000000 files with several hard links: what they take together \
                                          cannot be measured";
 
+/// What the sweep is stopped with when most of what it tries fails.
+pub(super) const TOO_MANY_ERRORS: &str = "50 files could not be removed, and that is half of those tried or more";
+
+/// So many errors, if they are half of the attempts, end a run.
+const BRAKE: u64 = 50;
+
 /// As many directories are held open on the way up.
 const HANDLES: usize = 4;
 
@@ -144,7 +150,7 @@ impl<A: Act> Worker<'_, A> {
     /// Whether so many more files may go before `max_deletes` says no. The survey has counted them before; this holds
     /// what came since.
     pub(super) fn within_guard(&self, files: u64) -> Result<(), Because> {
-        let Some(most) = self.sweep.order.target.max_deletes else { return Ok(()) };
+        let Some(most) = self.sweep.max_deletes else { return Ok(()) };
         let before = self.sweep.taken.fetch_add(files, Ordering::Relaxed);
         if before.saturating_add(files) <= most { Ok(()) } else { Err(Because::MaxDeletes(most)) }
     }
@@ -152,6 +158,7 @@ impl<A: Act> Worker<'_, A> {
     /// Does it. Whether it went.
     pub(super) fn goes(&mut self, directory: &Opened, name: &[u8], facts: &Facts, reason: &Reason) -> bool {
         let at = directory.at(name);
+        let attempts = self.sweep.attempts.fetch_add(1, Ordering::Relaxed) + 1;
         let hands = Hands { aside: &self.sweep.aside, worker: self.number };
         match self.sweep.act.act(directory, name, facts, hands) {
             Ok(how) => {
@@ -183,8 +190,17 @@ impl<A: Act> Worker<'_, A> {
                 self.walked.counts.failed += 1;
                 self.walked.failures.add(&error, at);
                 (self.sweep.observer)(&Event::NotRemoved { at, error: &error });
+                self.brake(attempts);
                 false
             }
+        }
+    }
+
+    /// Ends the run when most of what it tries fails: something is wrong that more of the same does not mend.
+    fn brake(&self, attempts: u64) {
+        let errors = self.sweep.errors.fetch_add(1, Ordering::Relaxed) + 1;
+        if errors >= BRAKE && errors.saturating_mul(2) >= attempts {
+            self.sweep.control.cancel(TOO_MANY_ERRORS);
         }
     }
 

@@ -44,6 +44,11 @@ pub(super) struct Sweep<'a, A> {
     pub(super) links: Mutex<Links>,
     /// Files that went, or were to go, while a guard counts them.
     pub(super) taken: AtomicU64,
+    /// As many may go, if the target or who released the run says so.
+    pub(super) max_deletes: Option<u64>,
+    /// Files whose removal was tried, and failed.
+    pub(super) attempts: AtomicU64,
+    pub(super) errors: AtomicU64,
     /// Where files of directories that others can write are taken before they go.
     pub(super) aside: Aside<'a>,
     /// How many workers there have been.

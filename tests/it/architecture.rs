@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Which floor a module stands on.
-const FLOORS: [(&str, u32); 20] = [
+const FLOORS: [(&str, u32); 21] = [
     ("names", 0),
     ("units", 0),
     ("clock", 0),
@@ -19,6 +19,7 @@ const FLOORS: [(&str, u32); 20] = [
     ("agenda", 3),
     ("config", 4),
     ("fsys", 4),
+    ("history", 5),
     ("sweep", 5),
     ("daemon", 6),
     ("admin", 7),

@@ -13,6 +13,7 @@ mod examples;
 mod faults;
 mod hostile;
 mod log;
+mod memory;
 mod needs;
 mod reload;
 mod rules;

@@ -73,6 +73,9 @@ fn status() -> Status {
             needs_restart: Vec::new(),
             not_applied: Vec::new(),
         },
+        state: Arc::default(),
+        holds: Vec::new(),
+        clock: None,
         log: Arc::new(LogHealth::default()),
     }
 }
@@ -102,6 +105,8 @@ fn report(target: &str, outcome: Outcome) -> Report {
             directories: 0,
         },
         failures,
+        held: None,
+        root: None,
         sandbox: None,
         message: (outcome == Outcome::Failed).then(|| "the directory is gone".into()),
         remarks: Vec::new(),

@@ -18,7 +18,7 @@ use crate::globs::Globs;
 use crate::names::TargetName;
 use crate::protected::Place;
 use crate::schedule::Schedule;
-use crate::target::{Policy, Sandbox, Unverifiable, Zone};
+use crate::target::{CatchUp, Policy, Sandbox, Unverifiable, Zone};
 
 const NOW: i64 = 1_700_000_000;
 const DAY: u64 = 86_400;
@@ -77,6 +77,7 @@ impl Yard {
             idle: false,
             on_unverifiable: Unverifiable::default(),
             sandbox: Sandbox::default(),
+            catch_up: CatchUp::default(),
             action: Action::Delete,
             max_deletes: None,
             require: None,
@@ -92,6 +93,7 @@ impl Yard {
             dry_run: false,
             protected: Arc::new(Protected::default()),
             now,
+            guards: Guards::default(),
         }
     }
 }

@@ -1,0 +1,112 @@
+//! What the supervisor does when it is told to.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tracing::info;
+
+use super::handle::{Busy, ManualRuns, Refusal, StartedRun, Switched};
+use super::supervisor::Supervisor;
+use crate::clock;
+use crate::names::RunId;
+use crate::report::Trigger;
+use crate::target::Target;
+
+impl Supervisor {
+    /// The targets that a request is about: the one it names, or every enabled one.
+    fn asked_for(&self, name: Option<&str>) -> Result<Vec<Arc<Target>>, Refusal> {
+        let Some(name) = name else {
+            return Ok(self.config.targets.iter().filter(|target| target.enabled).cloned().collect());
+        };
+        let target = self.target(name).ok_or_else(|| Refusal::UnknownTarget(name.to_owned()))?;
+        if target.enabled { Ok(vec![target]) } else { Err(Refusal::Disabled(target.name.clone())) }
+    }
+
+    pub(super) fn manual(&mut self, name: Option<&str>, dry_run: bool) -> Result<ManualRuns, Refusal> {
+        let mut runs = ManualRuns { started: Vec::new(), busy: Vec::<Busy>::new() };
+        for target in self.asked_for(name)? {
+            if let Some(busy) = self.runs.busy(&target.name) {
+                runs.busy.push(busy);
+                continue;
+            }
+            let (tell, done) = oneshot::channel();
+            let protected = self.config.protected.clone();
+            let guards = self.memory.guards(&target.name);
+            let run = self.runs.begin(target.clone(), protected, Trigger::Manual, dry_run, vec![tell], guards);
+            runs.started.push(StartedRun { run, target: target.name.clone(), done });
+        }
+        if runs.started.is_empty() && !runs.busy.is_empty() {
+            return Err(Refusal::Running(runs.busy));
+        }
+        Ok(runs)
+    }
+
+    pub(super) fn start(&mut self, name: Option<&str>) -> Result<Switched, Refusal> {
+        let targets = self.asked_for(name)?;
+        let mut changed = std::mem::take(&mut self.stopped);
+        for target in &targets {
+            changed |= self.paused.remove(&target.name);
+        }
+        if name.is_none() {
+            self.paused.clear();
+        }
+        let now = clock::wall();
+        self.lay_out(now);
+        for target in &targets {
+            // What was missed while it was stopped was not to be run.
+            self.memory.store.due(&target.name, now);
+        }
+        self.memory.store.paused(self.stopped, &self.paused);
+        if !changed {
+            return Ok(Switched::Already);
+        }
+        match name {
+            None => info!("Background cleanup scheduler started successfully"),
+            Some(name) => info!(target_name = %name, "Schedule started"),
+        }
+        Ok(Switched::Changed)
+    }
+
+    pub(super) fn stop(&mut self, name: Option<&str>) -> Result<Switched, Refusal> {
+        let targets = self.asked_for(name)?;
+        let mut changed = false;
+        if name.is_none() {
+            changed = !std::mem::replace(&mut self.stopped, true);
+        }
+        for target in &targets {
+            changed |= self.paused.insert(target.name.clone());
+            // What waits for a thread has not begun, so a stop is in time for it.
+            if let Some(report) = self.runs.unschedule(&target.name, "the schedule was stopped") {
+                self.note_report(report);
+            }
+        }
+        self.lay_out(clock::wall());
+        self.memory.store.paused(self.stopped, &self.paused);
+        if !changed {
+            return Ok(Switched::Already);
+        }
+        match name {
+            None => info!("Background cleanup scheduler stopped"),
+            Some(name) => info!(target_name = %name, "Schedule stopped"),
+        }
+        Ok(Switched::Changed)
+    }
+
+    /// Sweeps the target of a held run without the guard that held it, once.
+    pub(super) fn release(&mut self, run: &RunId) -> Result<StartedRun, Refusal> {
+        let hold = self.memory.hold(run).cloned().ok_or_else(|| Refusal::NotHeld(run.clone()))?;
+        let target = self.target(hold.target.as_str());
+        let target = target.ok_or_else(|| Refusal::UnknownTarget(hold.target.to_string()))?;
+        if !target.enabled {
+            return Err(Refusal::Disabled(hold.target));
+        }
+        if let Some(busy) = self.runs.busy(&hold.target) {
+            return Err(Refusal::Running(vec![busy]));
+        }
+        let guards = self.memory.release(&hold);
+        let (tell, done) = oneshot::channel();
+        let protected = self.config.protected.clone();
+        let released = self.runs.begin(target, protected, Trigger::Manual, false, vec![tell], guards);
+        Ok(StartedRun { run: released, target: hold.target, done })
+    }
+}

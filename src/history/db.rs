@@ -1,0 +1,281 @@
+//! The file itself.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+
+use super::{Hold, Remembered, went_on};
+use crate::fsys;
+use crate::names::{RunId, TargetName};
+use crate::report::{KnownRoot, Outcome, Report, RootSeen};
+
+/// Its name in the state directory.
+pub(super) const FILE: &str = "janitor.sqlite";
+
+/// As many runs of each target are kept.
+const RUNS_KEPT: u32 = 100;
+
+/// As many runs of all targets together, when the file is opened.
+const ALL_KEPT: u32 = 50_000;
+
+/// Each step brings the file from one version to the next. What has been released is never changed.
+const STEPS: [&str; 1] = ["
+    CREATE TABLE runs (
+        id TEXT PRIMARY KEY, target TEXT NOT NULL, started INTEGER NOT NULL, outcome TEXT NOT NULL, report TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX runs_of_target ON runs (target, started);
+    CREATE TABLE due (target TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT;
+    CREATE TABLE paused (target TEXT PRIMARY KEY) STRICT;
+    CREATE TABLE holds (run TEXT PRIMARY KEY, target TEXT NOT NULL UNIQUE, report TEXT NOT NULL) STRICT;
+    CREATE TABLE roots (target TEXT PRIMARY KEY, path BLOB NOT NULL, seen TEXT NOT NULL, boot TEXT NOT NULL) STRICT;
+    CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+"];
+
+type Result<T> = std::result::Result<T, rusqlite::Error>;
+
+/// The file, open.
+#[derive(Debug)]
+pub(super) struct Db(Connection);
+
+/// An error that is not SQLite's, as one that is.
+pub(super) fn failed(error: &dyn std::fmt::Display) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN), Some(error.to_string()))
+}
+
+fn is_no_good(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
+}
+
+fn json<T: serde::de::DeserializeOwned>(text: &str) -> Option<T> {
+    serde_json::from_str(text).ok()
+}
+
+fn text(value: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| failed(&error))
+}
+
+fn nanos(at: Timestamp) -> i64 {
+    // Until the year 2262.
+    i64::try_from(at.as_nanosecond()).unwrap_or(i64::MAX)
+}
+
+fn instant(nanos: i64) -> Option<Timestamp> {
+    Timestamp::from_nanosecond(nanos.into()).ok()
+}
+
+impl Db {
+    /// Opens it to work with. A file that is damaged is put aside, under its name and the time, and a new one begun.
+    pub(super) fn open(dir: &Path, now: Timestamp) -> Result<Self> {
+        let path = dir.join(FILE);
+        match Self::at(&path) {
+            Err(error) if is_no_good(&error) => {
+                let aside = format!("{FILE}.damaged-{}", now.strftime("%Y%m%dT%H%M%SZ"));
+                tracing::error!("The state is damaged ({error}); it is kept as `{aside}`, and a new one begins");
+                for end in ["-wal", "-shm", ""] {
+                    let (from, to) = (format!("{FILE}{end}"), format!("{aside}{end}"));
+                    // What is not there needs not to be put aside.
+                    drop(fsys::rename_own(dir, OsStr::new(&from), OsStr::new(&to)));
+                }
+                Self::at(&path)
+            }
+            done => done,
+        }
+    }
+
+    fn at(path: &Path) -> Result<Self> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+        let mut db = Connection::open_with_flags(path, flags)?;
+        db.busy_timeout(Duration::from_secs(5))?;
+        db.pragma_update(None, "journal_mode", "WAL")?;
+        db.pragma_update(None, "synchronous", "FULL")?;
+        // It names files, which not everybody may list.
+        drop(std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)));
+        let fine: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if fine != "ok" {
+            let damaged = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+            return Err(rusqlite::Error::SqliteFailure(damaged, Some(fine)));
+        }
+        migrate(&mut db)?;
+        let prune = "DELETE FROM runs WHERE id IN (SELECT id FROM runs ORDER BY started DESC LIMIT -1 OFFSET ?1)";
+        db.execute(prune, [ALL_KEPT])?;
+        Ok(Self(db))
+    }
+
+    /// Opens it to read, beside whoever works with it.
+    pub(super) fn look(dir: &Path) -> Result<Self> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
+        let db = Connection::open_with_flags(dir.join(FILE), flags)?;
+        db.busy_timeout(Duration::from_secs(5))?;
+        Ok(Self(db))
+    }
+
+    fn all<T>(&self, query: &str, each: impl Fn(&Row<'_>) -> Result<Option<T>>) -> Result<Vec<T>> {
+        let mut query = self.0.prepare(query)?;
+        // What an older or newer version wrote and this one does not understand is left out.
+        query.query_map([], |row| each(row))?.filter_map(Result::transpose).collect::<Result<Vec<T>>>()
+    }
+
+    pub(super) fn remembered(&mut self, boot: &str) -> Result<Remembered> {
+        let name = |row: &Row<'_>| Ok(TargetName::new(&row.get::<_, String>(0)?).ok());
+        let last = "SELECT target, report, max(started) FROM runs GROUP BY target";
+        let last_runs = self.all(last, |row| Ok(name(row)?.zip(json::<Report>(&row.get::<_, String>(1)?))))?;
+        let due = self.all("SELECT target, at FROM due", |row| Ok(name(row)?.zip(instant(row.get(1)?))))?;
+        let paused = self.all("SELECT target FROM paused", name)?;
+        let holds = self.all("SELECT report FROM holds ORDER BY run", |row| {
+            Ok(json::<Report>(&row.get::<_, String>(0)?).and_then(|report| Hold::of(&report)))
+        })?;
+        let roots = self.all("SELECT target, path, seen, boot FROM roots", |row| {
+            let path = OsStr::from_bytes(&row.get::<_, Vec<u8>>(1)?).into();
+            let same_boot = row.get::<_, String>(3)? == boot && !boot.is_empty();
+            let seen: Option<RootSeen> = json(&row.get::<_, String>(2)?);
+            // What was in memory is not there any more.
+            let seen = seen.filter(|seen| same_boot || !seen.in_memory);
+            Ok(name(row)?.zip(seen.map(|seen| KnownRoot { path, seen, same_boot })))
+        })?;
+        Ok(Remembered {
+            last_runs: last_runs.into_iter().map(|(target, report)| (target, Arc::new(report))).collect(),
+            due: due.into_iter().collect(),
+            stopped: self.fact("stopped")?.is_some_and(|value| value == "yes"),
+            paused: paused.into_iter().collect(),
+            holds,
+            roots: roots.into_iter().collect(),
+            newest_run: self.fact("newest_run")?.and_then(|value| value.parse().ok()).and_then(instant),
+            clock_offset: self.fact(&format!("clock {boot}"))?.and_then(|value| value.parse().ok()),
+        })
+    }
+
+    fn fact(&self, name: &str) -> Result<Option<String>> {
+        self.0.query_row("SELECT value FROM facts WHERE name = ?1", [name], |row| row.get(0)).optional()
+    }
+
+    pub(super) fn due(&mut self, target: &TargetName, at: Timestamp) -> Result<()> {
+        let put = "INSERT INTO due VALUES (?1, ?2) ON CONFLICT (target) DO UPDATE SET at = ?2";
+        self.0.execute(put, params![target.as_str(), nanos(at)]).map(drop)
+    }
+
+    pub(super) fn paused(&mut self, stopped: bool, paused: &BTreeSet<TargetName>) -> Result<()> {
+        let step = self.0.transaction()?;
+        step.execute("DELETE FROM paused", [])?;
+        for target in paused {
+            step.execute("INSERT INTO paused VALUES (?1)", [target.as_str()])?;
+        }
+        let stopped = if stopped { "yes" } else { "no" };
+        step.execute("INSERT OR REPLACE INTO facts VALUES ('stopped', ?1)", [stopped])?;
+        step.commit()
+    }
+
+    pub(super) fn ended(&mut self, report: &Report, boot: &str) -> Result<()> {
+        let step = self.0.transaction()?;
+        insert(&step, report)?;
+        let target = report.target.as_str();
+        match Hold::of(report) {
+            // The newest is the one to be released: it is what would happen now.
+            Some(_) => {
+                step.execute("DELETE FROM holds WHERE target = ?1", [target])?;
+                step.execute(
+                    "INSERT INTO holds VALUES (?1, ?2, ?3)",
+                    params![report.run.as_str(), target, text(report)?],
+                )?;
+            }
+            None if went_on(report) => {
+                step.execute("DELETE FROM holds WHERE target = ?1", [target])?;
+            }
+            None => {}
+        }
+        if let (Some((path, seen)), true) = (&report.root, went_on(report)) {
+            step.execute(
+                "INSERT OR REPLACE INTO roots VALUES (?1, ?2, ?3, ?4)",
+                params![target, path.as_os_str().as_bytes(), text(seen)?, boot],
+            )?;
+        }
+        if went_on(report) {
+            step.execute(
+                "INSERT OR REPLACE INTO facts VALUES ('newest_run', ?1)",
+                [nanos(report.started).to_string()],
+            )?;
+        }
+        step.commit()
+    }
+
+    /// A run that no daemon did: nothing but the run itself is remembered.
+    pub(super) fn ended_elsewhere(&mut self, report: &Report) -> Result<()> {
+        let step = self.0.transaction()?;
+        insert(&step, report)?;
+        step.commit()
+    }
+
+    pub(super) fn released(&mut self, run: &RunId) -> Result<()> {
+        self.0.execute("DELETE FROM holds WHERE run = ?1", [run.as_str()]).map(drop)
+    }
+
+    pub(super) fn clock(&mut self, boot: &str, offset: i128) -> Result<()> {
+        let step = self.0.transaction()?;
+        step.execute("DELETE FROM facts WHERE name LIKE 'clock %'", [])?;
+        step.execute("INSERT INTO facts VALUES (?1, ?2)", params![format!("clock {boot}"), offset.to_string()])?;
+        step.commit()
+    }
+
+    /// As many pages may the file have.
+    #[cfg(test)]
+    pub(super) fn limit(&mut self, pages: u32) -> Result<()> {
+        self.0.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
+    }
+
+    /// The runs, newest first.
+    pub(super) fn runs(&self, target: Option<&str>, count: usize) -> Result<Vec<Report>> {
+        let mut query = self.0.prepare(
+            "SELECT report FROM runs WHERE ?1 IS NULL OR target = ?1 ORDER BY started DESC, id DESC LIMIT ?2",
+        )?;
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        let found = query.query_map(params![target, count], |row| row.get::<_, String>(0))?;
+        found.map(|report| Ok(json(&report?))).filter_map(Result::transpose).collect()
+    }
+}
+
+fn insert(step: &rusqlite::Transaction<'_>, report: &Report) -> Result<()> {
+    let (run, target) = (report.run.as_str(), report.target.as_str());
+    step.execute(
+        "INSERT OR REPLACE INTO runs VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![run, target, nanos(report.started), report.outcome.to_string(), text(report)?],
+    )?;
+    step.execute(
+        "DELETE FROM runs WHERE target = ?1 AND started < (
+            SELECT started FROM runs WHERE target = ?1 ORDER BY started DESC LIMIT 1 OFFSET ?2)",
+        params![target, RUNS_KEPT - 1],
+    )?;
+    Ok(())
+}
+
+fn migrate(db: &mut Connection) -> Result<()> {
+    let version: u32 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let version = version as usize;
+    if version > STEPS.len() {
+        return Err(failed(&format!("it is of version {version}, and this janitor knows {} only", STEPS.len())));
+    }
+    for (done, step) in STEPS.iter().enumerate().skip(version) {
+        // Each step whole or not at all.
+        let change = db.transaction()?;
+        change.execute_batch(step)?;
+        change.pragma_update(None, "user_version", done as u32 + 1)?;
+        change.commit()?;
+    }
+    Ok(())
+}
+
+impl Hold {
+    /// What a run is held by, if it is held and can be released.
+    #[must_use]
+    pub fn of(report: &Report) -> Option<Self> {
+        let held = report.held.filter(|_| report.outcome == Outcome::Held)?;
+        let why = report.message.clone().unwrap_or_default();
+        Some(Self { run: report.run.clone(), target: report.target.clone(), at: report.started, held, why })
+    }
+}
