@@ -72,6 +72,8 @@ pub enum Action {
     Delete,
     /// It is moved below this directory, under its path relative to the root.
     MoveTo(PathBuf),
+    /// It is renamed into the trash beside the root, from where it can be put back.
+    Trash,
 }
 
 /// What becomes of a file in a directory that others can write, where it cannot be verified what is removed.
@@ -205,6 +207,8 @@ pub struct Target {
     pub idle: bool,
     /// What is done to a file that goes.
     pub action: Action,
+    /// How long the trash keeps what a run put there.
+    pub trash_keep: Duration,
     /// What becomes of a file that cannot be verified where that is needed.
     pub on_unverifiable: Unverifiable,
     /// Whether the kernel keeps its sweeps to it.
@@ -223,6 +227,9 @@ pub struct Target {
 }
 
 impl Target {
+    /// How long the trash keeps what a run put there, if the target does not say.
+    pub const TRASH_KEEP: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
     /// More threads than this make a disk slower, not faster.
     pub const MOST_THREADS: usize = 8;
 

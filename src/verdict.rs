@@ -128,6 +128,8 @@ pub enum Because {
     Conflict(Box<str>),
     /// Protection: others can write in its directory, and it cannot be verified there that it is the file that was judged.
     Unverifiable(Box<str>),
+    /// Protection: it was put back from the trash within a day.
+    Restored,
     /// Protection: it cannot be looked at.
     Unreadable(Box<str>),
     /// Protection: it belongs to this other target, which is nested in this one.
@@ -157,6 +159,7 @@ impl Because {
             Self::Inside { .. } => "whole_dirs",
             Self::Changed => "changed",
             Self::Locked => "locked",
+            Self::Restored => "restored",
             Self::Conflict(_) => "conflict",
             Self::Unverifiable(_) => "unverifiable",
             Self::Unreadable(_) => "unreadable",
@@ -222,6 +225,7 @@ impl fmt::Display for Because {
             Self::Required => out.write_str("it is what `require` asks for"),
             Self::Inside { entry, because } => write!(out, "`{entry}` in it stays: {because}"),
             Self::Changed => out.write_str("changed since it was judged"),
+            Self::Restored => out.write_str("put back from the trash within a day"),
             Self::Locked => out.write_str("locked by a process"),
             Self::Conflict(kept) => {
                 write!(

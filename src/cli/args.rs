@@ -65,6 +65,10 @@ pub(super) enum Command {
     Release(Release),
     /// Print the runs that are remembered, newest first
     History(History),
+    /// Put back what a run has put into the trash (`action = "trash"`)
+    Undo(Undo),
+    /// List what is in the trash, or empty it
+    Trash(Trash),
 }
 
 /// How the result is printed.
@@ -193,6 +197,27 @@ pub(super) struct History {
     /// How many
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub(super) count: u32,
+    #[command(flatten)]
+    pub(super) printed: Printed,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Undo {
+    /// The run
+    #[arg(value_name = "RUN")]
+    pub(super) run: String,
+    #[command(flatten)]
+    pub(super) printed: Printed,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Trash {
+    /// Only what runs of this target have put there
+    #[arg(value_name = "TARGET")]
+    pub(super) target: Option<String>,
+    /// Remove all of it for good
+    #[arg(long)]
+    pub(super) empty: bool,
     #[command(flatten)]
     pub(super) printed: Printed,
 }

@@ -12,6 +12,7 @@ mod policy;
 mod run;
 mod sweeps;
 mod table;
+mod trash;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -68,5 +69,7 @@ fn dispatch(args: Args) -> Done {
         Command::Reload(args) => client::reload(config, &args),
         Command::Release(args) => client::release(config, &args),
         Command::History(args) => history::history(config, &args),
+        Command::Undo(args) => trash::undo(config, &args),
+        Command::Trash(args) => trash::trash(config, &args),
     }
 }

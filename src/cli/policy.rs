@@ -26,6 +26,7 @@ pub(super) fn sentence(target: &Target) -> String {
     }
     add(match &target.action {
         Action::Delete => " go".to_owned(),
+        Action::Trash => format!(" go to the trash for {}", Span(target.trash_keep)),
         Action::MoveTo(to) => format!(" are moved to {}", to.to_string_lossy()),
     });
     if let Some(limit) = policy.older_than {

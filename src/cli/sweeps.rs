@@ -173,7 +173,11 @@ fn preview_text(order: &Order, kept: Option<&str>) -> Result<Report, Exit> {
     let report = sweep::preview(order, &control, &|event| {
         let line = match event {
             Event::WouldRemove { at, facts, reason } => {
-                let would = if order.target.action == Action::Delete { "delete" } else { "move" };
+                let would = match order.target.action {
+                    Action::Delete => "delete",
+                    Action::MoveTo(_) => "move",
+                    Action::Trash => "trash",
+                };
                 format!("  would {would}  {at}  ({}, {reason})", Bytes(facts.size))
             }
             Event::WouldRemoveDirectory { at, reason } => format!("  would delete directory  {at}  ({reason})"),

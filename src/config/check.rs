@@ -310,6 +310,7 @@ impl Checker<'_> {
             threads: rest.threads,
             idle: rest.idle,
             action: rest.action,
+            trash_keep: rest.trash_keep,
             on_unverifiable: rest.on_unverifiable,
             sandbox: rest.sandbox,
             catch_up: rest.catch_up,

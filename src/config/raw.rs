@@ -184,7 +184,7 @@ pub(super) const SIZE: &str = r"^\s*[0-9.]+\s*([kKmMgGtTpP][iI]?)?[bB]\s*$";
 pub(super) const SHARE_OR_SIZE: &str = r"^\s*([0-9]+(\.[0-9]{1,2})?\s*%|[0-9.]+\s*([kKmMgGtTpP][iI]?)?[bB])\s*$";
 
 /// The same of what is done to a file.
-pub(super) const ACTION: &str = "^(delete|move:.+)$";
+pub(super) const ACTION: &str = "^(delete|trash|move:.+)$";
 
 /// `[[target]]` and `[defaults]` share their keys, so they are written once.
 macro_rules! keys {
@@ -291,9 +291,13 @@ keys! {
     /// Protection: files that a process has open, mapped or executing stay.
     #[schemars(extend("default" = false))]
     skip_open: bool,
-    /// What is done to a file that goes: "delete", or "move:/dir", which moves it below that directory.
-    #[schemars(extend("default" = "delete", "pattern" = ACTION, "examples" = ["delete", "move:/archive"]))]
+    /// What is done to a file that goes: "delete"; "trash", which renames it into the trash beside the target, from where
+    /// `janitor undo` puts it back; or "move:/dir", which moves it below that directory.
+    #[schemars(extend("default" = "delete", "pattern" = ACTION, "examples" = ["delete", "trash", "move:/archive"]))]
     action: At<String>,
+    /// How long the trash keeps what a run put there.
+    #[schemars(extend("default" = "7d", "pattern" = DURATION, "examples" = ["12h", "7d"]))]
+    trash_keep: At<String>,
     /// In a directory that others can write, a file goes only after it was verified to be the one that was judged, and
     /// that nobody has it open. Where the system cannot do that, "skip" leaves it and "plain" removes it all the same.
     #[schemars(extend("default" = "skip"))]
@@ -326,4 +330,4 @@ keys! {
 }
 
 /// Keys of the design that this version does not know yet: naming them gets an honest answer.
-pub(super) const LATER: [&str; 3] = ["jitter", "socket", "trash_keep"];
+pub(super) const LATER: [&str; 2] = ["jitter", "socket"];

@@ -50,12 +50,9 @@ impl Checker<'_> {
                 self.problem(value.span(), "where files are moved to has to be an absolute path", help);
                 return Key::Bad;
             }
-            ("trash", _) => {
-                self.problem(value.span(), "\"trash\" is not supported by this version", None);
-                return Key::Bad;
-            }
+            ("trash", _) => Action::Trash,
             _ => {
-                let help = "use \"delete\" or \"move:/dir\"".to_owned();
+                let help = "use \"delete\", \"trash\" or \"move:/dir\"".to_owned();
                 self.problem(value.span(), format!("unknown action \"{text}\""), help);
                 return Key::Bad;
             }

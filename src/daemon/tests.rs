@@ -39,6 +39,7 @@ fn target(name: &str, schedule: &str) -> Arc<Target> {
         on_unverifiable: Unverifiable::default(),
         sandbox: Sandbox::default(),
         catch_up: CatchUp::default(),
+        trash_keep: Target::TRASH_KEEP,
         action: Action::Delete,
         max_deletes: None,
         require: None,

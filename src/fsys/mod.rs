@@ -16,9 +16,12 @@ mod origin;
 mod own;
 mod pin;
 mod place;
+mod private;
 mod root;
 mod slot;
 mod transfer;
+mod trash;
+mod tree;
 
 pub use confine::{May, confine, is_confined, note_confined};
 pub use dir::{Dir, Found, Listed, ListingBuffer, Space};
@@ -27,6 +30,7 @@ pub use own::{remove_own, rename_own};
 pub use root::{Root, RootError, resolve};
 pub use slot::{Recovered, Refusal, SLOTS, Slot, Taken, recover};
 pub use transfer::Destination;
+pub use trash::{PutBack, Trash, TrashedRun, Weight};
 
 use std::io;
 use std::path::Path;

@@ -11,13 +11,14 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{FlockOperation, Mode, OFlags, RenameFlags, fdatasync, flock, mkdirat, openat, renameat_with};
+use rustix::fs::{FlockOperation, Mode, OFlags, RenameFlags, fdatasync, flock, openat, renameat_with};
 use rustix::io::Errno;
 
 use super::dir::{BENEATH, Dir, again, path};
 use super::origin::Origin;
 use super::pin::Pinned;
 use super::place::{is, link_to, rename_to, write_down};
+use super::private::{open_private, private_directory};
 use crate::entry::{Facts, Identity, Kind, Stamps};
 use crate::names::Escaped;
 
@@ -86,49 +87,8 @@ pub struct Recovered {
     pub waiting: Vec<String>,
 }
 
-fn private(dir: &Dir) -> io::Result<bool> {
-    let stat = rustix::fs::fstat(dir.fd())?;
-    Ok(stat.st_uid == rustix::process::geteuid().as_raw() && stat.st_mode & 0o7777 == 0o700)
-}
-
-fn not_ours(what: &str) -> io::Error {
-    io::Error::other(format!("`{what}` is not a private directory of the janitor's user; remove it"))
-}
-
-/// Makes a directory that only we can enter, or opens the one that is there. It is refused if it is not that.
-fn private_directory(parent: &Dir, name: &[u8]) -> io::Result<Dir> {
-    let made = match again(|| mkdirat(parent.fd(), path(name), Mode::RWXU)) {
-        Ok(()) => true,
-        Err(error) if is(&error, Errno::EXIST) => false,
-        Err(error) => return Err(error),
-    };
-    let dir = open_private(parent, name)?;
-    if made {
-        write_down(parent)?;
-    }
-    Ok(dir)
-}
-
-fn open_private(parent: &Dir, name: &[u8]) -> io::Result<Dir> {
-    let dir = parent.open(name).map_err(|error| {
-        let odd = [Errno::LOOP, Errno::NOTDIR, Errno::XDEV, Errno::ACCESS];
-        if odd.iter().any(|errno| is(&error, *errno)) { not_ours(&Escaped(name).to_string()) } else { error }
-    })?;
-    if private(&dir)? { Ok(dir) } else { Err(not_ours(&Escaped(name).to_string())) }
-}
-
 fn is_empty(dir: &Dir) -> io::Result<bool> {
-    Ok(names(dir)?.is_empty())
-}
-
-fn names(dir: &Dir) -> io::Result<Vec<Vec<u8>>> {
-    let mut names = Vec::new();
-    dir.rewind()?;
-    dir.for_each(&mut super::ListingBuffer::new(), |entry| {
-        names.push(entry.name.to_vec());
-        std::ops::ControlFlow::Continue(())
-    })?;
-    Ok(names)
+    Ok(dir.names()?.is_empty())
 }
 
 /// Whether nobody else holds the slot. It is held until the handle is closed.
@@ -315,7 +275,7 @@ pub fn recover(root: &Dir) -> io::Result<Recovered> {
         Err(error) if is(&error, Errno::NOENT) => return Ok(recovered),
         done => done?,
     };
-    for name in names(&slots)? {
+    for name in slots.names()? {
         let number = std::str::from_utf8(&name).ok().and_then(|name| name.parse::<usize>().ok());
         let Some(number) = number else { continue };
         let slot = open_private(&slots, &name)?;
@@ -333,7 +293,7 @@ pub fn recover(root: &Dir) -> io::Result<Recovered> {
 }
 
 fn recover_slot(root: &Dir, number: usize, slot: &Dir, file: &Dir, recovered: &mut Recovered) -> io::Result<()> {
-    let left = names(file)?;
+    let left = file.names()?;
     if left.is_empty() {
         return Ok(());
     }

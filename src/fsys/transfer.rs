@@ -1,6 +1,7 @@
 //! Moving files away, to an archive.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::{Mode, mkdirat};
@@ -18,6 +19,10 @@ use crate::entry::{Facts, Identity, Kind};
 pub struct Destination {
     dir: Dir,
     identity: Identity,
+    /// Whether a file of another file system is copied.
+    copies: bool,
+    /// Held locked, so that nobody else works on it.
+    _held: Option<OwnedFd>,
 }
 
 impl Destination {
@@ -36,7 +41,18 @@ impl Destination {
             };
             io::Error::new(kind, error)
         })?;
-        Ok(Self { dir: root.dir, identity: root.identity })
+        Ok(Self { dir: root.dir, identity: root.identity, copies: true, _held: None })
+    }
+
+    /// A directory that takes only what can be renamed to it.
+    pub(super) fn only_here(dir: Dir) -> io::Result<Self> {
+        let (identity, _) = dir.look_at_itself()?;
+        Ok(Self { dir, identity, copies: false, _held: None })
+    }
+
+    /// The same, with what is held as long as it is.
+    pub(super) fn holding(self, held: OwnedFd) -> Self {
+        Self { _held: Some(held), ..self }
     }
 
     /// Its handle.
@@ -94,7 +110,7 @@ impl Destination {
             return Err(Errno::INVAL.into());
         }
         match rename(from, name, &source, to) {
-            Err(error) if is(&error, Errno::XDEV) => {}
+            Err(error) if is(&error, Errno::XDEV) && self.copies => {}
             done => return done,
         }
         match kind {
@@ -105,7 +121,10 @@ impl Destination {
     }
 
     /// Opens the directory at `relative` below this one, and makes what is missing.
-    fn directory(&self, relative: &[u8]) -> io::Result<Dir> {
+    pub(super) fn directory(&self, relative: &[u8]) -> io::Result<Dir> {
+        if relative.is_empty() {
+            return self.dir.open(b".");
+        }
         match self.dir.open_beneath(relative) {
             Err(error) if is(&error, Errno::NOENT) => {}
             done => return done,

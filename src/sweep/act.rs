@@ -7,7 +7,7 @@ use super::batch::Opened;
 use crate::entry::Facts;
 use crate::fsys::{Destination, Dir, May, Refusal};
 use crate::target::Unverifiable;
-use crate::verdict::Because;
+use crate::verdict::{Because, Reason};
 
 /// How a file went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,24 @@ pub(super) trait Act: Sync {
     }
 
     /// Does it to an entry of `directory` that is none itself.
-    fn act(&self, directory: &Opened, name: &[u8], facts: &Facts, hands: Hands<'_>) -> Result<How, Undone>;
+    fn act(
+        &self,
+        directory: &Opened,
+        name: &[u8],
+        facts: &Facts,
+        reason: &Reason,
+        hands: Hands<'_>,
+    ) -> Result<How, Undone>;
+
+    /// What is to be done before a run's first file, and what is to be said of it.
+    fn tidy(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Gives up something to make room, and says what; `None` when there is nothing to give up.
+    fn give_way(&self) -> Option<String> {
+        None
+    }
 
     /// Removes the directory `name` in `parent`, which must be empty.
     fn directory(&self, parent: &Dir, name: &[u8]) -> io::Result<()>;
@@ -66,7 +83,7 @@ impl Act for Remove {
         true
     }
 
-    fn act(&self, directory: &Opened, name: &[u8], facts: &Facts, hands: Hands<'_>) -> Result<How, Undone> {
+    fn act(&self, directory: &Opened, name: &[u8], facts: &Facts, _: &Reason, hands: Hands<'_>) -> Result<How, Undone> {
         if directory.is_trusted() {
             directory.dir.remove(name)?;
             return Ok(How::Plain);
@@ -104,7 +121,7 @@ impl Act for Move {
         Some((self.0.dir(), May::Change))
     }
 
-    fn act(&self, directory: &Opened, name: &[u8], facts: &Facts, _: Hands<'_>) -> Result<How, Undone> {
+    fn act(&self, directory: &Opened, name: &[u8], facts: &Facts, _: &Reason, _: Hands<'_>) -> Result<How, Undone> {
         self.0.take(&directory.dir, &directory.path, name, facts)?;
         Ok(How::Verified)
     }
@@ -122,7 +139,7 @@ impl Act for Preview {
         false
     }
 
-    fn act(&self, _: &Opened, _: &[u8], _: &Facts, _: Hands<'_>) -> Result<How, Undone> {
+    fn act(&self, _: &Opened, _: &[u8], _: &Facts, _: &Reason, _: Hands<'_>) -> Result<How, Undone> {
         Ok(How::Plain)
     }
 

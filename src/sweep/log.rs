@@ -12,13 +12,14 @@ use crate::names::{Escaped, OneLine, TargetName};
 use crate::report::{Outcome, Report};
 use crate::target::Action;
 use crate::units::{Bytes, Span};
+use crate::verdict::Reason;
 
 /// The log lines of one sweep: an observer that also speaks at the beginning and at the end.
 #[derive(Debug)]
 pub struct LogLines {
     target: TargetName,
-    /// Whether files are moved, not removed.
-    moves: bool,
+    /// What is done to files.
+    action: Action,
     skipped: AtomicU64,
     failed: Mutex<BTreeMap<String, u64>>,
 }
@@ -37,8 +38,8 @@ impl LogLines {
         let target = order.target.name.clone();
         let dry = if order.is_dry() { ", dry run" } else { "" };
         info!(target_name = %target, "Cleanup started: run {} ({}{dry})", order.run, order.trigger);
-        let moves = order.target.action != Action::Delete;
-        Self { target, moves, skipped: AtomicU64::new(0), failed: Mutex::default() }
+        let action = order.target.action.clone();
+        Self { target, action, skipped: AtomicU64::new(0), failed: Mutex::default() }
     }
 
     /// Says what happened.
@@ -49,11 +50,15 @@ impl LogLines {
                 info!(target_name = %target, "Created directory: {}", Escaped(path.as_os_str().as_bytes()));
             }
             Event::Removed { at, reason, .. } => {
-                info!(target_name = %target, "{} file: {at}", if self.moves { "Moved" } else { "Deleted" });
+                info!(target_name = %target, "{} file: {at}", self.done(reason));
                 debug!(target_name = %target, "Why {at} went: {reason}");
             }
             Event::WouldRemove { at, reason, .. } => {
-                let would = if self.moves { "move" } else { "delete" };
+                let would = match self.action {
+                    Action::Delete => "delete",
+                    Action::MoveTo(_) => "move",
+                    Action::Trash => "trash",
+                };
                 info!(target_name = %target, "Would {would} file: {at} ({reason})");
             }
             Event::RemovedDirectory { at, reason } => {
@@ -80,6 +85,16 @@ impl LogLines {
                     error!(target_name = %target, "Failed to read {at}: {error}");
                 }
             }
+        }
+    }
+
+    /// What was done to a file that went.
+    fn done(&self, reason: &Reason) -> &'static str {
+        match (&self.action, reason) {
+            (Action::MoveTo(_), _) => "Moved",
+            // A trash makes no room.
+            (Action::Trash, Reason::MinFree { .. }) | (Action::Delete, _) => "Deleted",
+            (Action::Trash, _) => "Trashed",
         }
     }
 
@@ -112,11 +127,13 @@ impl LogLines {
         let counts = &report.counts;
         let figures = format!(
             "{}: {} files, Failed: {} files, Freed: {}, Took: {}",
-            match (report.dry_run, self.moves) {
-                (true, false) => "Would delete",
-                (true, true) => "Would move",
-                (false, false) => "Deleted",
-                (false, true) => "Moved",
+            match (report.dry_run, &self.action) {
+                (true, Action::Delete) => "Would delete",
+                (true, Action::MoveTo(_)) => "Would move",
+                (true, Action::Trash) => "Would trash",
+                (false, Action::Delete) => "Deleted",
+                (false, Action::MoveTo(_)) => "Moved",
+                (false, Action::Trash) => "Trashed",
             },
             counts.deleted,
             counts.failed,

@@ -20,6 +20,7 @@ mod run;
 mod settle;
 #[cfg(test)]
 mod tests;
+mod trash;
 mod tree;
 mod walk;
 mod watermark;
@@ -30,6 +31,7 @@ pub use explain::{Explanation, explain};
 pub use guards::Guards;
 pub use log::LogLines;
 pub use owner::owners;
+pub use trash::{Note, note_restored};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -37,12 +39,14 @@ use std::sync::{Arc, OnceLock};
 use jiff::Timestamp;
 
 use crate::clock;
-use crate::fsys::{self, Destination, Dir, May, Root, RootError};
+use crate::entry::Stamp;
+use crate::fsys::{self, Destination, Dir, May, Root, RootError, Trash};
 use crate::names::RunId;
 use crate::protected::Protected;
 use crate::report::{Counts, Failures, Outcome, Report, Trigger};
 use crate::target::{Action, Sandbox, Target};
 use act::{Act, Move, Preview, Remove};
+use trash::ToTrash;
 
 /// What is to be swept, and why.
 #[derive(Clone, Debug)]
@@ -157,6 +161,10 @@ pub fn sweep(order: &Order, control: &Control, observer: &Observer<'_>) -> Repor
     }
     match &order.target.action {
         Action::Delete => execute(order, control, observer, &Remove(order.target.on_unverifiable), &Dir::space),
+        Action::Trash => match open_trash(order) {
+            Ok(trash) => execute(order, control, observer, &ToTrash::new(order, trash), &Dir::space),
+            Err(why) => order.not_run(Outcome::Failed, why),
+        },
         Action::MoveTo(to) => match Destination::open(to) {
             Ok(to) => execute(order, control, observer, &Move(to), &Dir::space),
             Err(error) => {
@@ -165,6 +173,19 @@ pub fn sweep(order: &Order, control: &Control, observer: &Observer<'_>) -> Repor
             }
         },
     }
+}
+
+/// The trash beside the root of an order's target.
+fn open_trash(order: &Order) -> Result<Trash, String> {
+    let target = &order.target;
+    let root = fsys::resolve(&target.path, target.create).map_err(|error| error.to_string())?;
+    let trash = Trash::beside(&root.path, true).map_err(|error| format!("there is no trash: {error}"))?;
+    let same = trash.dir().look_at_itself().is_ok_and(|(there, _)| there.device == root.identity.device);
+    if same {
+        return Ok(trash);
+    }
+    let root = crate::names::Escaped(root.path.as_os_str().as_encoded_bytes()).to_string();
+    Err(format!("`{root}` is a mount point, so nothing beside it is on its file system: there can be no trash"))
 }
 
 /// Does everything that [`sweep`] does, up to the removal.
@@ -184,7 +205,8 @@ fn execute<A: Act>(
     let mut report = match open_root(order, act, observer) {
         Ok(root) => {
             let seen = (root.path.clone(), guards::seen(&root));
-            Report { root: Some(seen), ..confined(order, control, observer, act, &root, spacious) }
+            let restored = trash::restored_since(order, &root);
+            Report { root: Some(seen), ..confined(order, control, observer, act, (&root, restored), spacious) }
         }
         Err((outcome, message)) => order.not_run(outcome, message),
     };
@@ -198,12 +220,13 @@ fn confined<A: Act>(
     control: &Control,
     observer: &Observer<'_>,
     act: &A,
-    root: &Root,
+    (root, restored): (&Root, Option<Stamp>),
     spacious: &run::Spacious<'_>,
 ) -> Report {
     let target = &order.target;
+    let run = || run::run(order, control, observer, act, root, restored, spacious);
     if target.sandbox == Sandbox::Off {
-        return Report { sandbox: Some("off".to_owned()), ..run::run(order, control, observer, act, root, spacious) };
+        return Report { sandbox: Some("off".to_owned()), ..run() };
     }
     // What needs to be read from elsewhere is read before.
     _ = target.threads();
@@ -215,7 +238,7 @@ fn confined<A: Act>(
         if let (Err(why), Sandbox::Require) = (&held, target.sandbox) {
             return order.not_run(Outcome::Failed, format!("sandbox = \"require\", and there is none: {why}"));
         }
-        let mut report = run::run(order, control, observer, act, root, spacious);
+        let mut report = run();
         match held {
             Ok(()) => report.sandbox = Some("landlock".to_owned()),
             Err(why) => {

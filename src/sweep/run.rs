@@ -11,6 +11,7 @@ use super::nested::Nested;
 use super::pass::{Gathered, Limit, Overview, Pass};
 use super::walk::{Sweep, Walked, walk};
 use super::{Control, Observer, Order, remarks};
+use crate::entry::Stamp;
 use crate::fsys::{self, Dir, Root, Space};
 use crate::judge;
 use crate::judge::limits::{Amount, Cut, Search, Spec, Tally};
@@ -63,6 +64,7 @@ pub(super) fn begin<'a, A>(
     observer: &'a Observer<'a>,
     act: &'a A,
     root: &'a Root,
+    restored: Option<Stamp>,
 ) -> Sweep<'a, A> {
     Sweep {
         order,
@@ -75,6 +77,7 @@ pub(super) fn begin<'a, A>(
         kept: Mutex::default(),
         links: Mutex::new(Links::default()),
         taken: AtomicU64::new(0),
+        restored,
         max_deletes: order.guards.most_deletes(order.target.max_deletes),
         attempts: AtomicU64::new(0),
         errors: AtomicU64::new(0),
@@ -90,11 +93,16 @@ pub(super) fn run<A: Act>(
     observer: &Observer<'_>,
     act: &A,
     root: &Root,
+    restored: Option<Stamp>,
     spacious: &Spacious<'_>,
 ) -> Report {
-    let mut sweep = begin(order, control, observer, act, root);
-    let recovered = if act.may_change() { sweep.make_ready() } else { Vec::new() };
-    let plan = match super::guards::check(order, root).and_then(|()| sweep.prepare(spacious)) {
+    let mut sweep = begin(order, control, observer, act, root, restored);
+    let mut before = if act.may_change() { sweep.make_ready() } else { Vec::new() };
+    let prepared = super::guards::check(order, root).and_then(|()| {
+        before.extend(act.tidy());
+        sweep.prepare(spacious)
+    });
+    let plan = match prepared {
         Ok(plan) => plan,
         Err(Refused { outcome, why, held }) => return Report { held, ..order.not_run(outcome, why) },
     };
@@ -105,12 +113,13 @@ pub(super) fn run<A: Act>(
     }
     let mut walked = walk(&sweep, &Pass::Act(limits));
     let mut remarks = remarks::of(order, &walked);
-    remarks.always.splice(0..0, recovered);
+    remarks.always.splice(0..0, before);
     remarks.always.extend(plan.unmet);
     if let (true, Some(_), Some(watermark)) = (act.may_change(), &plan.space, order.target.policy.min_free) {
         let freed = sweep.free(watermark, &plan.quotas, spacious, &plan.overview, &mut walked);
         remarks.always.extend(freed);
     }
+    remarks.always.append(&mut walked.remarks);
     remarks.always.extend(remarks::left(&walked.left));
     let Walked { counts, failures, .. } = walked;
     let cancelled = control.cancelled().map(str::to_owned);

@@ -64,6 +64,7 @@ impl<A: Act> Worker<'_, A> {
         {
             standing = Standing::Protected(because);
         }
+        self.protect_restored(&mut standing, facts);
         match self.pass {
             Pass::Act(limits) => {
                 let verdict = match standing {
@@ -87,6 +88,15 @@ impl<A: Act> Worker<'_, A> {
             }
             Pass::Newest(_) => self.newest(&standing, name, facts),
             Pass::First(after) => self.first(&standing, directory, name, facts, after, false),
+        }
+    }
+
+    /// What was put back from the trash within a day stays.
+    pub(super) fn protect_restored(&self, standing: &mut Standing, facts: &Facts) {
+        if self.sweep.restored.is_some_and(|since| facts.stamps.changed >= since)
+            && matches!(standing, Standing::Goes(_) | Standing::Waits(_))
+        {
+            *standing = Standing::Protected(Because::Restored);
         }
     }
 
@@ -160,11 +170,11 @@ impl<A: Act> Worker<'_, A> {
         let at = directory.at(name);
         let attempts = self.sweep.attempts.fetch_add(1, Ordering::Relaxed) + 1;
         let hands = Hands { aside: &self.sweep.aside, worker: self.number };
-        match self.sweep.act.act(directory, name, facts, hands) {
+        match self.sweep.act.act(directory, name, facts, reason, hands) {
             Ok(how) => {
                 self.walked.counts.deleted += 1;
                 self.walked.counts.verified += u64::from(how == How::Verified);
-                if facts.links == 1 {
+                if facts.links == 1 && super::trash::frees(self.sweep.order, reason) {
                     self.walked.counts.freed += facts.allocated;
                 }
                 directory.node.empty();

@@ -21,6 +21,7 @@ use super::pass::{Gathered, Pass};
 use super::queue::{Queue, Waiting, Work};
 use super::tree::Node;
 use super::{Control, Observer, Order};
+use crate::entry::Stamp;
 use crate::fsys::{self, Dir, ListingBuffer};
 use crate::judge::Kept;
 use crate::judge::links::Links;
@@ -44,6 +45,8 @@ pub(super) struct Sweep<'a, A> {
     pub(super) links: Mutex<Links>,
     /// Files that went, or were to go, while a guard counts them.
     pub(super) taken: AtomicU64,
+    /// From which change on a file counts as put back from the trash.
+    pub(super) restored: Option<Stamp>,
     /// As many may go, if the target or who released the run says so.
     pub(super) max_deletes: Option<u64>,
     /// Files whose removal was tried, and failed.
@@ -68,6 +71,8 @@ pub(super) struct Walked {
     pub(super) failures: Failures,
     /// Files that were to go, and stayed when it came to it: by the reason.
     pub(super) left: Failures,
+    /// What else is to be said.
+    pub(super) remarks: Vec<String>,
     pub(super) gathered: Gathered,
 }
 
@@ -139,6 +144,7 @@ impl Walked {
         self.counts += other.counts;
         self.failures.merge(other.failures);
         self.left.merge(other.left);
+        self.remarks.extend(other.remarks);
         self.gathered.merge(other.gathered);
     }
 }

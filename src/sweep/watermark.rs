@@ -40,6 +40,10 @@ impl<A: Act> Sweep<'_, A> {
             if space.free >= limit || self.control.cancelled().is_some() {
                 return None;
             }
+            if let Some(gave_way) = self.act.give_way() {
+                walked.remarks.push(gave_way);
+                continue;
+            }
             let first = walk(self, &Pass::First(quotas.to_vec())).gathered.into_first();
             if first.is_empty() {
                 return Some(remarks::unmet("min_free", &remarks::bytes(limit - space.free), overview));

@@ -118,6 +118,7 @@ impl<A: Act> Worker<'_, A> {
         {
             standing = Standing::Protected(held.clone());
         }
+        self.protect_restored(&mut standing, &sum.facts);
         let Some(root) = self.root_as_opened(node, &waiting.place) else { return };
         match self.pass {
             Pass::Act(limits) => {
@@ -294,7 +295,8 @@ impl<A: Act> Worker<'_, A> {
         match self.remove_all(node, sum, reason) {
             Ok(()) => {
                 root.node.empty();
-                self.walked.counts.freed = freed + sum.freed();
+                let frees = super::trash::frees(self.sweep.order, reason);
+                self.walked.counts.freed = freed + if frees { sum.freed() } else { 0 };
             }
             Err(stopped) => {
                 root.node.leave();

@@ -22,5 +22,6 @@ mod seed_day;
 mod signals;
 mod stuck;
 mod tmpfiles;
+mod trash;
 mod trust;
 mod yard;

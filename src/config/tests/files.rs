@@ -191,7 +191,7 @@ fn the_schema_refuses_what_the_config_refuses() {
         "[[target]]\npath = \"/x\"\nmax_size = \"1G\"",
         "[[target]]\npath = \"/x\"\nmin_free = \"ten\"",
         "[[target]]\npath = \"/x\"\nkeep_newest = 0",
-        "[[target]]\npath = \"/x\"\naction = \"trash\"",
+        "[[target]]\npath = \"/x\"\naction = \"bin\"",
         "[[target]]\npath = \"/x\"\njitter = \"5min\"",
         "[[target]]\npath = \"/x\"\ninclude = \"*\"",
         "[[target]]\npath = \"/x\"\nage_by = \"birth\"",

@@ -75,10 +75,13 @@ fn every_value_is_refused_where_it_is_wrong() {
             "include = [\"*\"]\nrequire = \"a/b\"",
             "f:5:11: `require` names one entry directly below `path`; write a name, as in \".mounted\"",
         ),
-        ("include = [\"*\"]\naction = \"trash\"", "f:5:10: \"trash\" is not supported by this version"),
+        (
+            "include = [\"*\"]\naction = \"bin\"",
+            "f:5:10: unknown action \"bin\"; use \"delete\", \"trash\" or \"move:/dir\"",
+        ),
         (
             "include = [\"*\"]\naction = \"remove\"",
-            "f:5:10: unknown action \"remove\"; use \"delete\" or \"move:/dir\"",
+            "f:5:10: unknown action \"remove\"; use \"delete\", \"trash\" or \"move:/dir\"",
         ),
         (
             "include = [\"*\"]\naction = \"move:archive\"",
@@ -149,7 +152,7 @@ fn every_place_of_the_settings_is_checked() {
         ("log = 1", "f:1:7: invalid type: integer `1`, expected a table"),
         (
             "[defaults]\npath = \"/x\"",
-            "f:2:1: unknown key `path`; known here: schedule, catch_up, enabled, include, exclude, older_than, age_by, larger_than, smaller_than, min_age, max_size, max_files, min_free, order, keep_newest, whole_dirs, remove_empty_dirs, skip_open, action, on_unverifiable, sandbox, max_deletes, require, create, dry_run, threads, idle, timezone",
+            "f:2:1: unknown key `path`; known here: schedule, catch_up, enabled, include, exclude, older_than, age_by, larger_than, smaller_than, min_age, max_size, max_files, min_free, order, keep_newest, whole_dirs, remove_empty_dirs, skip_open, action, trash_keep, on_unverifiable, sandbox, max_deletes, require, create, dry_run, threads, idle, timezone",
         ),
         (
             "[target]\npath = \"/x\"\nschedule = \"@daily\"\ninclude = [\"*\"]",

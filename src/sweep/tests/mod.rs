@@ -78,6 +78,7 @@ impl Yard {
             on_unverifiable: Unverifiable::default(),
             sandbox: Sandbox::default(),
             catch_up: CatchUp::default(),
+            trash_keep: Target::TRASH_KEEP,
             action: Action::Delete,
             max_deletes: None,
             require: None,
