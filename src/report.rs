@@ -119,6 +119,10 @@ impl Failures {
 pub struct Counts {
     /// Entries that were read, directories included.
     pub examined: u64,
+    /// Files that passed the filters, whether they go or stay.
+    pub candidates: u64,
+    /// Allocated bytes of what was to go, whether it went or not; a file with other links counts nothing.
+    pub eligible: u64,
     /// Files removed; in a dry run, files that would be.
     pub deleted: u64,
     /// Of these, how many were seen to be the very files that were judged, and in use by nobody.
@@ -140,9 +144,22 @@ pub struct Counts {
 impl std::ops::AddAssign for Counts {
     fn add_assign(&mut self, other: Self) {
         // Taken apart, so that no new counter is forgotten here.
-        let Self { examined, deleted, verified, freed, directories, failed, kept, skipped_directories, vanished } =
-            other;
+        let Self {
+            examined,
+            candidates,
+            eligible,
+            deleted,
+            verified,
+            freed,
+            directories,
+            failed,
+            kept,
+            skipped_directories,
+            vanished,
+        } = other;
         self.examined += examined;
+        self.candidates += candidates;
+        self.eligible += eligible;
         self.deleted += deleted;
         self.verified += verified;
         self.freed += freed;
@@ -208,6 +225,51 @@ pub struct KnownRoot {
     pub same_boot: bool,
 }
 
+/// What else is to be said of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Remark {
+    /// It names no file.
+    Open(String),
+    /// It names files, which is not for everybody.
+    Naming {
+        /// The whole of it.
+        text: String,
+        /// The same without the names.
+        open: String,
+    },
+}
+
+impl Remark {
+    /// The whole of it.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Open(text) | Self::Naming { text, .. } => text,
+        }
+    }
+
+    /// As much of it as names no file.
+    #[must_use]
+    pub fn open(&self) -> &str {
+        match self {
+            Self::Open(text) | Self::Naming { open: text, .. } => text,
+        }
+    }
+}
+
+impl From<String> for Remark {
+    fn from(text: String) -> Self {
+        Self::Open(text)
+    }
+}
+
+impl fmt::Display for Remark {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.text())
+    }
+}
+
 /// What one sweep of one target did.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
@@ -240,7 +302,7 @@ pub struct Report {
     /// Why it failed, was held or was cancelled.
     pub message: Option<String>,
     /// What else is to be said of it: limits that could not be met, and why.
-    pub remarks: Vec<String>,
+    pub remarks: Vec<Remark>,
     /// What is news only the first time: rules that had nothing to do.
     pub hints: Vec<String>,
 }

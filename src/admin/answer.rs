@@ -1,32 +1,55 @@
-//! What is sent back: JSON, with the headers that every answer has.
+//! What is sent back, JSON for the most part, with the headers that every answer has.
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
+use super::events::Events;
 use super::wire::Refused;
+
+/// The body of an answer: whole, or one that goes on.
+pub(super) type Sent = Either<Full<Bytes>, Events>;
 
 /// An answer, on its way out.
 #[derive(Debug)]
 pub(super) struct Answer {
     status: StatusCode,
-    body: Vec<u8>,
+    body: Content,
+    media_type: &'static str,
+    /// What a browser may do with it: a Content-Security-Policy.
+    policy: &'static str,
     /// The one header that some answers have beyond those that all have.
     header: Option<(HeaderName, &'static str)>,
 }
 
+#[derive(Debug)]
+enum Content {
+    Whole(Bytes),
+    Events(Events),
+}
+
+const JSON: &str = "application/json";
+
+/// Nothing at all.
+const NOTHING: &str = "default-src 'none'";
+
 impl Answer {
+    fn whole(status: StatusCode, body: impl Into<Bytes>, media_type: &'static str) -> Self {
+        Self { status, body: Content::Whole(body.into()), media_type, policy: NOTHING, header: None }
+    }
+
     /// JSON with a status.
     pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Self {
         match serde_json::to_vec(body) {
-            Ok(body) => Self { status, body, header: None },
+            Ok(body) => Self::whole(status, body, JSON),
             // The wire types have string keys and no fallible serializers, so this does not happen.
             Err(error) => {
                 tracing::error!("Cannot write an answer as JSON: {error}");
-                let body = br#"{"success":false,"error":"internal","message":"the answer cannot be written"}"#.to_vec();
-                Self { status: StatusCode::INTERNAL_SERVER_ERROR, body, header: None }
+                let body =
+                    br#"{"success":false,"error":"internal","message":"the answer cannot be written"}"#.as_slice();
+                Self::whole(StatusCode::INTERNAL_SERVER_ERROR, body, JSON)
             }
         }
     }
@@ -34,6 +57,27 @@ impl Answer {
     /// 200 with JSON.
     pub(super) fn ok(body: &impl Serialize) -> Self {
         Self::json(StatusCode::OK, body)
+    }
+
+    /// 200 with JSON that is written already.
+    pub(super) fn ready(body: &'static [u8]) -> Self {
+        Self::whole(StatusCode::OK, body, JSON)
+    }
+
+    /// 200 with text.
+    pub(super) fn text(body: String, media_type: &'static str) -> Self {
+        Self::whole(StatusCode::OK, body, media_type)
+    }
+
+    /// 200 with a page, and what it may do.
+    pub(super) fn page(body: &'static [u8], policy: &'static str) -> Self {
+        Self { policy, ..Self::whole(StatusCode::OK, body, "text/html; charset=utf-8") }
+    }
+
+    /// 200 with events, for as long as there are any.
+    pub(super) fn events(events: Events) -> Self {
+        let body = Content::Events(events);
+        Self { status: StatusCode::OK, body, media_type: "text/event-stream", policy: NOTHING, header: None }
     }
 
     /// An error without details: its status, its code and what to say.
@@ -84,22 +128,29 @@ impl Answer {
         self.status
     }
 
-    /// Its JSON alone.
-    pub(super) fn into_body(self) -> Vec<u8> {
-        self.body
+    /// Its text alone; of events, nothing.
+    pub(super) fn into_body(self) -> Bytes {
+        match self.body {
+            Content::Whole(body) => body,
+            Content::Events(_) => Bytes::new(),
+        }
     }
 
     /// For hyper. The headers keep browsers from guessing, keeping, showing or running what is sent; nothing ever
     /// allows another origin to read it.
-    pub(super) fn into_response(self) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::from(self.body));
+    pub(super) fn into_response(self) -> Response<Sent> {
+        let mut response = Response::new(match self.body {
+            Content::Whole(body) => Either::Left(Full::new(body)),
+            Content::Events(events) => Either::Right(events),
+        });
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         for (name, value) in [
-            (header::CONTENT_TYPE, "application/json"),
+            (header::CONTENT_TYPE, self.media_type),
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
             (header::CACHE_CONTROL, "no-store"),
-            (header::CONTENT_SECURITY_POLICY, "default-src 'none'"),
+            (header::REFERRER_POLICY, "no-referrer"),
+            (header::CONTENT_SECURITY_POLICY, self.policy),
         ]
         .into_iter()
         .chain(self.header)

@@ -7,15 +7,16 @@ use hyper::StatusCode;
 use tracing::{info, warn};
 
 use super::answer::Answer;
+use super::events;
 use super::query::Query;
-use super::routes::Caller;
+use super::visit::{Caller, Inside};
 use super::wire::{Done, ManualDone, ManualRun, Refused, ReloadDone, Run, RunRef};
-use crate::daemon::{Busy, Handle, ManualRuns, Refusal, StartedRun, Switched};
+use crate::daemon::{AtWork, Busy, Handle, ManualRuns, Refusal, StartedRun, Switched};
 use crate::names::{OneLine, RunId};
 use crate::report::{Outcome, Report};
 
-/// A change that is on its way: boxed, so that all of them have one type.
-pub(super) type Change = std::pin::Pin<Box<dyn Future<Output = Result<Answer, Answer>> + Send>>;
+/// Work that is on its way to an answer: boxed, so that all of it has one type.
+pub(super) type Work = std::pin::Pin<Box<dyn Future<Output = Result<Answer, Answer>> + Send>>;
 
 /// The answer that scripts look for.
 const MANUAL_DONE: &str = "Manual cleanup completed successfully";
@@ -36,7 +37,7 @@ fn of_target(target: Option<&str>) -> String {
 /// Sweeps a target or all of them now, and waits for it unless told not to.
 ///
 /// Targets that are being swept already are left to that and named under `busy`; the others decide about success.
-pub(super) fn manual(handle: Handle, caller: Caller, query: Query) -> Change {
+pub(super) fn manual(Inside { handle, .. }: Inside, caller: Caller, query: Query) -> Work {
     Box::pin(async move {
         let Query { target, dry_run, wait, .. } = query;
         let dry_run = dry_run.unwrap_or(false);
@@ -127,9 +128,9 @@ fn what_went_wrong(target: &str, report: Option<&Report>) -> Option<String> {
 }
 
 /// Sweeps the target of a held run, once, without the guard that held it; and waits for it unless told not to.
-pub(super) fn release(handle: Handle, caller: Caller, query: Query) -> Change {
+pub(super) fn release(Inside { handle, .. }: Inside, caller: Caller, query: Query) -> Work {
     Box::pin(async move {
-        let run = query.run.as_deref().and_then(RunId::parse);
+        let run = query.captured.as_deref().and_then(RunId::parse);
         let run = run.ok_or_else(|| Answer::error(StatusCode::NOT_FOUND, "not_held", "this is not the id of a run"))?;
         let asked = handle.clone();
         let told = tell(async move {
@@ -147,7 +148,7 @@ pub(super) fn release(handle: Handle, caller: Caller, query: Query) -> Change {
 }
 
 /// Starts the schedule, of one target or of all.
-pub(super) fn start(handle: Handle, caller: Caller, query: Query) -> Change {
+pub(super) fn start(Inside { handle, .. }: Inside, caller: Caller, query: Query) -> Work {
     Box::pin(switch(
         caller,
         query.target,
@@ -157,9 +158,11 @@ pub(super) fn start(handle: Handle, caller: Caller, query: Query) -> Change {
     ))
 }
 
-/// Stops the schedule, of one target or of all; what is being swept is finished.
-pub(super) fn stop(handle: Handle, caller: Caller, query: Query) -> Change {
-    Box::pin(switch(caller, query.target, "stopped", "stopped", move |target| async move { handle.stop(target).await }))
+/// Stops the schedule, of one target or of all; and what is being swept, if that is asked for.
+pub(super) fn stop(Inside { handle, .. }: Inside, caller: Caller, query: Query) -> Work {
+    let at_work = if query.cancel == Some(true) { AtWork::Stops } else { AtWork::GoesOn };
+    let stop = move |target| async move { handle.stop(target, at_work).await };
+    Box::pin(switch(caller, query.target, "stopped", "stopped", stop))
 }
 
 async fn switch<F>(
@@ -188,8 +191,18 @@ where
     Ok(Answer::ok(&Done { success: true, message }))
 }
 
+/// Follows what happens.
+pub(super) fn events(Inside { handle, bulletin, .. }: Inside, _: Caller, query: Query) -> Work {
+    Box::pin(async move {
+        if handle.status().shutting_down {
+            return Err(shutting_down());
+        }
+        events::follow(handle, bulletin, query.after.as_deref())
+    })
+}
+
 /// Reads the config again, now.
-pub(super) fn reload(handle: Handle, caller: Caller, _: Query) -> Change {
+pub(super) fn reload(Inside { handle, .. }: Inside, caller: Caller, _: Query) -> Work {
     Box::pin(async move {
         let told = tell(async move {
             info!("Configuration reload triggered by {caller}");

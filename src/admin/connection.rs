@@ -8,8 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -20,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::answer::Sent;
 use crate::clock::{self, Mark};
 
 /// The limits of the port.
@@ -185,7 +184,7 @@ pub(super) async fn serve<F>(
     shutdown: Watcher,
     answer: impl Fn(Request<Incoming>) -> F,
 ) where
-    F: Future<Output = Response<Full<Bytes>>>,
+    F: Future<Output = Response<Sent>>,
 {
     let activity = Activity::new();
     let service = service_fn(|request| {

@@ -5,20 +5,7 @@
 //! something or names files: the daemon's user, root or the token), the query, the body (read and ignored), the supervisor. What is
 //! not HTTP/1.1 at all is answered by hyper, without a body.
 //!
-//! | route | answers | errors |
-//! |---|---|---|
-//! | `GET /cleanup/status` | 200, the snapshot | |
-//! | `POST /cleanup/manual` `?target= &dry_run= &wait=` | 200 with the reports; `wait=false`: 202 with the runs' ids | 404 `unknown_target`, 409 `running`, 422 `target_disabled` |
-//! | `POST /cleanup/start`, `/cleanup/stop` `?target=` | 200 | 404 `unknown_target`, 422 `target_disabled` |
-//! | `POST /cleanup/reload` | 200 with what changed | 422 `config_rejected` |
-//! | `GET /cleanup/explain` `?path= &target=` | 200 with the verdict on a path | 404 `unknown_target`, `no_such_path`, `not_in_target`, 422 `cannot_explain`, 503 `busy` |
-//! | `POST /cleanup/runs/ID/release` `?wait=` | as manual: the held run's target is swept once without that guard | 404 `not_held`, `unknown_target`, 409 `running`, 422 `target_disabled` |
-//! | `GET /healthz` | 200 while the process answers | |
-//! | `GET /readyz` | 200 | 503 `shutting_down` |
-//!
-//! HEAD works where GET does. For every route: 400 `bad_request`, 401 `unauthorized`, 403 `forbidden_host`,
-//! `forbidden_origin`, `forbidden`, 404 `not_found`, 405 `method_not_allowed`, 408 `request_timeout`,
-//! 413 `body_too_large`, 414 `uri_too_long`, 431, 500 `internal`, 503 `shutting_down`, `too_many_connections`.
+//! The routes are in one table, from which `/openapi.json` is written, too.
 //!
 //! A manual run of several targets leaves those that are being swept already to that, and names them under `busy`; the
 //! others decide about success. If a run was not done whole, the answer is 200 with `"success":false` and
@@ -26,13 +13,22 @@
 
 mod access;
 mod answer;
+mod bulletin;
 mod changes;
 mod connection;
-mod explain;
+mod events;
+mod feed;
+mod inquiry;
+mod openapi;
+mod page;
 mod peer;
+mod policy;
 mod query;
+mod records;
+mod roster;
 mod routes;
 mod seldom;
+mod visit;
 mod wall;
 mod wire;
 
@@ -53,14 +49,16 @@ use tokio::net::TcpStream;
 use tokio::task::{JoinError, JoinSet};
 
 pub use access::{Access, Token, TokenError};
-pub use explain::Explained;
+pub use bulletin::Bulletin;
+pub use policy::{ByPath, by_path, remarks, sentence};
+pub use wire::{Explained, Listed, Previewed, Rule, Run};
 
 use crate::daemon::Handle;
 use answer::Answer;
 use connection::{Limits, Place, Places};
 use peer::{Callers, Peer};
-use routes::{Door, Visit};
 use seldom::Seldom;
+use visit::{Door, Inside, Visit};
 use wall::Wall;
 
 /// How long to wait when a connection cannot be accepted, most likely for want of file descriptors.
@@ -119,13 +117,24 @@ pub fn bind(listen: SocketAddr) -> Result<Bound, BindError> {
     bind().map_err(|error| BindError { listen, error })
 }
 
+/// What is behind the port.
+#[derive(Debug)]
+pub struct Served {
+    /// The supervisor.
+    pub handle: Handle,
+    /// What it tells.
+    pub bulletin: Bulletin,
+    /// Where it remembers its runs.
+    pub state_dir: PathBuf,
+}
+
 /// Answers on the port until `shutdown` is ready. Then nothing new is accepted, and what is being worked on has one
 /// second to end.
-pub async fn serve(bound: Bound, handle: Handle, access: Access, shutdown: impl Future<Output = ()>) {
+pub async fn serve(bound: Bound, served: Served, access: Access, shutdown: impl Future<Output = ()>) {
     // 0 twice, when the daemon is root.
     let trusted = vec![0, rustix::process::geteuid().as_raw()];
     Server { limits: Limits::DEFAULT, trusted, tables: Callers::kernel_tables() }
-        .serve(bound, handle, access, shutdown)
+        .serve(bound, served, access, shutdown)
         .await;
 }
 
@@ -138,7 +147,7 @@ struct Server {
 }
 
 impl Server {
-    async fn serve(self, bound: Bound, handle: Handle, access: Access, shutdown: impl Future<Output = ()>) {
+    async fn serve(self, bound: Bound, served: Served, access: Access, shutdown: impl Future<Output = ()>) {
         let mut shutdown = pin!(shutdown);
         let wall = match access.is_loopback() {
             true => Wall::Loopback { port: bound.address.port() },
@@ -154,7 +163,9 @@ impl Server {
         let limits = self.limits;
         let (callers, reader) = Callers::new(self.tables);
         let (trusted, denials) = (self.trusted, Seldom::default());
-        let door = Arc::new(Door { handle, access, wall, callers, trusted, body_time: limits.body, denials });
+        let Served { handle, bulletin, state_dir } = served;
+        let inside = Inside { handle, bulletin, state_dir: state_dir.into() };
+        let door = Arc::new(Door { inside, access, wall, callers, trusted, body_time: limits.body, denials });
         let places = Arc::new(Places::new(&limits));
         let graceful = GracefulShutdown::new();
         let failures = Seldom::default();

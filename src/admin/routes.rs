@@ -1,236 +1,321 @@
-//! The routes: who may call them, what they take, what they do and what they answer.
+//! The routes: one table, by which requests are answered and `/openapi.json` is written.
 
-use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::{Body, Incoming};
-use hyper::header::HeaderMap;
-use hyper::http::request::Parts;
-use hyper::{Method, Request, StatusCode};
+use super::changes::{self, Work};
+use super::inquiry;
+use super::openapi;
+use super::page;
+use super::query::{Kind, Parameter, Query};
+use super::records;
+use super::roster;
+use super::visit::{Caller, Inside, Told, Visit};
+use super::wire;
 
-use super::access::{Access, Shown};
-use super::answer::Answer;
-use super::changes;
-use super::explain;
-use super::peer::{Callers, Peer};
-use super::query::Query;
-use super::seldom::Seldom;
-use super::wall::Wall;
-use super::wire::{StatusAnswer, Well};
-use crate::daemon::Handle;
-use crate::names::OneLine;
-
-/// The largest body that is accepted, in bytes. Bodies mean nothing here; some clients send one all the same.
-const BODY_LIMIT: usize = 4096;
-
-/// What every request on the port needs.
-#[derive(Debug)]
-pub(super) struct Door {
-    pub(super) handle: Handle,
-    pub(super) access: Access,
-    pub(super) wall: Wall,
-    pub(super) callers: Callers,
-    /// The users who may change something without the token.
-    pub(super) trusted: Vec<u32>,
-    /// How long a body may take.
-    pub(super) body_time: Duration,
-    pub(super) denials: Seldom,
+/// One route.
+pub(super) struct Route {
+    /// Its path; `{id}` and `{name}` stand for one component.
+    pub(super) path: &'static str,
+    /// The methods, as an Allow header has them. HEAD is not there where it would be all the work for nothing.
+    pub(super) allow: &'static str,
+    pub(super) parameters: &'static [Parameter],
+    pub(super) does: Does,
+    /// What it does, in a few words.
+    pub(super) about: &'static str,
+    /// What it answers when all is well.
+    pub(super) answers: &'static [(u16, Shape)],
+    /// Its own errors, beside those that every route has.
+    pub(super) errors: &'static [(u16, &'static str)],
 }
 
-/// One connection at the door.
-#[derive(Clone, Debug)]
-pub(super) struct Visit {
-    pub(super) door: Arc<Door>,
-    pub(super) peer: Arc<Peer>,
+/// Who may, and how it is answered.
+#[derive(Clone, Copy)]
+pub(super) enum Does {
+    /// Open to everybody on loopback, and answered at once.
+    Tell(fn(&Visit) -> Told),
+    /// Open to everybody on loopback.
+    Look(fn(Inside, Query) -> Work),
+    /// For those who may change something: it does, or names files.
+    Work(fn(Inside, Caller, Query) -> Work),
 }
 
-/// Who changes something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Caller {
-    /// A process of this user.
-    Uid(u32),
-    /// Somebody who has the token.
-    TokenHolder,
+/// The shape of an answer.
+#[derive(Clone, Copy)]
+pub(super) enum Shape {
+    /// JSON of this type.
+    Json(fn(&mut SchemaGenerator) -> Schema),
+    /// Text of this media type.
+    Text(&'static str),
+    /// Server-sent events: their names, and the type of their data.
+    Events(&'static [(&'static str, fn(&mut SchemaGenerator) -> Schema)]),
 }
 
-impl fmt::Display for Caller {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Uid(uid) => write!(out, "uid {uid}"),
-            Self::TokenHolder => out.write_str("a holder of the token"),
-        }
-    }
+fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
 }
 
-/// What can be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Route {
-    Health,
-    Ready,
-    Status,
-    Manual,
-    Start,
-    Stop,
-    Reload,
-    Explain,
-    Release,
+const fn parameter(name: &'static str, kind: Kind, about: &'static str) -> Parameter {
+    Parameter { name, kind, about, is_needed: false }
 }
 
-/// The run in `/cleanup/runs/ID/release`.
-fn run_of(path: &str) -> Option<&str> {
-    path.strip_prefix("/cleanup/runs/")?.strip_suffix("/release").filter(|run| !run.is_empty() && !run.contains('/'))
+const fn needed(parameter: Parameter) -> Parameter {
+    Parameter { is_needed: true, ..parameter }
 }
 
-impl Route {
-    fn find(path: &str) -> Option<Self> {
-        Some(match path {
-            "/healthz" => Self::Health,
-            "/readyz" => Self::Ready,
-            "/cleanup/status" => Self::Status,
-            "/cleanup/manual" => Self::Manual,
-            "/cleanup/start" => Self::Start,
-            "/cleanup/stop" => Self::Stop,
-            "/cleanup/reload" => Self::Reload,
-            "/cleanup/explain" => Self::Explain,
-            _ if run_of(path).is_some() => Self::Release,
-            _ => return None,
-        })
-    }
+const TARGET: Parameter = parameter("target", Kind::Text, "The name of a target; all of them without it.");
+const WAIT: Parameter = parameter("wait", Kind::Flag, "Whether to answer when it is done (true), or at once.");
+const UNKNOWN_TARGET: (u16, &str) = (404, "unknown_target");
+const DISABLED: (u16, &str) = (422, "target_disabled");
+const RUNNING: (u16, &str) = (409, "running");
+const SHUTTING_DOWN: (u16, &str) = (503, "shutting_down");
+const BUSY: (u16, &str) = (503, "busy");
 
-    /// The methods, as an Allow header has them.
-    fn allow(self) -> &'static str {
-        match self {
-            Self::Health | Self::Ready | Self::Status => "GET, HEAD",
-            // Not HEAD: it would be all the work for nothing.
-            Self::Explain => "GET",
-            Self::Manual | Self::Start | Self::Stop | Self::Reload | Self::Release => "POST",
-        }
-    }
+/// The longest page.
+pub(super) const PAGE: usize = 1000;
 
-    fn allows(self, method: &Method) -> bool {
-        self.allow().split(", ").any(|allowed| allowed == method.as_str())
-    }
+const GET: &str = "GET, HEAD";
 
-    /// The query parameters.
-    fn parameters(self) -> &'static [&'static str] {
-        match self {
-            Self::Health | Self::Ready | Self::Status | Self::Reload => &[],
-            Self::Start | Self::Stop => &["target"],
-            Self::Manual => &["target", "dry_run", "wait"],
-            Self::Explain => &["target", "path"],
-            Self::Release => &["wait"],
-        }
-    }
+const EVENTS: Shape = Shape::Events(&[
+    ("run_started", of::<wire::Started<'static>>),
+    ("progress", of::<wire::Progressed<'static>>),
+    ("run_finished", of::<wire::RunFinished<'static>>),
+    ("held", of::<wire::HeldEvent<'static>>),
+    ("released", of::<wire::Released<'static>>),
+    ("reload", of::<wire::ReloadEvent>),
+    ("config_rejected", of::<wire::ConfigRejected<'static>>),
+    ("schedule", of::<wire::ScheduleSwitched<'static>>),
+    ("reset", of::<wire::Reset>),
+]);
+
+/// All of them.
+pub(super) const ROUTES: [Route; 18] = [
+    Route {
+        path: "/",
+        allow: GET,
+        parameters: &[],
+        does: Does::Tell(page::page),
+        about: "The dashboard.",
+        answers: &[(200, Shape::Text("text/html; charset=utf-8"))],
+        errors: &[],
+    },
+    Route {
+        path: "/healthz",
+        allow: GET,
+        parameters: &[],
+        does: Does::Tell(Visit::health),
+        about: "200 while the process answers.",
+        answers: &[(200, Shape::Json(of::<wire::Well>))],
+        errors: &[],
+    },
+    Route {
+        path: "/readyz",
+        allow: GET,
+        parameters: &[],
+        does: Does::Tell(Visit::ready),
+        about: "200 while the daemon does its work.",
+        answers: &[(200, Shape::Json(of::<wire::Well>))],
+        errors: &[SHUTTING_DOWN],
+    },
+    Route {
+        path: "/openapi.json",
+        allow: GET,
+        parameters: &[],
+        does: Does::Tell(openapi::openapi),
+        about: "This description.",
+        answers: &[(200, Shape::Text("application/json"))],
+        errors: &[],
+    },
+    Route {
+        path: "/cleanup/status",
+        allow: GET,
+        parameters: &[],
+        does: Does::Tell(Visit::status),
+        about: "The daemon, its config and its targets, without names of files.",
+        answers: &[(200, Shape::Json(of::<wire::StatusAnswer<'static>>))],
+        errors: &[],
+    },
+    Route {
+        path: "/cleanup/targets",
+        allow: GET,
+        parameters: &[
+            parameter("limit", Kind::Count(PAGE), "The length of the page; 100 without it."),
+            parameter("after", Kind::Text, "The `next` of the page before."),
+        ],
+        does: Does::Look(roster::targets),
+        about: "The targets with their policies, in the order of the config.",
+        answers: &[(200, Shape::Json(of::<wire::Targets<'static>>))],
+        errors: &[UNKNOWN_TARGET, SHUTTING_DOWN],
+    },
+    Route {
+        path: "/cleanup/targets/{name}",
+        allow: GET,
+        parameters: &[],
+        does: Does::Look(roster::target),
+        about: "One target with its policy.",
+        answers: &[(200, Shape::Json(of::<wire::OneTarget<'static>>))],
+        errors: &[UNKNOWN_TARGET, SHUTTING_DOWN],
+    },
+    Route {
+        path: "/cleanup/runs",
+        allow: GET,
+        parameters: &[
+            TARGET,
+            parameter("limit", Kind::Count(PAGE), "The length of the page; 50 without it."),
+            parameter("before", Kind::Text, "The `next` of the page before."),
+        ],
+        does: Does::Look(records::runs),
+        about: "The runs that are remembered, newest first, without names of files.",
+        answers: &[(200, Shape::Json(of::<wire::Runs<'static>>))],
+        errors: &[(404, "no_such_run")],
+    },
+    Route {
+        path: "/cleanup/runs/{id}",
+        allow: "GET",
+        parameters: &[],
+        does: Does::Work(records::run),
+        about: "One run with its whole report, and what of it is in the trash.",
+        answers: &[(200, Shape::Json(of::<wire::OneRun<'static>>))],
+        errors: &[(404, "no_such_run"), SHUTTING_DOWN],
+    },
+    Route {
+        path: "/cleanup/runs/{id}/release",
+        allow: "POST",
+        parameters: &[WAIT],
+        does: Does::Work(changes::release),
+        about: "Sweeps the target of a held run once, without the guard that held it.",
+        answers: &[
+            (200, Shape::Json(of::<wire::ManualDone<'static>>)),
+            (202, Shape::Json(of::<wire::ManualDone<'static>>)),
+        ],
+        errors: &[(404, "not_held"), UNKNOWN_TARGET, RUNNING, DISABLED, SHUTTING_DOWN],
+    },
+    Route {
+        path: "/cleanup/runs/{id}/undo",
+        allow: "POST",
+        parameters: &[],
+        does: Does::Work(records::undo),
+        about: "Puts the files of a run back from the trash, never over others.",
+        answers: &[(200, Shape::Json(of::<wire::UndoDone>))],
+        errors: &[(404, "not_in_trash"), UNKNOWN_TARGET, (422, "cannot_undo"), SHUTTING_DOWN],
+    },
+    Route {
+        path: "/cleanup/preview",
+        allow: "GET",
+        parameters: &[
+            needed(parameter("target", Kind::Text, "The name of the target.")),
+            parameter("at", Kind::Text, "As if it were this time, RFC 3339."),
+            parameter("in", Kind::Text, "As if so much time had passed, `14d`."),
+            parameter("kept", Kind::Flag, "Whether to list what stays because of a protection, too."),
+            parameter("limit", Kind::Count(10 * PAGE), "How many entries are listed; 1000 without it."),
+        ],
+        does: Does::Work(inquiry::preview),
+        about: "What a run would remove, and why.",
+        answers: &[(200, Shape::Json(of::<wire::Previews>))],
+        errors: &[UNKNOWN_TARGET, BUSY, SHUTTING_DOWN],
+    },
+    Route {
+        path: "/cleanup/explain",
+        allow: "GET",
+        parameters: &[
+            needed(parameter("path", Kind::Text, "The path: absolute, or relative to the target that is named.")),
+            parameter("target", Kind::Text, "The target that the path lies in."),
+        ],
+        does: Does::Work(inquiry::explain),
+        about: "Why a path goes or stays, and from when it would go.",
+        answers: &[(200, Shape::Json(of::<wire::Explanations>))],
+        errors: &[
+            UNKNOWN_TARGET,
+            (404, "no_such_path"),
+            (404, "not_in_target"),
+            (422, "cannot_explain"),
+            BUSY,
+            SHUTTING_DOWN,
+        ],
+    },
+    Route {
+        path: "/cleanup/events",
+        allow: "GET",
+        parameters: &[parameter("after", Kind::Text, "The id of the last event that was seen, as Last-Event-ID.")],
+        does: Does::Work(changes::events),
+        about: "What happens, as it happens: server-sent events.",
+        answers: &[(200, EVENTS)],
+        errors: &[BUSY, SHUTTING_DOWN],
+    },
+    Route {
+        path: "/cleanup/manual",
+        allow: "POST",
+        parameters: &[TARGET, parameter("dry_run", Kind::Flag, "Whether it only says what it would remove."), WAIT],
+        does: Does::Work(changes::manual),
+        about: "Sweeps every enabled target now, or one.",
+        answers: &[
+            (200, Shape::Json(of::<wire::ManualDone<'static>>)),
+            (202, Shape::Json(of::<wire::ManualDone<'static>>)),
+        ],
+        errors: &[UNKNOWN_TARGET, RUNNING, DISABLED, SHUTTING_DOWN],
+    },
+    Route {
+        path: "/cleanup/start",
+        allow: "POST",
+        parameters: &[TARGET],
+        does: Does::Work(changes::start),
+        about: "Starts the schedule of all targets, or of one.",
+        answers: &[(200, Shape::Json(of::<wire::Done>))],
+        errors: &[UNKNOWN_TARGET, DISABLED, SHUTTING_DOWN],
+    },
+    Route {
+        path: "/cleanup/stop",
+        allow: "POST",
+        parameters: &[TARGET, parameter("cancel", Kind::Flag, "Whether to stop what is being swept, too.")],
+        does: Does::Work(changes::stop),
+        about: "Stops the schedule of all targets, or of one.",
+        answers: &[(200, Shape::Json(of::<wire::Done>))],
+        errors: &[UNKNOWN_TARGET, DISABLED, SHUTTING_DOWN],
+    },
+    Route {
+        path: "/cleanup/reload",
+        allow: "POST",
+        parameters: &[],
+        does: Does::Work(changes::reload),
+        about: "Reads the config again, now.",
+        answers: &[(200, Shape::Json(of::<wire::ReloadDone>))],
+        errors: &[(422, "config_rejected"), SHUTTING_DOWN],
+    },
+];
+
+/// The route of a path, and what stands for `{id}` or `{name}` in it.
+pub(super) fn find(path: &str) -> Option<(&'static Route, Option<&str>)> {
+    ROUTES.iter().find_map(|route| Some((route, captured(route.path, path)?)))
 }
 
-impl Visit {
-    /// Answers one request.
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
-        let (head, body) = request.into_parts();
-        let answer = self.decide(&head, body).await.unwrap_or_else(|refusal| refusal);
-        if answer.is_denial()
-            && let Some(held_back) = self.door.denials.now()
-        {
-            tracing::warn!(
-                "Refused {} {} from {} with {}{held_back}",
-                OneLine(head.method.as_str()),
-                OneLine(head.uri.path()),
-                self.peer.address(),
-                answer.status(),
-            );
-        }
-        answer
-    }
-
-    async fn decide(&self, head: &Parts, body: Incoming) -> Result<Answer, Answer> {
-        let door = &*self.door;
-        door.wall.check(head)?;
-        if !door.access.is_loopback() {
-            self.need_token(&head.headers)?;
-        }
-        let route = Route::find(head.uri.path())
-            .ok_or_else(|| Answer::error(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path"))?;
-        if !route.allows(&head.method) {
-            return Err(Answer::method_not_allowed(route.allow()));
-        }
-        let query = || Query::parse(head.uri.query().unwrap_or(""), route.parameters()).map_err(Answer::bad_request);
-        let change = match route {
-            Route::Health => return query().map(|_| Answer::ok(&Well { success: true, status: "ok" })),
-            Route::Ready => return query().and_then(|_| self.ready()),
-            Route::Status => return query().map(|_| Answer::ok(&StatusAnswer::new(&door.handle.status()))),
-            Route::Manual => changes::manual,
-            Route::Start => changes::start,
-            Route::Stop => changes::stop,
-            Route::Reload => changes::reload,
-            Route::Explain => explain::explain,
-            Route::Release => changes::release,
-        };
-        let caller = self.let_in(&head.headers).await?;
-        let query = Query { run: run_of(head.uri.path()).map(str::to_owned), ..query()? };
-        swallow(body, door.body_time).await?;
-        change(door.handle.clone(), caller, query).await
-    }
-
-    fn ready(&self) -> Result<Answer, Answer> {
-        if !self.door.handle.is_alive() || self.door.handle.status().shutting_down {
-            return Err(changes::shutting_down());
-        }
-        Ok(Answer::ok(&Well { success: true, status: "ready" }))
-    }
-
-    /// Whether the caller may change something, and who it is.
-    async fn let_in(&self, headers: &HeaderMap) -> Result<Caller, Answer> {
-        let Door { access, callers, trusted, .. } = &*self.door;
-        match access.shown(headers) {
-            Shown::Nothing if access.is_loopback() => {}
-            // A wrong token is an answer: it does not fall back to the uid.
-            Shown::Nothing | Shown::Right | Shown::Wrong => return self.need_token(headers),
-        }
-        let how = if access.has_token() {
-            "send the token, `Authorization: Bearer …`"
-        } else {
-            "call as the daemon's user or root, or set admin.token_file in the config and send the token"
-        };
-        match self.peer.uid(callers).await {
-            Some(uid) if trusted.contains(&uid) => Ok(Caller::Uid(uid)),
-            Some(uid) => {
-                Err(Answer::forbidden("forbidden", format!("user {uid} may not do this without the token: {how}")))
-            }
-            None => {
-                let why = "the kernel does not tell which user is calling (was the connection closed for writing?)";
-                Err(Answer::unauthorized(format!("{why}: {how}")))
-            }
-        }
-    }
-
-    fn need_token(&self, headers: &HeaderMap) -> Result<Caller, Answer> {
-        match self.door.access.shown(headers) {
-            Shown::Right => Ok(Caller::TokenHolder),
-            Shown::Wrong => Err(Answer::unauthorized("the token is wrong")),
-            Shown::Nothing => Err(Answer::unauthorized("the token is needed: `Authorization: Bearer …`")),
-        }
-    }
-}
-
-/// Reads a body to its end and forgets it.
-async fn swallow(body: Incoming, time: Duration) -> Result<(), Answer> {
-    let too_large = || {
-        let message = format!("a body can have {BODY_LIMIT} bytes at most");
-        Answer::error(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message).closing()
+/// `None` when the path is not of this form.
+fn captured<'a>(form: &str, path: &'a str) -> Option<Option<&'a str>> {
+    let Some((before, rest)) = form.split_once('{') else {
+        return (form == path).then_some(None);
     };
-    // What says that it is too large is not read at all.
-    if body.size_hint().lower() > BODY_LIMIT as u64 {
-        return Err(too_large());
-    }
-    match tokio::time::timeout(time, Limited::new(body, BODY_LIMIT).collect()).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(Answer::bad_request("the body cannot be read").closing()),
-        Err(_) => {
-            let message = "the body did not arrive in time";
-            Err(Answer::error(StatusCode::REQUEST_TIMEOUT, "request_timeout", message).closing())
+    let (_, after) = rest.split_once('}')?;
+    let component = path.strip_prefix(before)?.strip_suffix(after)?;
+    (!component.is_empty() && !component.contains('/')).then_some(Some(component))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_finds_its_route_and_no_other() {
+        for (path, form, captured) in [
+            ("/", "/", None),
+            ("/cleanup/runs", "/cleanup/runs", None),
+            ("/cleanup/runs/x", "/cleanup/runs/{id}", Some("x")),
+            ("/cleanup/runs/x/undo", "/cleanup/runs/{id}/undo", Some("x")),
+            ("/cleanup/runs/undo", "/cleanup/runs/{id}", Some("undo")),
+            ("/cleanup/targets/a%2Fb", "/cleanup/targets/{name}", Some("a%2Fb")),
+        ] {
+            let (route, found) = find(path).expect(path);
+            assert_eq!((route.path, found), (form, captured), "{path}");
+        }
+        for path in ["", "/x", "/cleanup", "/cleanup/", "/cleanup/runs/", "/cleanup/runs//undo", "/cleanup/runs/a/b"] {
+            assert!(find(path).is_none(), "{path}");
         }
     }
 }

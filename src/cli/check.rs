@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::args::Printed;
 use super::load::load_or;
-use super::policy::{by_path, remarks, sentence};
 use super::{Done, Exit, output};
+use crate::admin::{by_path, remarks, sentence};
 use crate::clock;
 use crate::names::OneLine;
 use crate::target::Target;

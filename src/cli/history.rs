@@ -21,7 +21,7 @@ pub(super) fn history(config: Option<&Path>, args: &History) -> Done {
     let settings = &loaded.config.settings;
     let target = args.target.as_deref();
     let runs = if history::exists(&settings.state_dir) {
-        history::runs(&settings.state_dir, target, args.count as usize).map_err(|error| {
+        history::runs(&settings.state_dir, target, None, args.count as usize).map_err(|error| {
             complain(format_args!("cannot read the history: {}", OneLine(&error)));
             Exit::Failed
         })?
@@ -29,14 +29,10 @@ pub(super) fn history(config: Option<&Path>, args: &History) -> Done {
         Vec::new()
     };
     if args.printed.json {
-        let when = |run: &Report| super::next::instant(run.started, &settings.zone.tz);
         let with = |run: &Report| {
-            let mut value = as_json(run);
+            let mut value = as_json(run, &settings.zone.tz);
             if let Value::Object(fields) = &mut value {
                 fields.insert("id".into(), json!(run.run.as_str()));
-                fields.insert("started".into(), json!(when(run)));
-                fields.insert("trigger".into(), json!(run.trigger.to_string()));
-                fields.insert("held".into(), json!(run.held));
             }
             value
         };

@@ -8,7 +8,6 @@ mod history;
 mod load;
 mod next;
 mod output;
-mod policy;
 mod run;
 mod sweeps;
 mod table;

@@ -10,10 +10,10 @@ use tracing::{error, info, warn};
 use super::load::{Loaded, load};
 use super::output::complain;
 use super::{Done, Exit};
-use crate::admin::{self, Access, Bound, Token};
+use crate::admin::{self, Access, Bound, Bulletin, Served, Token};
 use crate::clock;
 use crate::config::{AdminSettings, Settings};
-use crate::daemon::{Applied, Daemon, LogHealth, Start, Stopped, Surface, sweeper};
+use crate::daemon::{Applied, Daemon, LogHealth, News, Start, Stopped, Surface, sweeper};
 use crate::history::Store;
 use crate::logging::{self, Logging, Terminal};
 use crate::names::OneLine;
@@ -28,6 +28,7 @@ struct Doors {
     listen: Option<SocketAddr>,
     state_dir: PathBuf,
     access: Option<Access>,
+    bulletin: Bulletin,
 }
 
 impl Surface for Doors {
@@ -48,6 +49,7 @@ impl Surface for Doors {
                 Err(error) => applied.failed.push(format!("admin.token_file: {error}")),
             }
         }
+        self.bulletin.set_zone(settings.zone.tz.clone());
         applied
     }
 
@@ -57,6 +59,10 @@ impl Surface for Doors {
 
     fn reopen_log(&mut self) {
         self.logging.reopen();
+    }
+
+    fn tell(&mut self, news: News<'_>) {
+        self.bulletin.tell(news);
     }
 }
 
@@ -88,7 +94,10 @@ pub(super) fn run(config: Option<&Path>) -> Done {
         Exit::Failed
     })?;
     let access = door.as_ref().map(|(_, access)| access.clone());
-    let doors = Doors { logging, listen: settings.admin.listen, state_dir: settings.state_dir.clone(), access };
+    let bulletin = Bulletin::new(clock::wall(), settings.zone.tz.clone());
+    let state_dir = settings.state_dir.clone();
+    let served = (state_dir.clone(), bulletin.clone());
+    let doors = Doors { logging, listen: settings.admin.listen, state_dir, access, bulletin };
     let surface = Box::new(doors);
     let daemon = Daemon::new(Start { config, source, text, surface, log: health, sweeper: sweeper(), state });
     let stopped = runtime.block_on(async {
@@ -96,7 +105,8 @@ pub(super) fn run(config: Option<&Path>) -> Done {
         let door = door.map(|(bound, access)| {
             let ended = handle.clone();
             let shutdown = async move { ended.shutdown_begun().await };
-            tokio::spawn(admin::serve(bound, handle, access, shutdown))
+            let (state_dir, bulletin) = served;
+            tokio::spawn(admin::serve(bound, Served { handle, bulletin, state_dir }, access, shutdown))
         });
         let stopped = daemon.run().await;
         if let Some(door) = door {

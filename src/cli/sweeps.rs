@@ -9,23 +9,24 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::args::{Clean, Preview};
 use super::load::{Loaded, load};
 use super::output::{self, complain};
 use super::{Done, Exit};
+use crate::admin::{Listed, Previewed, Run};
 use crate::clock;
 use crate::config::{LogSettings, Rotation, Settings};
 use crate::daemon::LogHealth;
 use crate::history;
 use crate::logging::{self, Terminal};
 use crate::names::{OneLine, RunId};
-use crate::report::{Outcome, Report, Trigger};
+use crate::report::{Outcome, Remark, Report, Trigger};
 use crate::sweep::{self, Control, Event, Guards, LogLines, Order, Progress};
 use crate::target::{Action, Target};
 use crate::units::{self, Bytes, Span};
-use crate::verdict::Because;
 
 pub(super) fn order(loaded: &Loaded, target: &Arc<Target>, dry_run: bool) -> Order {
     let now = clock::wall();
@@ -40,32 +41,9 @@ pub(super) fn order(loaded: &Loaded, target: &Arc<Target>, dry_run: bool) -> Ord
     }
 }
 
-pub(super) fn as_json(report: &Report) -> Value {
-    let counts = &report.counts;
-    let failures = report
-        .failures
-        .iter()
-        .map(|(class, failure)| json!({ "class": class, "count": failure.count, "examples": failure.examples }));
-    json!({
-        "run": report.run.as_str(),
-        "target": report.target.as_str(),
-        "dry_run": report.dry_run,
-        "outcome": report.outcome.to_string(),
-        "message": report.message,
-        "took_s": report.took.as_secs_f64(),
-        "examined": counts.examined,
-        "deleted": counts.deleted,
-        "verified": counts.verified,
-        "freed_bytes": counts.freed,
-        "failed": counts.failed,
-        "kept": counts.kept,
-        "skipped_directories": counts.skipped_directories,
-        "vanished": counts.vanished,
-        "directories": counts.directories,
-        "sandbox": report.sandbox,
-        "remarks": report.remarks.iter().chain(&report.hints).collect::<Vec<_>>(),
-        "failures": failures.collect::<Vec<_>>(),
-    })
+/// A report, as the admin port has it.
+pub(super) fn as_json(report: &Report, zone: &TimeZone) -> Value {
+    json!(Run::full(report, zone))
 }
 
 /// Tells why a run was not done completely.
@@ -95,9 +73,18 @@ pub(super) fn preview(config: Option<&Path>, args: &Preview) -> Done {
     let mut told = Vec::new();
     for target in loaded.targets(&args.targets)? {
         let order = Order { now, ..order(&loaded, &target, true) };
-        let kept = args.kept.as_deref();
-        let (report, seen) =
-            if args.printed.json { preview_json(&order, kept) } else { (preview_text(&order, kept)?, Value::Null) };
+        let listed = match args.kept.as_deref() {
+            None => Listed::Nothing,
+            Some("all") => Listed::All,
+            Some(protection) => Listed::Only(protection),
+        };
+        let (report, seen) = if args.printed.json {
+            let zone = &loaded.config.settings.zone.tz;
+            let (report, seen) = Previewed::of(&order, &Control::default(), listed, usize::MAX, zone);
+            (report, json!(seen))
+        } else {
+            (preview_text(&order, listed)?, Value::Null)
+        };
         told.push(seen);
         reports.push(report);
     }
@@ -125,47 +112,7 @@ fn moment(args: &Preview) -> Result<Timestamp, Exit> {
     }
 }
 
-/// Whether what stays because of this is asked for.
-fn is_listed(because: &Because, kept: Option<&str>) -> bool {
-    match (because.protection(), kept) {
-        (Some(protection), Some(wanted)) => wanted == "all" || wanted == protection,
-        _ => false,
-    }
-}
-
-fn preview_json(order: &Order, kept: Option<&str>) -> (Report, Value) {
-    let seen = Mutex::new((Vec::new(), Vec::new(), Vec::new()));
-    let seen_now = || seen.lock().unwrap_or_else(PoisonError::into_inner);
-    let report = sweep::preview(order, &Control::default(), &|event| match event {
-        Event::WouldRemove { at, facts, reason } => {
-            seen_now().0.push(json!({ "path": at.to_string(), "size": facts.size, "reason": reason.to_string() }));
-        }
-        Event::WouldRemoveDirectory { at, reason } => {
-            seen_now().0.push(json!({ "path": at.to_string(), "directory": true, "reason": reason.to_string() }));
-        }
-        Event::SkippedDirectory { at, because } => {
-            seen_now().1.push(json!({ "path": at.to_string(), "because": because.to_string() }));
-        }
-        Event::Stays { at, because } if is_listed(because, kept) => {
-            let protection = because.protection();
-            let line = json!({ "path": at.to_string(), "protection": protection, "because": because.to_string() });
-            seen_now().2.push(line);
-        }
-        _ => {}
-    });
-    let (files, skipped, kept) = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let seen = json!({
-        "name": order.target.name.as_str(),
-        "path": order.target.path.to_string_lossy(),
-        "would_delete": files,
-        "skipped_directories": skipped,
-        "kept": kept,
-        "report": as_json(&report),
-    });
-    (report, seen)
-}
-
-fn preview_text(order: &Order, kept: Option<&str>) -> Result<Report, Exit> {
+fn preview_text(order: &Order, listed: Listed<'_>) -> Result<Report, Exit> {
     let target = &order.target;
     output::foreign(&format!("{}: {}", target.name, target.path.to_string_lossy()))?;
     let control = Control::default();
@@ -181,7 +128,7 @@ fn preview_text(order: &Order, kept: Option<&str>) -> Result<Report, Exit> {
                 format!("  would {would}  {at}  ({}, {reason})", Bytes(facts.size))
             }
             Event::WouldRemoveDirectory { at, reason } => format!("  would delete directory  {at}  ({reason})"),
-            Event::Stays { at, because } if is_listed(because, kept) => format!("  keeps  {at}  ({because})"),
+            Event::Stays { at, because } if listed.has(because) => format!("  keeps  {at}  ({because})"),
             Event::SkippedDirectory { at, because } => format!("  skips directory  {at}  ({because})"),
             _ => return,
         };
@@ -202,7 +149,7 @@ fn preview_text(order: &Order, kept: Option<&str>) -> Result<Report, Exit> {
         counts.kept,
         counts.skipped_directories
     ))?;
-    for remark in report.remarks.iter().chain(&report.hints) {
+    for remark in report.remarks.iter().map(Remark::text).chain(report.hints.iter().map(String::as_str)) {
         output::line(format_args!("  note: {}", OneLine(remark)))?;
     }
     if let (Some(message), Outcome::Done) = (&report.message, report.outcome) {
@@ -246,7 +193,7 @@ pub(super) fn clean(config: Option<&Path>, args: &Clean) -> Done {
         reports.push(report);
     }
     if args.printed.json {
-        let runs: Vec<Value> = reports.iter().map(as_json).collect();
+        let runs: Vec<Value> = reports.iter().map(|report| as_json(report, &settings.zone.tz)).collect();
         printed = output::json(&json!({ "success": exit(&reports).is_ok(), "runs": runs }));
     }
     exit(&reports).and(printed)

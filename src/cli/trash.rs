@@ -1,68 +1,20 @@
 //! `janitor trash` and `janitor undo`: what runs have put into the trash, and back from it.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
-use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::args::{Trash as TrashArgs, Undo};
-use super::load::{Loaded, load};
+use super::load::load;
 use super::output::{self, complain};
 use super::table::table;
 use super::{Done, Exit};
 use crate::clock;
-use crate::fsys::{self, PutBack, Trash, TrashedRun, Weight};
+use crate::fsys::{PutBack, Weight};
 use crate::names::{OneLine, RunId};
-use crate::sweep::{Note, note_restored};
+use crate::sweep;
 use crate::target::Target;
 use crate::units::Bytes;
-
-/// One trash, and the targets whose runs may be in it.
-struct Beside {
-    trash: Trash,
-    targets: Vec<(Arc<Target>, PathBuf)>,
-}
-
-/// The trashes of the config's targets that are there.
-fn all(loaded: &Loaded) -> Vec<Beside> {
-    let mut found: Vec<(PathBuf, Beside)> = Vec::new();
-    for target in &loaded.config.targets {
-        let Ok(root) = fsys::resolve(&target.path, false) else { continue };
-        let Some(parent) = root.path.parent().map(PathBuf::from) else { continue };
-        let with = (target.clone(), root.path.clone());
-        if let Some((_, beside)) = found.iter_mut().find(|(known, _)| *known == parent) {
-            beside.targets.push(with);
-            continue;
-        }
-        match Trash::beside(&root.path, false) {
-            Ok(trash) => found.push((parent, Beside { trash, targets: vec![with] })),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => complain(format_args!("{}: the trash cannot be used: {error}", target.name)),
-        }
-    }
-    found.into_iter().map(|(_, beside)| beside).collect()
-}
-
-/// A run in a trash, with its note.
-fn runs(beside: &Beside) -> Vec<(TrashedRun, Note)> {
-    let runs = beside.trash.runs().unwrap_or_else(|error| {
-        complain(format_args!("a trash cannot be read: {error}"));
-        Vec::new()
-    });
-    runs.into_iter()
-        .filter_map(|run| {
-            let note = Note::of(&run);
-            if note.is_none() {
-                complain(format_args!(
-                    "the note of `{}` in the trash cannot be read; its files are left there",
-                    run.id()
-                ));
-            }
-            note.map(|note| (run, note))
-        })
-        .collect()
-}
 
 /// Lists what is in the trash, or empties it.
 pub(super) fn trash(config: Option<&std::path::Path>, args: &TrashArgs) -> Done {
@@ -70,8 +22,13 @@ pub(super) fn trash(config: Option<&std::path::Path>, args: &TrashArgs) -> Done 
     let zone = &loaded.config.settings.zone.tz;
     let mut done = Ok(());
     let (mut listed, mut rows, mut sum) = (Vec::<Value>::new(), Vec::new(), Weight::default());
-    for beside in all(&loaded) {
-        for (run, note) in runs(&beside) {
+    for beside in sweep::trashes(&loaded.config.targets, complain) {
+        let runs = beside.runs(complain).unwrap_or_else(|error| {
+            complain(format_args!("a trash cannot be read: {error}"));
+            done = Err(Exit::Failed);
+            Vec::new()
+        });
+        for (run, note) in runs {
             if args.target.as_deref().is_some_and(|name| name != note.target.as_str()) {
                 continue;
             }
@@ -122,33 +79,11 @@ pub(super) fn undo(config: Option<&std::path::Path>, args: &Undo) -> Done {
         return Err(Exit::Usage);
     };
     let loaded = load(config)?;
-    for beside in all(&loaded) {
-        let found = beside.trash.run(run.as_str()).map_err(|error| {
-            complain(format_args!("{run}: {error}"));
-            Exit::Failed
-        })?;
-        let Some((trashed, note)) = found.and_then(|trashed| Note::of(&trashed).map(|note| (trashed, note))) else {
-            continue;
-        };
-        let Some((target, root)) = beside.targets.iter().find(|(target, _)| target.name == note.target) else {
-            complain(format_args!("its target {} is not in the config any more", note.target));
-            return Err(Exit::Failed);
-        };
-        let put = || {
-            let root = fsys::resolve(root, false).map_err(std::io::Error::other)?;
-            note_restored(&beside.trash, &target.name, clock::wall())?;
-            beside.trash.put_back(&trashed, &root.dir)
-        };
-        let put = put().map_err(|error| {
-            complain(format_args!("{run}: {error}"));
-            Exit::Failed
-        })?;
-        return told(&run, target, &put, args.printed.json);
-    }
-    complain(format_args!(
-        "there is nothing of run {run} in the trash: it was put back or purged, or is still at work"
-    ));
-    Err(Exit::Failed)
+    let (target, put) = sweep::undo(&loaded.config.targets, &run, clock::wall()).map_err(|error| {
+        complain(error);
+        Exit::Failed
+    })?;
+    told(&run, &target, &put, args.printed.json)
 }
 
 fn told(run: &RunId, target: &Target, put: &PutBack, json: bool) -> Done {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use tracing::{error, info, warn};
 
 use super::handle::{Refusal, Reloaded};
-use super::reload::Reading;
+use super::news::News;
+use super::reload::{Reading, Wrong};
 use super::status::Rejection;
 use super::supervisor::Supervisor;
 use super::surface::Applied;
@@ -51,11 +52,11 @@ impl Supervisor {
     pub(super) fn take_over(
         &mut self,
         reading: &Reading,
-        checked: Option<Result<Config, Vec<String>>>,
+        checked: Option<Result<Config, Wrong>>,
     ) -> Result<Reloaded, Refusal> {
         match (reading, checked) {
             (Reading::Text(text), Some(Ok(config))) => match unfit(text, &config, &self.config) {
-                Some(why) => Err(self.reject(vec![why.to_owned()])),
+                Some(why) => Err(self.reject(why.into())),
                 None => Ok(self.put_in_force(config)),
             },
             (Reading::Text(_), Some(Err(problems))) => Err(self.reject(problems)),
@@ -63,17 +64,18 @@ impl Supervisor {
             (Reading::Absent(_), _) if self.about_config.path.is_none() => {
                 Ok(Reloaded { generation: self.about_config.generation, ..Reloaded::default() })
             }
-            (Reading::Absent(why) | Reading::Unreadable(why), _) => Err(self.reject(vec![why.clone()])),
-            (Reading::Text(_), None) => Err(self.reject(vec!["the file was not checked".to_owned()])),
+            (Reading::Absent(why) | Reading::Unreadable(why), _) => Err(self.reject(why.as_str().into())),
+            (Reading::Text(_), None) => Err(self.reject("the file was not checked".into())),
         }
     }
 
-    fn reject(&mut self, problems: Vec<String>) -> Refusal {
+    fn reject(&mut self, Wrong { problems, shown }: Wrong) -> Refusal {
         error!("Config rejected, the last good one stays in force: {} problem(s)", problems.len());
         for problem in &problems {
             error!("Config problem: {problem}");
         }
-        let rejection = Rejection { at: clock::wall(), problems };
+        let rejection = Rejection { at: clock::wall(), problems, shown };
+        self.surface.tell(News::Rejected(&rejection));
         self.about_config.rejection = Some(rejection.clone());
         Refusal::Rejected(rejection)
     }
@@ -126,6 +128,7 @@ impl Supervisor {
             removed: difference.removed.len(),
             any_change,
         };
+        self.surface.tell(News::Reloaded(&reloaded));
         self.say_reloaded(&reloaded, was_rejected);
         reloaded
     }

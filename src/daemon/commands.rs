@@ -5,12 +5,18 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tracing::info;
 
-use super::handle::{Busy, ManualRuns, Refusal, StartedRun, Switched};
+use super::handle::{AtWork, Busy, ManualRuns, Refusal, StartedRun, Switched};
+use super::news::News;
 use super::supervisor::Supervisor;
 use crate::clock;
-use crate::names::RunId;
+use crate::names::{RunId, TargetName};
 use crate::report::Trigger;
 use crate::target::Target;
+
+/// The target that a request named.
+fn only<'a>(name: Option<&str>, targets: &'a [Arc<Target>]) -> Option<&'a TargetName> {
+    name.and_then(|_| targets.first()).map(|target| &target.name)
+}
 
 impl Supervisor {
     /// The targets that a request is about: the one it names, or every enabled one.
@@ -60,6 +66,7 @@ impl Supervisor {
         if !changed {
             return Ok(Switched::Already);
         }
+        self.surface.tell(News::Switched { target: only(name, &targets), is_running: true });
         match name {
             None => info!("Background cleanup scheduler started successfully"),
             Some(name) => info!(target_name = %name, "Schedule started"),
@@ -67,7 +74,7 @@ impl Supervisor {
         Ok(Switched::Changed)
     }
 
-    pub(super) fn stop(&mut self, name: Option<&str>) -> Result<Switched, Refusal> {
+    pub(super) fn stop(&mut self, name: Option<&str>, at_work: AtWork) -> Result<Switched, Refusal> {
         let targets = self.asked_for(name)?;
         let mut changed = false;
         if name.is_none() {
@@ -76,7 +83,15 @@ impl Supervisor {
         for target in &targets {
             changed |= self.paused.insert(target.name.clone());
             // What waits for a thread has not begun, so a stop is in time for it.
-            if let Some(report) = self.runs.unschedule(&target.name, "the schedule was stopped") {
+            let why = "the schedule was stopped";
+            let unqueued = match at_work {
+                AtWork::GoesOn => self.runs.unschedule(&target.name, why),
+                AtWork::Stops => {
+                    changed |= self.runs.busy(&target.name).is_some();
+                    self.runs.cancel(&target.name, why)
+                }
+            };
+            if let Some(report) = unqueued {
                 self.note_report(report);
             }
         }
@@ -85,6 +100,7 @@ impl Supervisor {
         if !changed {
             return Ok(Switched::Already);
         }
+        self.surface.tell(News::Switched { target: only(name, &targets), is_running: false });
         match name {
             None => info!("Background cleanup scheduler stopped"),
             Some(name) => info!(target_name = %name, "Schedule stopped"),
@@ -104,6 +120,7 @@ impl Supervisor {
             return Err(Refusal::Running(vec![busy]));
         }
         let guards = self.memory.release(&hold);
+        self.surface.tell(News::Released { run, target: &hold.target });
         let (tell, done) = oneshot::channel();
         let protected = self.config.protected.clone();
         let released = self.runs.begin(target, protected, Trigger::Manual, false, vec![tell], guards);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
-use super::handle::{Command, Handle, InForce, ManualRuns, Refusal, Reloaded, Switched};
+use super::handle::{AtWork, Command, Handle, InForce, ManualRuns, Refusal, Reloaded, Switched};
 use super::status::Status;
 use crate::protected::Protected;
 
@@ -12,7 +12,7 @@ use crate::protected::Protected;
 pub(crate) trait Supervisor: Send + 'static {
     fn manual(&mut self, target: Option<String>, dry_run: bool) -> Result<ManualRuns, Refusal>;
     fn start(&mut self, target: Option<String>) -> Result<Switched, Refusal>;
-    fn stop(&mut self, target: Option<String>) -> Result<Switched, Refusal>;
+    fn stop(&mut self, target: Option<String>, at_work: AtWork) -> Result<Switched, Refusal>;
     fn reload(&mut self) -> Result<Reloaded, Refusal>;
 }
 
@@ -26,7 +26,7 @@ pub(crate) fn handle(status: Status, mut supervisor: impl Supervisor) -> (Handle
             match command {
                 Command::Manual { target, dry_run, answer } => drop(answer.send(supervisor.manual(target, dry_run))),
                 Command::Start { target, answer } => drop(answer.send(supervisor.start(target))),
-                Command::Stop { target, answer } => drop(answer.send(supervisor.stop(target))),
+                Command::Stop { target, at_work, answer } => drop(answer.send(supervisor.stop(target, at_work))),
                 Command::Release { run, answer } => drop(answer.send(Err(Refusal::NotHeld(run)))),
                 Command::InForce { answer } => {
                     let protected = Arc::new(Protected::default());

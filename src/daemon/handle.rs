@@ -22,7 +22,7 @@ pub struct Handle {
 pub(super) enum Command {
     Manual { target: Option<String>, dry_run: bool, answer: oneshot::Sender<Result<ManualRuns, Refusal>> },
     Start { target: Option<String>, answer: oneshot::Sender<Result<Switched, Refusal>> },
-    Stop { target: Option<String>, answer: oneshot::Sender<Result<Switched, Refusal>> },
+    Stop { target: Option<String>, at_work: AtWork, answer: oneshot::Sender<Result<Switched, Refusal>> },
     Reload { answer: oneshot::Sender<Result<Reloaded, Refusal>> },
     Release { run: RunId, answer: oneshot::Sender<Result<StartedRun, Refusal>> },
     InForce { answer: oneshot::Sender<Result<InForce, Refusal>> },
@@ -72,6 +72,15 @@ pub struct StartedRun {
     pub target: TargetName,
     /// Its report, once it has ended.
     pub done: oneshot::Receiver<Arc<Report>>,
+}
+
+/// What becomes of the sweeps at work when the schedule is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtWork {
+    /// They go on to their end.
+    GoesOn,
+    /// They stop before their next file.
+    Stops,
 }
 
 /// What a start or a stop changed.
@@ -144,12 +153,12 @@ impl Handle {
         self.ask(|answer| Command::Start { target, answer }).await
     }
 
-    /// Stops the schedule, of one target or of all. What is being swept is finished.
+    /// Stops the schedule, of one target or of all; and what is being swept, if that is asked for.
     ///
     /// # Errors
     /// As [`Handle::start`].
-    pub async fn stop(&self, target: Option<String>) -> Result<Switched, Refusal> {
-        self.ask(|answer| Command::Stop { target, answer }).await
+    pub async fn stop(&self, target: Option<String>, at_work: AtWork) -> Result<Switched, Refusal> {
+        self.ask(|answer| Command::Stop { target, at_work, answer }).await
     }
 
     /// Reads the config again, now.

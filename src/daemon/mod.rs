@@ -10,6 +10,7 @@ mod commands;
 pub(crate) mod fake;
 mod handle;
 mod memory;
+mod news;
 mod reload;
 mod resume;
 mod runs;
@@ -21,7 +22,8 @@ mod surface;
 mod tests;
 mod watch;
 
-pub use handle::{Busy, Handle, InForce, ManualRuns, Refusal, Reloaded, StartedRun, Switched};
+pub use handle::{AtWork, Busy, Handle, InForce, ManualRuns, Refusal, Reloaded, StartedRun, Switched};
+pub use news::News;
 pub use reload::Source;
 pub use runs::{Sweeper, sweeper};
 pub use status::{ConfigStatus, Rejection, RunningStatus, Status, TargetState, TargetStatus};

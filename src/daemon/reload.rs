@@ -67,6 +67,33 @@ impl Source {
     }
 }
 
+/// What is wrong with a config: one line for each problem, and all of it for people.
+#[derive(Debug)]
+pub(super) struct Wrong {
+    pub(super) problems: Vec<String>,
+    pub(super) shown: String,
+}
+
+/// The most of it that is kept for people, in bytes.
+const SHOWN: usize = 32 << 10;
+
+impl From<&str> for Wrong {
+    fn from(why: &str) -> Self {
+        Self { problems: vec![why.to_owned()], shown: why.to_owned() }
+    }
+}
+
+impl From<config::Problems> for Wrong {
+    fn from(found: config::Problems) -> Self {
+        let mut shown = found.render(false);
+        if shown.len() > SHOWN {
+            shown.truncate(shown.floor_char_boundary(SHOWN));
+            shown.push('…');
+        }
+        Self { problems: found.lines(), shown }
+    }
+}
+
 /// Who asked for a reload and waits for what became of it.
 pub(super) type Answer = oneshot::Sender<Result<Reloaded, Refusal>>;
 
@@ -74,7 +101,7 @@ pub(super) type Answer = oneshot::Sender<Result<Reloaded, Refusal>>;
 pub(super) struct Found {
     pub(super) reading: Reading,
     /// The checked config, or its problems; `None` when there was no text to check.
-    pub(super) checked: Option<Result<Config, Vec<String>>>,
+    pub(super) checked: Option<Result<Config, Wrong>>,
     pub(super) answer: Option<Answer>,
 }
 
@@ -147,11 +174,11 @@ async fn look(
 }
 
 /// Checks what was read; `None` when there was no text.
-async fn check(source: &Source, reading: Reading) -> Option<Result<Config, Vec<String>>> {
+async fn check(source: &Source, reading: Reading) -> Option<Result<Config, Wrong>> {
     let Reading::Text(text) = reading else { return None };
     let source = source.clone();
-    let work = move || config::check(&text, &source.shown, &source.surroundings).map_err(|problems| problems.lines());
+    let work = move || config::check(&text, &source.shown, &source.surroundings).map_err(Wrong::from);
     let checked = tokio::task::spawn_blocking(work).await;
     // A check that panicked must not pass for one that found nothing.
-    Some(checked.unwrap_or_else(|error| Err(vec![format!("the config could not be checked: {error}")])))
+    Some(checked.unwrap_or_else(|error| Err(format!("the config could not be checked: {error}").as_str().into())))
 }

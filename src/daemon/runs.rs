@@ -64,6 +64,8 @@ pub(super) struct Finished {
 pub(super) struct Runs {
     active: BTreeMap<TargetName, Active>,
     queue: VecDeque<Queued>,
+    /// What has begun since that was last asked for.
+    begun: Vec<Order>,
     limit: usize,
     /// As many of them may work on one file system.
     per_filesystem: usize,
@@ -81,8 +83,8 @@ impl Runs {
     ) -> (Self, mpsc::UnboundedReceiver<Finished>) {
         let (finished, ended) = mpsc::unbounded_channel();
         let limit = std::thread::available_parallelism().map_or(1, usize::from).clamp(*AT_ONCE.start(), *AT_ONCE.end());
-        let (active, queue) = (BTreeMap::new(), VecDeque::new());
-        (Self { active, queue, limit, per_filesystem, sweeper, settle, finished }, ended)
+        let (active, queue, begun) = (BTreeMap::new(), VecDeque::new(), Vec::new());
+        (Self { active, queue, begun, limit, per_filesystem, sweeper, settle, finished }, ended)
     }
 
     /// From now on as many sweeps may work on one file system.
@@ -110,6 +112,11 @@ impl Runs {
 
     pub(super) fn queued(&self, target: &TargetName) -> Option<&Order> {
         self.queue.iter().map(|queued| &queued.order).find(|order| order.target.name == *target)
+    }
+
+    /// What has begun since this was last asked for.
+    pub(super) fn take_begun(&mut self) -> Vec<Order> {
+        std::mem::take(&mut self.begun)
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -148,6 +155,7 @@ impl Runs {
             order.now = clock::wall();
             let control = Arc::new(Control::default());
             let name = order.target.name.clone();
+            self.begun.push(order.clone());
             self.active.insert(name, Active { order: order.clone(), control: control.clone(), waiting });
             self.spawn(order, control);
         }

@@ -222,4 +222,6 @@ pub struct Rejection {
     pub at: Timestamp,
     /// One line per problem: `config/janitor.toml:7:1: unknown key …`.
     pub problems: Vec<String>,
+    /// The same for people, with each line and a caret below it; long ones are cut.
+    pub shown: String,
 }

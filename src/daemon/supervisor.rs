@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use super::handle::{Command, Handle, InForce};
 use super::memory::Memory;
+use super::news::News;
 use super::reload::{Answer, Found, Reading, Source, reloader};
 use super::runs::{Finished, Runs, Sweeper};
 use super::signals::{Signals, Wish};
@@ -175,6 +176,7 @@ impl Daemon {
         loop {
             let sleep = supervisor.tick(clock::wall());
             supervisor.publish();
+            supervisor.tell_begun();
             tokio::select! {
                 wish = signals.next() => match wish {
                     Wish::Stop => break,
@@ -247,7 +249,7 @@ impl Supervisor {
         match command {
             Command::Manual { target, dry_run, answer } => drop(answer.send(self.manual(target.as_deref(), dry_run))),
             Command::Start { target, answer } => drop(answer.send(self.start(target.as_deref()))),
-            Command::Stop { target, answer } => drop(answer.send(self.stop(target.as_deref()))),
+            Command::Stop { target, at_work, answer } => drop(answer.send(self.stop(target.as_deref(), at_work))),
             Command::Release { run, answer } => drop(answer.send(self.release(&run))),
             Command::InForce { answer } => {
                 let (targets, protected) = (self.config.targets.clone(), self.config.protected.clone());
@@ -279,9 +281,18 @@ impl Supervisor {
         self.note_report(report);
     }
 
+    /// Tells the doors of the runs that have begun.
+    fn tell_begun(&mut self) {
+        for order in self.runs.take_begun() {
+            self.surface.tell(News::RunStarted(&order));
+        }
+    }
+
     /// Keeps the last report of a target that is still there.
     pub(super) fn note_report(&mut self, report: Arc<Report>) {
+        self.tell_begun();
         self.memory.ended(&report);
+        self.surface.tell(News::RunFinished(&report));
         if self.target(report.target.as_str()).is_some() {
             self.last_runs.insert(report.target.clone(), report);
         }

@@ -3,9 +3,10 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::news::News;
 use crate::config::Settings;
 
-/// The doors, as the supervisor sees them: it tells them of new settings and of a SIGHUP.
+/// The doors, as the supervisor sees them: it tells them of new settings, of a SIGHUP, and of what happens.
 pub trait Surface: Send {
     /// Takes over what can be changed while running.
     fn apply(&mut self, settings: &Settings) -> Applied;
@@ -15,6 +16,9 @@ pub trait Surface: Send {
 
     /// Opens the log file anew, since somebody may have moved it away.
     fn reopen_log(&mut self);
+
+    /// Hears what happens. It must not wait for anybody.
+    fn tell(&mut self, news: News<'_>);
 }
 
 /// What became of new settings.

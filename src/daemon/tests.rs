@@ -72,6 +72,8 @@ impl Surface for Nothing {
     fn look_after_log(&mut self) {}
 
     fn reopen_log(&mut self) {}
+
+    fn tell(&mut self, _: News<'_>) {}
 }
 
 /// A gate that sweeps wait at, so that a test decides when they end.
@@ -212,7 +214,7 @@ fn a_stop_is_in_time_for_what_waits_for_a_thread_and_leaves_alone_what_is_at_wor
         };
         let running = in_state(&supervisor, TargetState::Running);
         assert!(running >= 1 && in_state(&supervisor, TargetState::Queued) == 40 - running);
-        supervisor.stop(None).expect("stopped");
+        supervisor.stop(None, AtWork::GoesOn).expect("stopped");
         assert_eq!(in_state(&supervisor, TargetState::Queued), 0);
         gate.open();
         for _ in 0..running {
@@ -232,8 +234,8 @@ fn a_stop_takes_everything_off_the_agenda_and_manual_still_works() {
         gate.open();
         let targets = vec![target("a", "0 2 * * *"), target("b", "0 3 * * *")];
         let Daemon { mut supervisor, mut ended, .. } = daemon(targets, gated(&gate));
-        assert_eq!(supervisor.stop(None), Ok(Switched::Changed));
-        assert_eq!(supervisor.stop(None), Ok(Switched::Already));
+        assert_eq!(supervisor.stop(None, AtWork::GoesOn), Ok(Switched::Changed));
+        assert_eq!(supervisor.stop(None, AtWork::GoesOn), Ok(Switched::Already));
         let status = Status::of(&supervisor);
         assert_eq!((status.is_running, status.next_run(), status.total_jobs()), (false, None, 2));
         assert_eq!(state(&supervisor, "a").state, TargetState::Paused);
@@ -246,7 +248,7 @@ fn a_stop_takes_everything_off_the_agenda_and_manual_still_works() {
         assert_eq!(supervisor.start(None), Ok(Switched::Changed));
         assert_eq!(supervisor.start(None), Ok(Switched::Already));
         assert_eq!(state(&supervisor, "a").state, TargetState::Scheduled);
-        assert_eq!(supervisor.stop(Some("nobody")), Err(Refusal::UnknownTarget("nobody".into())));
+        assert_eq!(supervisor.stop(Some("nobody"), AtWork::GoesOn), Err(Refusal::UnknownTarget("nobody".into())));
     });
 }
 
@@ -290,7 +292,7 @@ fn what_is_not_fit_changes_nothing_and_a_good_one_always_loads() {
         let empty = supervisor.take_over(&Reading::Text(" \n".into()), Some(Ok(none.clone())));
         assert!(matches!(empty, Err(Refusal::Rejected(why)) if why.problems == ["the file is empty"]));
         assert!(matches!(take_over(&mut supervisor, none), Err(Refusal::Rejected(_))));
-        let bad = supervisor.take_over(&Reading::Text("x".into()), Some(Err(vec!["line 1".into()])));
+        let bad = supervisor.take_over(&Reading::Text("x".into()), Some(Err("line 1".into())));
         assert!(matches!(bad, Err(Refusal::Rejected(_))));
         let gone = supervisor.take_over(&Reading::Absent("it is gone".into()), None);
         assert!(matches!(gone, Err(Refusal::Rejected(_))));
@@ -325,7 +327,7 @@ fn a_file_that_appears_replaces_the_built_in_config_and_is_missed_when_it_goes()
 fn a_target_that_is_added_while_all_is_stopped_stays_paused() {
     run(async {
         let Daemon { mut supervisor, .. } = daemon(vec![target("a", "0 2 * * *")], gated(&Arc::default()));
-        supervisor.stop(None).expect("stopped");
+        supervisor.stop(None, AtWork::GoesOn).expect("stopped");
         let off = Arc::new(Target { enabled: false, ..(*target("off", "0 2 * * *")).clone() });
         let added = vec![target("a", "0 2 * * *"), target("b", "0 2 * * *"), off];
         take_over(&mut supervisor, config(added)).expect("good");

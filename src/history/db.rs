@@ -229,14 +229,24 @@ impl Db {
         self.0.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
     }
 
-    /// The runs, newest first.
-    pub(super) fn runs(&self, target: Option<&str>, count: usize) -> Result<Vec<Report>> {
+    /// The runs, newest first. Where the run that they are to come before is not known any more, there are none.
+    pub(super) fn runs(&self, target: Option<&str>, before: Option<&RunId>, count: usize) -> Result<Vec<Report>> {
         let mut query = self.0.prepare(
-            "SELECT report FROM runs WHERE ?1 IS NULL OR target = ?1 ORDER BY started DESC, id DESC LIMIT ?2",
+            "SELECT report FROM runs WHERE (?1 IS NULL OR target = ?1)
+                AND (?3 IS NULL OR (started, id) < (SELECT started, id FROM runs WHERE id = ?3))
+                ORDER BY started DESC, id DESC LIMIT ?2",
         )?;
         let count = i64::try_from(count).unwrap_or(i64::MAX);
-        let found = query.query_map(params![target, count], |row| row.get::<_, String>(0))?;
+        let found =
+            query.query_map(params![target, count, before.map(RunId::as_str)], |row| row.get::<_, String>(0))?;
         found.map(|report| Ok(json(&report?))).filter_map(Result::transpose).collect()
+    }
+
+    /// One run.
+    pub(super) fn run(&self, run: &RunId) -> Result<Option<Report>> {
+        let query = "SELECT report FROM runs WHERE id = ?1";
+        let found = self.0.query_row(query, [run.as_str()], |row| row.get::<_, String>(0)).optional()?;
+        Ok(found.and_then(|report| json(&report)))
     }
 }
 

@@ -261,13 +261,21 @@ fn shown(path: &Path) -> String {
     crate::names::Escaped(path.as_os_str().as_encoded_bytes()).to_string()
 }
 
-/// The runs in the state of a directory, newest first: of one target, or of all. They are read beside a daemon that is
-/// at work.
+/// The runs in the state of a directory, newest first: of one target, or of all; those before a run, or from the newest
+/// on. They are read beside a daemon that is at work.
 ///
 /// # Errors
 /// In words.
-pub fn runs(dir: &Path, target: Option<&str>, count: usize) -> Result<Vec<Report>, String> {
-    Db::look(dir).and_then(|db| db.runs(target, count)).map_err(|error| error.to_string())
+pub fn runs(dir: &Path, target: Option<&str>, before: Option<&RunId>, count: usize) -> Result<Vec<Report>, String> {
+    Db::look(dir).and_then(|db| db.runs(target, before, count)).map_err(|error| error.to_string())
+}
+
+/// One run, by its id; `None` when it is not remembered.
+///
+/// # Errors
+/// In words.
+pub fn run(dir: &Path, run: &RunId) -> Result<Option<Report>, String> {
+    Db::look(dir).and_then(|db| db.run(run)).map_err(|error| error.to_string())
 }
 
 /// Whether a directory holds a state at all.

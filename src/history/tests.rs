@@ -30,7 +30,7 @@ fn report(target: &str, second: i64, outcome: Outcome) -> Report {
         root: Some(("/srv/x".into(), RootSeen { identity, in_memory: false })),
         sandbox: Some("landlock".into()),
         message: (outcome == Outcome::Held).then(|| "too many".into()),
-        remarks: vec!["a remark".into()],
+        remarks: vec!["a remark".to_owned().into()],
         hints: Vec::new(),
     }
 }
@@ -66,7 +66,7 @@ fn what_was_told_is_remembered() {
     assert_eq!((&hold.run, hold.held.files, hold.why.as_str()), (&held.run, Some(9), "too many"));
     assert_eq!(remembered.roots.keys().collect::<Vec<_>>(), [&name("done")]);
     assert!(remembered.roots[&name("done")].same_boot);
-    let runs = runs(dir.path(), None, 2).expect("readable beside the daemon");
+    let runs = runs(dir.path(), None, None, 2).expect("readable beside the daemon");
     assert_eq!(runs.iter().map(|run| &run.run).collect::<Vec<_>>(), [&held.run, &done.run]);
     store.released(&held.run);
     drop(store);
@@ -111,9 +111,9 @@ fn only_the_newest_runs_of_each_target_are_kept() {
     }
     store.ended(Arc::new(report("calm", 1, Outcome::Done)));
     drop(store);
-    let count = |target| runs(dir.path(), Some(target), 1000).expect("readable").len();
+    let count = |target| runs(dir.path(), Some(target), None, 1000).expect("readable").len();
     assert_eq!((count("busy"), count("calm"), count("nobody")), (100, 1, 0));
-    assert_eq!(runs(dir.path(), Some("busy"), 1).expect("readable")[0].started, at(129));
+    assert_eq!(runs(dir.path(), Some("busy"), None, 1).expect("readable")[0].started, at(129));
 }
 
 #[test]

@@ -119,7 +119,7 @@ impl LogLines {
             }
         }
         for remark in &report.remarks {
-            warn!(target_name = %target, "Note: {}", OneLine(remark));
+            warn!(target_name = %target, "Note: {}", OneLine(remark.text()));
         }
         for hint in report.hints.iter().filter(|hint| is_news(hint)) {
             info!(target_name = %target, "Hint: {}", OneLine(hint));

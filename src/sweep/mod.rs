@@ -22,6 +22,7 @@ mod settle;
 mod tests;
 mod trash;
 mod tree;
+mod undo;
 mod walk;
 mod watermark;
 mod whole;
@@ -31,7 +32,8 @@ pub use explain::{Explanation, explain};
 pub use guards::Guards;
 pub use log::LogLines;
 pub use owner::owners;
-pub use trash::{Note, note_restored};
+pub use trash::Note;
+pub use undo::{Beside, UndoError, in_trash, trashes, undo};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};

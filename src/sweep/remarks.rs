@@ -6,14 +6,14 @@ use super::Order;
 use super::pass::Overview;
 use super::walk::Walked;
 use crate::fsys::Recovered;
-use crate::report::{Failure, Failures};
+use crate::report::{Failure, Failures, Remark};
 use crate::units::Bytes;
 
 /// What is said of a run.
 #[derive(Debug, Default)]
 pub(super) struct Remarks {
     /// After every run.
-    pub(super) always: Vec<String>,
+    pub(super) always: Vec<Remark>,
     /// What is news only once: a rule that had nothing to do.
     pub(super) once: Vec<String>,
 }
@@ -34,24 +34,33 @@ pub(super) fn of(order: &Order, walked: &Walked) -> Remarks {
 }
 
 /// What earlier runs had left aside.
-pub(super) fn recovered(found: io::Result<Recovered>) -> Vec<String> {
+pub(super) fn recovered(found: io::Result<Recovered>) -> Vec<Remark> {
     let Recovered { restored, waiting } = match found {
         Ok(recovered) => recovered,
-        Err(error) => return vec![format!("cannot look for what an earlier run has left aside: {error}")],
+        Err(error) => return vec![format!("cannot look for what an earlier run has left aside: {error}").into()],
     };
-    let restored = restored.iter().map(|path| format!("`{path}` is back: a run that was killed had taken it aside"));
-    let waiting = waiting.iter().map(|why| format!("taken aside by an earlier run, and kept: {why}"));
+    let restored = restored.iter().map(|path| Remark::Naming {
+        text: format!("`{path}` is back: a run that was killed had taken it aside"),
+        open: "a file is back: a run that was killed had taken it aside".to_owned(),
+    });
+    let waiting = waiting.iter().map(|why| Remark::Naming {
+        text: format!("taken aside by an earlier run, and kept: {why}"),
+        open: "a file that an earlier run has taken aside is kept".to_owned(),
+    });
     restored.chain(waiting).collect()
 }
 
 /// What stayed when it came to it, and why.
-pub(super) fn left(left: &Failures) -> impl Iterator<Item = String> {
+pub(super) fn left(left: &Failures) -> impl Iterator<Item = Remark> {
     const EXAMPLES: usize = 3;
     left.iter().map(|(why, Failure { count, examples })| {
         let named = examples.iter().take(EXAMPLES).map(|path| format!("`{path}`")).collect::<Vec<_>>().join(", ");
         let more = if *count > EXAMPLES as u64 { ", …" } else { "" };
         let stay = if *count == 1 { "1 file stays".to_owned() } else { format!("{count} files stay") };
-        format!("{stay} that was to go ({named}{more}): {why}")
+        Remark::Naming {
+            text: format!("{stay} that was to go ({named}{more}): {why}"),
+            open: format!("{stay} that was to go: {why}"),
+        }
     })
 }
 

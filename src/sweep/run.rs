@@ -16,7 +16,7 @@ use crate::fsys::{self, Dir, Root, Space};
 use crate::judge;
 use crate::judge::limits::{Amount, Cut, Search, Spec, Tally};
 use crate::judge::links::Links;
-use crate::report::{Guard, Held, Outcome, Report};
+use crate::report::{Guard, Held, Outcome, Remark, Report};
 use crate::verdict::Reason;
 
 /// How many surveys a search for one cut may take; two or three are enough unless paths are very long.
@@ -99,7 +99,7 @@ pub(super) fn run<A: Act>(
     let mut sweep = begin(order, control, observer, act, root, restored);
     let mut before = if act.may_change() { sweep.make_ready() } else { Vec::new() };
     let prepared = super::guards::check(order, root).and_then(|()| {
-        before.extend(act.tidy());
+        before.extend(act.tidy().into_iter().map(Remark::from));
         sweep.prepare(spacious)
     });
     let plan = match prepared {
@@ -114,10 +114,10 @@ pub(super) fn run<A: Act>(
     let mut walked = walk(&sweep, &Pass::Act(limits));
     let mut remarks = remarks::of(order, &walked);
     remarks.always.splice(0..0, before);
-    remarks.always.extend(plan.unmet);
+    remarks.always.extend(plan.unmet.into_iter().map(Remark::from));
     if let (true, Some(_), Some(watermark)) = (act.may_change(), &plan.space, order.target.policy.min_free) {
         let freed = sweep.free(watermark, &plan.quotas, spacious, &plan.overview, &mut walked);
-        remarks.always.extend(freed);
+        remarks.always.extend(freed.map(Remark::from));
     }
     remarks.always.append(&mut walked.remarks);
     remarks.always.extend(remarks::left(&walked.left));
@@ -138,7 +138,7 @@ pub(super) fn run<A: Act>(
 impl<A: Act> Sweep<'_, A> {
     /// Puts back what a run that was killed has left aside, and makes slots while there is room for them. What is to be
     /// said of it.
-    fn make_ready(&self) -> Vec<String> {
+    fn make_ready(&self) -> Vec<Remark> {
         let said = remarks::recovered(fsys::recover(self.root));
         if matches!(self.root.is_trusted(), Ok(false)) {
             self.aside.make();

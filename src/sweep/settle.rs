@@ -51,7 +51,9 @@ impl<A: Act> Worker<'_, A> {
     pub(super) fn file(&mut self, directory: &Opened, name: &[u8], facts: &Facts) {
         let policy = self.sweep.policy();
         let mut standing = judge::by_facts(policy, facts, name, directory.kept.as_ref(), self.sweep.order.now);
-        self.walked.gathered.has_candidates |= !matches!(standing, Standing::Filtered(_));
+        let is_candidate = !matches!(standing, Standing::Filtered(_));
+        self.walked.gathered.has_candidates |= is_candidate;
+        self.walked.counts.candidates += u64::from(is_candidate && self.acts());
         let may_go = match (&standing, self.pass) {
             (Standing::Goes(_), _) => true,
             (Standing::Waits(_), Pass::Act(limits)) => !limits.is_empty(),
@@ -169,6 +171,7 @@ impl<A: Act> Worker<'_, A> {
     pub(super) fn goes(&mut self, directory: &Opened, name: &[u8], facts: &Facts, reason: &Reason) -> bool {
         let at = directory.at(name);
         let attempts = self.sweep.attempts.fetch_add(1, Ordering::Relaxed) + 1;
+        self.walked.counts.eligible += if facts.links == 1 { facts.allocated } else { 0 };
         let hands = Hands { aside: &self.sweep.aside, worker: self.number };
         match self.sweep.act.act(directory, name, facts, reason, hands) {
             Ok(how) => {

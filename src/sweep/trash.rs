@@ -69,7 +69,7 @@ fn restored(trash: &Trash, target: &TargetName, now: Timestamp) -> Option<Restor
 ///
 /// # Errors
 /// What the system says.
-pub fn note_restored(trash: &Trash, target: &TargetName, now: Timestamp) -> io::Result<()> {
+pub(super) fn note_restored(trash: &Trash, target: &TargetName, now: Timestamp) -> io::Result<()> {
     let since = restored(trash, target, now).map_or(now, |before| before.since);
     let until = now.checked_add(PROTECTED).unwrap_or(Timestamp::MAX);
     let text = serde_json::to_string(&Restored { since, until }).map_err(io::Error::other)?;

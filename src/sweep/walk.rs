@@ -72,7 +72,7 @@ pub(super) struct Walked {
     /// Files that were to go, and stayed when it came to it: by the reason.
     pub(super) left: Failures,
     /// What else is to be said.
-    pub(super) remarks: Vec<String>,
+    pub(super) remarks: Vec<crate::report::Remark>,
     pub(super) gathered: Gathered,
 }
 

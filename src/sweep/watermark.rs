@@ -41,7 +41,7 @@ impl<A: Act> Sweep<'_, A> {
                 return None;
             }
             if let Some(gave_way) = self.act.give_way() {
-                walked.remarks.push(gave_way);
+                walked.remarks.push(gave_way.into());
                 continue;
             }
             let first = walk(self, &Pass::First(quotas.to_vec())).gathered.into_first();

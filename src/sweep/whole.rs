@@ -112,7 +112,9 @@ impl<A: Act> Worker<'_, A> {
         let policy = self.sweep.policy();
         let now = self.sweep.order.now;
         let mut standing = judge::by_facts(policy, &sum.facts, name, self.sweep.root_kept.as_ref(), now);
-        self.walked.gathered.has_candidates |= !matches!(standing, Standing::Filtered(_));
+        let is_candidate = !matches!(standing, Standing::Filtered(_));
+        self.walked.gathered.has_candidates |= is_candidate;
+        self.walked.counts.candidates += if is_candidate && self.acts() { sum.files } else { 0 };
         if let (Some(held), Standing::Goes(_) | Standing::Waits(_)) = (&sum.held, &standing)
             && (policy.has_limits() || matches!(standing, Standing::Goes(_)))
         {

@@ -22,7 +22,7 @@ use super::*;
 use crate::clock;
 use crate::daemon::fake::{self, Supervisor};
 use crate::daemon::{
-    Busy, ConfigStatus, LogHealth, ManualRuns, Refusal, Reloaded, StartedRun, Status, Switched, TargetState,
+    AtWork, Busy, ConfigStatus, LogHealth, ManualRuns, Refusal, Reloaded, StartedRun, Status, Switched, TargetState,
     TargetStatus,
 };
 use crate::names::{RunId, TargetName};
@@ -96,6 +96,8 @@ fn report(target: &str, outcome: Outcome) -> Report {
         counts: Counts {
             verified: 0,
             examined: 7,
+            candidates: 6,
+            eligible: 16_384,
             deleted: 3,
             freed: 12_288,
             failed: 1,
@@ -147,8 +149,9 @@ impl Supervisor for Script {
         self.note(format!("start {target:?}"));
         (self.switch)(target, true)
     }
-    fn stop(&mut self, target: Option<String>) -> Result<Switched, Refusal> {
-        self.note(format!("stop {target:?}"));
+    fn stop(&mut self, target: Option<String>, at_work: AtWork) -> Result<Switched, Refusal> {
+        let cancels = if at_work == AtWork::Stops { " cancel" } else { "" };
+        self.note(format!("stop {target:?}{cancels}"));
         (self.switch)(target, false)
     }
     fn reload(&mut self) -> Result<Reloaded, Refusal> {
@@ -198,6 +201,8 @@ struct Port {
     told: Arc<Mutex<Vec<String>>>,
     log: Log,
     publish: watch::Sender<Arc<Status>>,
+    bulletin: Bulletin,
+    _state: tempfile::TempDir,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -211,15 +216,19 @@ impl Setup {
         let told = self.script.told.clone();
         let (handle, publish) = fake::handle(self.status, self.script);
         let (stop, stopped) = oneshot::channel();
-        let (log, served) = (Log::default(), access.clone());
+        let (log, state) = (Log::default(), tempfile::tempdir().unwrap());
+        let bulletin = Bulletin::new(instant(), TimeZone::UTC);
+        let state_dir = state.path().to_path_buf();
+        let served = Served { handle, bulletin: bulletin.clone(), state_dir };
+        let also = access.clone();
         let subscriber = tracing_subscriber::registry().with(log.clone());
         let thread = std::thread::spawn(move || {
             tracing::subscriber::with_default(subscriber, || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-                runtime.block_on(self.server.serve(bound, handle, served, async { stopped.await.unwrap_or(()) }));
+                runtime.block_on(self.server.serve(bound, served, also, async { stopped.await.unwrap_or(()) }));
             });
         });
-        Port { address, access, told, log, publish, stop: Some(stop), thread: Some(thread) }
+        Port { address, access, told, log, publish, bulletin, _state: state, stop: Some(stop), thread: Some(thread) }
     }
 }
 

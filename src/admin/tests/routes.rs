@@ -70,7 +70,8 @@ fn the_status_tells_what_runs_what_ran_and_what_is_wrong() {
         status.targets[0].running = Some(running);
         status.targets[0].last_run = Some(Arc::new(report("uploads", Outcome::Partial)));
         status.targets[0].skipped_ticks = 4;
-        status.config.rejection = Some(Rejection { at: instant(), problems: vec!["x.toml:1:1: no".into()] });
+        status.config.rejection =
+            Some(Rejection { at: instant(), problems: vec!["x.toml:1:1: no".into()], shown: "no\n ^".into() });
         status.config.needs_restart = vec!["admin.listen".into()];
         status.config.path = None;
         status.log.lost_one("No space left on device");
@@ -88,7 +89,7 @@ fn the_status_tells_what_runs_what_ran_and_what_is_wrong() {
     last["run"] = Value::Null;
     let expected = json!({
         "run": null, "trigger": "manual", "dry_run": false, "started": "2024-09-25T00:00:00+02:00", "took_s": 1.5,
-        "outcome": "partial", "examined": 7, "deleted": 3, "freed_bytes": 12288, "failed": 1, "kept": 2,
+        "outcome": "partial", "examined": 7, "candidates": 6, "eligible_bytes": 16384, "deleted": 3, "freed_bytes": 12288, "failed": 1, "kept": 2,
         "skipped_directories": 1, "held": null, "verified": 0, "sandbox": null, "vanished": 0, "directories": 0, "message": null, "remarks": [],
         "failures": [{"class": "Permission denied", "count": 1}],
     });
@@ -99,7 +100,7 @@ fn the_status_tells_what_runs_what_ran_and_what_is_wrong() {
     assert_eq!(status["config"]["path"], Value::Null);
     assert_eq!(
         status["config"]["rejection"],
-        json!({"at": "2024-09-25T00:00:00+02:00", "problems": ["x.toml:1:1: no"]})
+        json!({"at": "2024-09-25T00:00:00+02:00", "problems": ["x.toml:1:1: no"], "shown": "no\n ^"})
     );
     assert_eq!(status["config"]["needs_restart"], json!(["admin.listen"]));
     assert_eq!(status["log"], json!({"lost_records": 1, "error": "No space left on device"}));
@@ -227,7 +228,7 @@ fn start_and_stop_say_what_they_changed() {
 fn refusals_have_their_codes() {
     let busy = || vec![Busy { target: name("uploads"), run: RunId::new(instant()) }];
     let problems = vec!["config/janitor.toml:7:1: unknown key `older`".to_owned()];
-    let rejection = Rejection { at: instant(), problems: problems.clone() };
+    let rejection = Rejection { at: instant(), problems: problems.clone(), shown: String::new() };
     for (refusal, status, code) in [
         (Refusal::UnknownTarget("x\u{202e}\n".into()), 404, "unknown_target"),
         (Refusal::Disabled(name("old")), 422, "target_disabled"),
@@ -303,20 +304,13 @@ fn a_slip_in_the_query_changes_nothing() {
 #[test]
 fn paths_and_methods_are_exact() {
     let port = open();
-    for path in ["/", "/cleanup", "/cleanup/", "/cleanup/status/", "/Cleanup/status", "/cleanup/%73tatus", "//healthz"]
+    for path in ["/x", "/cleanup", "/cleanup/", "/cleanup/status/", "/Cleanup/status", "/cleanup/%73tatus", "//healthz"]
     {
         let reply = port.get(path);
         assert_eq!((reply.status, reply.code()), (404, "not_found".into()), "{path}");
     }
-    for (path, allow) in [
-        ("/cleanup/status", "GET, HEAD"),
-        ("/healthz", "GET, HEAD"),
-        ("/readyz", "GET, HEAD"),
-        ("/cleanup/manual", "POST"),
-        ("/cleanup/start", "POST"),
-        ("/cleanup/stop", "POST"),
-        ("/cleanup/reload", "POST"),
-    ] {
+    for route in &routes::ROUTES {
+        let (path, allow) = (route.path.replace("{id}", "x").replace("{name}", "x"), route.allow);
         for method in ["GET", "POST", "OPTIONS", "PUT", "DELETE", "PATCH", "TRACE", "BREW", "get", "post"] {
             if allow.split(", ").any(|allowed| allowed == method) {
                 continue;

@@ -13,7 +13,8 @@ fn list<'a>(patterns: impl Iterator<Item = &'a str>) -> String {
 }
 
 /// The policy in one sentence.
-pub(super) fn sentence(target: &Target) -> String {
+#[must_use]
+pub fn sentence(target: &Target) -> String {
     let policy = &target.policy;
     let what = if policy.whole_dirs { "directories (whole) and files" } else { "files" };
     let mut sentence = format!("{what} named by {}", list(policy.globs.include()));
@@ -74,10 +75,11 @@ fn limits(policy: &Policy) -> String {
 }
 
 /// The names of targets, by their directory.
-pub(super) type ByPath<'a> = BTreeMap<&'a Path, Vec<TargetName>>;
+pub type ByPath<'a> = BTreeMap<&'a Path, Vec<TargetName>>;
 
 /// All targets by their directory.
-pub(super) fn by_path(all: &[Arc<Target>]) -> ByPath<'_> {
+#[must_use]
+pub fn by_path(all: &[Arc<Target>]) -> ByPath<'_> {
     let mut found = ByPath::new();
     for target in all {
         found.entry(&*target.path).or_default().push(target.name.clone());
@@ -86,7 +88,8 @@ pub(super) fn by_path(all: &[Arc<Target>]) -> ByPath<'_> {
 }
 
 /// What is to be said of a target beside its policy.
-pub(super) fn remarks(target: &Target, all: &ByPath<'_>) -> Vec<String> {
+#[must_use]
+pub fn remarks(target: &Target, all: &ByPath<'_>) -> Vec<String> {
     let mut remarks = Vec::new();
     if !target.enabled {
         remarks.push("not enabled: never swept".to_owned());

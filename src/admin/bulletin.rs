@@ -1,0 +1,68 @@
+//! What the port makes of what the supervisor tells: events for those who follow.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::feed::Feed;
+use super::wire::{
+    ConfigRejected, HeldEvent, Released, ReloadEvent, Run, RunFinished, ScheduleSwitched, Started, rfc3339,
+};
+use crate::clock;
+use crate::daemon::News;
+use crate::history::Hold;
+use crate::names::TargetName;
+
+/// Hears what happens, and hands it on to those who follow the events. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Bulletin(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    feed: Feed,
+    zone: Mutex<TimeZone>,
+}
+
+impl Bulletin {
+    /// One that has heard nothing yet. `started` tells this life of the daemon from others.
+    #[must_use]
+    pub fn new(started: Timestamp, zone: TimeZone) -> Self {
+        Self(Arc::new(Inner { feed: Feed::new(started), zone: Mutex::new(zone) }))
+    }
+
+    /// From now on, times are shown in this zone.
+    pub fn set_zone(&self, zone: TimeZone) {
+        *self.0.zone.lock().unwrap_or_else(PoisonError::into_inner) = zone;
+    }
+
+    pub(super) fn feed(&self) -> &Feed {
+        &self.0.feed
+    }
+
+    /// Takes note of what has happened.
+    pub fn tell(&self, news: News<'_>) {
+        let feed = &self.0.feed;
+        let zone = self.0.zone.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let at = || rfc3339(clock::wall(), &zone);
+        match news {
+            News::RunStarted(order) => feed.add("run_started", &Started::new(order, &zone)),
+            News::RunFinished(report) => {
+                feed.add("run_finished", &RunFinished { at: at(), run: Run::open(report, &zone) });
+                if let Some(hold) = Hold::of(report) {
+                    feed.add("held", &HeldEvent::new(&hold, &zone));
+                }
+            }
+            News::Reloaded(reloaded) => feed.add("reload", &ReloadEvent::new(at(), reloaded)),
+            News::Rejected(rejection) => feed.add("config_rejected", &ConfigRejected::new(rejection, &zone)),
+            News::Switched { target, is_running } => {
+                let target = target.map(TargetName::as_str);
+                feed.add("schedule", &ScheduleSwitched { at: at(), target, running: is_running });
+            }
+            News::Released { run, target } => {
+                let (run, target) = (run.as_str(), target.as_str());
+                feed.add("released", &Released { at: at(), run, target });
+            }
+        }
+    }
+}

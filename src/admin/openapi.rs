@@ -1,0 +1,135 @@
+//! `/openapi.json`: the routes, described by their own table and types. See the OpenAPI Specification 3.1.
+
+use std::sync::LazyLock;
+
+use schemars::SchemaGenerator;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+
+use super::answer::Answer;
+use super::query::{Kind, Parameter};
+use super::routes::{Does, ROUTES, Route, Shape};
+use super::visit::{Told, Visit};
+use super::wire::Refused;
+
+/// What any request can be answered with instead. Those of hyper itself carry no JSON.
+const ALWAYS: [(u16, &str); 9] = [
+    (400, "bad_request, or no HTTP"),
+    (401, "unauthorized"),
+    (403, "forbidden_host, forbidden_origin, forbidden"),
+    (405, "method_not_allowed"),
+    (408, "request_timeout"),
+    (413, "body_too_large"),
+    (414, "uri_too_long"),
+    (500, "internal"),
+    (503, "shutting_down, too_many_connections"),
+];
+
+static TEXT: LazyLock<Vec<u8>> = LazyLock::new(|| serde_json::to_vec(&description()).unwrap_or_default());
+
+/// `/openapi.json`.
+pub(super) fn openapi(_: &Visit) -> Told {
+    Ok(Answer::ready(&TEXT))
+}
+
+/// The whole description.
+pub(super) fn description() -> Value {
+    let settings = SchemaSettings::draft2020_12().for_serialize().with(|settings| {
+        settings.definitions_path = "/components/schemas".into();
+        settings.meta_schema = None;
+    });
+    let mut generator = settings.into_generator();
+    let error = json!(generator.subschema_for::<Refused<'static>>());
+    let mut paths = Map::new();
+    for route in &ROUTES {
+        let methods = route
+            .allow
+            .split(", ")
+            .map(|method| (method.to_ascii_lowercase(), operation(route, method, &error, &mut generator)));
+        paths.insert(route.path.to_owned(), Value::Object(methods.collect()));
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "janitor",
+            "description": "The admin port of a daemon that keeps many directories clean.",
+            "version": env!("CARGO_PKG_VERSION"),
+            "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
+        },
+        "paths": paths,
+        "components": {
+            "schemas": generator.take_definitions(true),
+            "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
+        },
+    })
+}
+
+fn operation(route: &Route, method: &str, error: &Value, generator: &mut SchemaGenerator) -> Value {
+    let mut responses = Map::new();
+    for (status, shape) in route.answers {
+        let mut answer = json!({ "description": route.about });
+        // What answers HEAD has no body.
+        if method != "HEAD" {
+            answer["content"] = content(*shape, generator);
+        }
+        responses.insert(status.to_string(), answer);
+    }
+    for (status, code) in ALWAYS.iter().chain(route.errors) {
+        let entry = responses.entry(status.to_string()).or_insert_with(|| {
+            let mut answer = json!({ "description": "" });
+            if method != "HEAD" {
+                answer["content"] = json!({ "application/json": { "schema": error } });
+            }
+            answer
+        });
+        let before = entry["description"].as_str().filter(|text| !text.is_empty());
+        entry["description"] = before.map_or_else(|| (*code).to_owned(), |before| format!("{before}, {code}")).into();
+    }
+    responses.insert("431".to_owned(), json!({ "description": "the head is too large; no JSON" }));
+    let captured = route.path.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
+    let captured = captured.map(|(name, _)| {
+        json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string", "minLength": 1 } })
+    });
+    let parameters: Vec<Value> = captured.into_iter().chain(route.parameters.iter().map(parameter)).collect();
+    let mut operation = json!({
+        "summary": route.about,
+        "operationId": operation_id(route, method),
+        "parameters": parameters,
+        "responses": responses,
+    });
+    if matches!(route.does, Does::Work(_)) {
+        // The daemon's own user and root need none.
+        operation["security"] = json!([{}, { "token": [] }]);
+    }
+    operation
+}
+
+/// `get_cleanup_runs_id`.
+fn operation_id(route: &Route, method: &str) -> String {
+    let words = route.path.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    std::iter::once(method.to_ascii_lowercase()).chain(words.map(str::to_owned)).collect::<Vec<_>>().join("_")
+}
+
+fn parameter(parameter: &Parameter) -> Value {
+    let schema = match parameter.kind {
+        Kind::Text => json!({ "type": "string" }),
+        Kind::Flag => json!({ "type": "boolean" }),
+        Kind::Count(most) => json!({ "type": "integer", "minimum": 1, "maximum": most }),
+    };
+    json!({
+        "name": parameter.name, "in": "query", "required": parameter.is_needed, "description": parameter.about,
+        "schema": schema,
+    })
+}
+
+fn content(shape: Shape, generator: &mut SchemaGenerator) -> Value {
+    match shape {
+        Shape::Json(schema) => json!({ "application/json": { "schema": schema(generator) } }),
+        Shape::Text(media_type) => json!({ media_type: {} }),
+        Shape::Events(kinds) => {
+            let kinds: Map<String, Value> =
+                kinds.iter().map(|(name, schema)| ((*name).to_owned(), json!(schema(generator)))).collect();
+            json!({ "text/event-stream": { "schema": { "type": "string" }, "x-events": kinds } })
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The dashboard: one page that asks for nothing but the routes of this port.
+
+use std::sync::LazyLock;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+
+use super::answer::Answer;
+use super::visit::{Told, Visit};
+
+const STYLE: &str = include_str!("page/style.css");
+const SCRIPT: &str = include_str!("page/script.js");
+const PAGE: &str = include_str!("page/index.html");
+
+static WHOLE: LazyLock<Vec<u8>> =
+    LazyLock::new(|| PAGE.replacen("/*STYLE*/", STYLE, 1).replacen("/*SCRIPT*/", SCRIPT, 1).into_bytes());
+
+/// What the page may do: its own script and style, and requests to this port. Nothing else is loaded, run or sent.
+static POLICY: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "default-src 'none'; script-src {}; style-src {}; connect-src 'self'; img-src data:; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'",
+        source(SCRIPT),
+        source(STYLE)
+    )
+});
+
+/// A text in a page, as a Content-Security-Policy names it.
+fn source(text: &str) -> String {
+    let digest = Sha256::digest(text.as_bytes());
+    format!("'sha256-{}'", STANDARD.encode(digest))
+}
+
+/// `/`.
+pub(super) fn page(_: &Visit) -> Told {
+    Ok(Answer::page(&WHOLE, &POLICY))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_is_whole_and_names_nothing_outside() {
+        let page = std::str::from_utf8(&WHOLE).expect("text");
+        assert!(page.contains(STYLE) && page.contains(SCRIPT));
+        assert!(!page.contains("/*STYLE*/") && !page.contains("/*SCRIPT*/"));
+        for foreign in ["https://", "src=\"//", "@import", "eval(", "innerHTML", " style=\"", " onclick="] {
+            assert!(!page.contains(foreign), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn digests_are_written_as_browsers_read_them() {
+        assert_eq!(source(""), "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='");
+    }
+}

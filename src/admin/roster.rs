@@ -1,0 +1,115 @@
+//! The targets with their policies and their file systems.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use super::answer::Answer;
+use super::changes::{self, Work};
+use super::policy::{by_path, remarks, sentence};
+use super::query::Query;
+use super::visit::Inside;
+use super::wire::{Disk, OneTarget, TargetDetail, Targets};
+use crate::daemon::{Refusal, Status};
+use crate::fsys;
+use crate::names::TargetName;
+use crate::target::Target;
+
+/// The length of a page when nothing is said.
+const PAGE: usize = 100;
+
+/// How long file systems may take to say how full they are. One that hangs is left out.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// One thread asks them at a time: where one hangs, no more threads wait for it.
+static ASKING: Semaphore = Semaphore::const_new(1);
+
+/// What has to be looked up about a target outside of the daemon.
+struct LookedUp {
+    disk: Option<Disk>,
+    remarks: Vec<String>,
+}
+
+/// Looks targets up on their file systems. What does not answer in time is not there.
+async fn look_up(all: Vec<Arc<Target>>, wanted: Vec<Arc<Target>>) -> HashMap<TargetName, LookedUp> {
+    let Ok(Ok(place)) = tokio::time::timeout(PATIENCE, ASKING.acquire()).await else { return HashMap::new() };
+    let (sender, mut found) = tokio::sync::mpsc::unbounded_channel();
+    let asked = wanted.len();
+    tokio::task::spawn_blocking(move || {
+        let _place = place;
+        let by_path = by_path(&all);
+        for target in wanted {
+            let disk = fsys::resolve(&target.path, false).ok().and_then(|root| root.dir.space().ok());
+            let disk = disk.map(|space| Disk::new(&target, space));
+            let looked_up = LookedUp { disk, remarks: remarks(&target, &by_path) };
+            if sender.send((target.name.clone(), looked_up)).is_err() {
+                return;
+            }
+        }
+    });
+    let mut all = HashMap::new();
+    let collect = async {
+        while let Some((name, looked_up)) = found.recv().await {
+            all.insert(name, looked_up);
+        }
+    };
+    if tokio::time::timeout(PATIENCE, collect).await.is_err() {
+        tracing::debug!("{} of {asked} targets' file systems did not answer in time", asked - all.len());
+    }
+    all
+}
+
+/// How full the file system of each target is, as far as that can be told soon.
+pub(super) async fn disks(targets: Vec<Arc<Target>>) -> HashMap<TargetName, Disk> {
+    let looked_up = look_up(Vec::new(), targets).await;
+    looked_up.into_iter().filter_map(|(name, found)| Some((name, found.disk?))).collect()
+}
+
+/// The details of some of the targets, in their order.
+async fn details<'a>(status: &'a Status, all: Vec<Arc<Target>>, wanted: &[Arc<Target>]) -> Vec<TargetDetail<'a>> {
+    let mut looked_up = look_up(all, wanted.to_vec()).await;
+    let known: HashMap<_, _> = status.targets.iter().map(|target| (&target.name, target)).collect();
+    let detail = |target: &Arc<Target>| {
+        // A reload may have come between the two.
+        let of = known.get(&target.name)?;
+        let LookedUp { disk, remarks } =
+            looked_up.remove(&target.name).unwrap_or(LookedUp { disk: None, remarks: Vec::new() });
+        let hold = status.holds.iter().find(|hold| hold.target == target.name);
+        Some(TargetDetail::new(of, target, (sentence(target), remarks), disk, hold, &status.zone))
+    };
+    wanted.iter().filter_map(detail).collect()
+}
+
+fn unknown(name: &str) -> Answer {
+    changes::refused(&Refusal::UnknownTarget(name.to_owned()))
+}
+
+/// A page of targets.
+pub(super) fn targets(inside: Inside, query: Query) -> Work {
+    Box::pin(async move {
+        let all = inside.handle.in_force().await.map_err(|refusal| changes::refused(&refusal))?.targets;
+        let first = match &query.after {
+            None => 0,
+            Some(name) => all.iter().position(|target| target.name.as_str() == name).ok_or_else(|| unknown(name))? + 1,
+        };
+        let wanted: Vec<_> = all[first..].iter().take(query.limit.unwrap_or(PAGE)).cloned().collect();
+        let next = wanted.last().filter(|_| first + wanted.len() < all.len()).map(|target| target.name.as_str());
+        let status = inside.handle.status();
+        let targets = details(&status, all.clone(), &wanted).await;
+        Ok(Answer::ok(&Targets { success: true, targets, next }))
+    })
+}
+
+/// One target.
+pub(super) fn target(inside: Inside, query: Query) -> Work {
+    Box::pin(async move {
+        let name = query.captured.unwrap_or_default();
+        let all = inside.handle.in_force().await.map_err(|refusal| changes::refused(&refusal))?.targets;
+        let wanted: Vec<_> = all.iter().filter(|target| target.name.as_str() == name).cloned().collect();
+        let status = inside.handle.status();
+        let target = details(&status, all, &wanted).await.pop().ok_or_else(|| unknown(&name))?;
+        Ok(Answer::ok(&OneTarget { success: true, target }))
+    })
+}

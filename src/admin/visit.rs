@@ -1,0 +1,212 @@
+//! One visit: what every request passes before its route answers it.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::{Body, Incoming};
+use hyper::header::HeaderMap;
+use hyper::http::request::Parts;
+use hyper::{Request, StatusCode};
+
+use super::access::{Access, Shown};
+use super::answer::Answer;
+use super::bulletin::Bulletin;
+use super::changes;
+use super::peer::{Callers, Peer};
+use super::query::Query;
+use super::routes::{self, Does};
+use super::seldom::Seldom;
+use super::wall::Wall;
+use super::wire::{StatusAnswer, Well};
+use crate::daemon::Handle;
+use crate::names::OneLine;
+
+/// The largest body that is accepted, in bytes. Bodies mean nothing here; some clients send one all the same.
+const BODY_LIMIT: usize = 4096;
+
+/// What every request on the port needs.
+#[derive(Debug)]
+pub(super) struct Door {
+    pub(super) inside: Inside,
+    pub(super) access: Access,
+    pub(super) wall: Wall,
+    pub(super) callers: Callers,
+    /// The users who may change something without the token.
+    pub(super) trusted: Vec<u32>,
+    /// How long a body may take.
+    pub(super) body_time: Duration,
+    pub(super) denials: Seldom,
+}
+
+/// One connection at the door.
+#[derive(Clone, Debug)]
+pub(super) struct Visit {
+    pub(super) door: Arc<Door>,
+    pub(super) peer: Arc<Peer>,
+}
+
+/// Who changes something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Caller {
+    /// A process of this user.
+    Uid(u32),
+    /// Somebody who has the token.
+    TokenHolder,
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Uid(uid) => write!(out, "uid {uid}"),
+            Self::TokenHolder => out.write_str("a holder of the token"),
+        }
+    }
+}
+
+/// What the work behind the routes needs. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Inside {
+    pub(super) handle: Handle,
+    pub(super) bulletin: Bulletin,
+    /// Where the runs are remembered.
+    pub(super) state_dir: Arc<Path>,
+}
+
+/// What a route tells at once.
+pub(super) type Told = Result<Answer, Answer>;
+
+impl Visit {
+    /// Answers one request.
+    pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let (head, body) = request.into_parts();
+        let answer = self.decide(&head, body).await.unwrap_or_else(|refusal| refusal);
+        if answer.is_denial()
+            && let Some(held_back) = self.door.denials.now()
+        {
+            tracing::warn!(
+                "Refused {} {} from {} with {}{held_back}",
+                OneLine(head.method.as_str()),
+                OneLine(head.uri.path()),
+                self.peer.address(),
+                answer.status(),
+            );
+        }
+        answer
+    }
+
+    async fn decide(&self, head: &Parts, body: Incoming) -> Result<Answer, Answer> {
+        let door = &*self.door;
+        door.wall.check(head)?;
+        if !door.access.is_loopback() {
+            self.need_token(&head.headers)?;
+        }
+        let (route, captured) = routes::find(head.uri.path())
+            .ok_or_else(|| Answer::error(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path"))?;
+        if !route.allow.split(", ").any(|allowed| allowed == head.method.as_str()) {
+            return Err(Answer::method_not_allowed(route.allow));
+        }
+        let query = || -> Result<Query, Answer> {
+            let captured = captured.map(decoded).transpose()?;
+            let query = Query::parse(head.uri.query().unwrap_or(""), route.parameters).map_err(Answer::bad_request)?;
+            let after = query.after.clone().or_else(|| last_event(&head.headers));
+            Ok(Query { captured, after, ..query })
+        };
+        match route.does {
+            Does::Tell(tell) => query().and_then(|_| tell(self)),
+            Does::Look(look) => look(door.inside.clone(), query()?).await,
+            Does::Work(work) => {
+                let caller = self.let_in(&head.headers).await?;
+                let query = query()?;
+                swallow(body, door.body_time).await?;
+                work(door.inside.clone(), caller, query).await
+            }
+        }
+    }
+
+    /// `/healthz`.
+    pub(super) fn health(&self) -> Told {
+        Ok(Answer::ok(&Well { success: true, status: "ok" }))
+    }
+
+    /// `/readyz`.
+    pub(super) fn ready(&self) -> Told {
+        let handle = &self.door.inside.handle;
+        if !handle.is_alive() || handle.status().shutting_down {
+            return Err(changes::shutting_down());
+        }
+        Ok(Answer::ok(&Well { success: true, status: "ready" }))
+    }
+
+    /// `/cleanup/status`.
+    pub(super) fn status(&self) -> Told {
+        Ok(Answer::ok(&StatusAnswer::new(&self.door.inside.handle.status())))
+    }
+
+    /// Whether the caller may change something, and who it is.
+    async fn let_in(&self, headers: &HeaderMap) -> Result<Caller, Answer> {
+        let Door { access, callers, trusted, .. } = &*self.door;
+        match access.shown(headers) {
+            Shown::Nothing if access.is_loopback() => {}
+            // A wrong token is an answer: it does not fall back to the uid.
+            Shown::Nothing | Shown::Right | Shown::Wrong => return self.need_token(headers),
+        }
+        let how = if access.has_token() {
+            "send the token, `Authorization: Bearer …`"
+        } else {
+            "call as the daemon's user or root, or set admin.token_file in the config and send the token"
+        };
+        match self.peer.uid(callers).await {
+            Some(uid) if trusted.contains(&uid) => Ok(Caller::Uid(uid)),
+            Some(uid) => {
+                Err(Answer::forbidden("forbidden", format!("user {uid} may not do this without the token: {how}")))
+            }
+            None => {
+                let why = "the kernel does not tell which user is calling (was the connection closed for writing?)";
+                Err(Answer::unauthorized(format!("{why}: {how}")))
+            }
+        }
+    }
+
+    fn need_token(&self, headers: &HeaderMap) -> Result<Caller, Answer> {
+        match self.door.access.shown(headers) {
+            Shown::Right => Ok(Caller::TokenHolder),
+            Shown::Wrong => Err(Answer::unauthorized("the token is wrong")),
+            Shown::Nothing => Err(Answer::unauthorized("the token is needed: `Authorization: Bearer …`")),
+        }
+    }
+}
+
+/// A component of a path, as text.
+fn decoded(component: &str) -> Result<String, Answer> {
+    let decoded = percent_encoding::percent_decode_str(component).decode_utf8();
+    decoded.map(Into::into).map_err(|_| Answer::bad_request("the path is not UTF-8"))
+}
+
+/// The last event that a reader has seen, as it says when it comes again.
+fn last_event(headers: &HeaderMap) -> Option<String> {
+    headers.get("last-event-id")?.to_str().ok().map(str::to_owned)
+}
+
+/// Reads a body to its end and forgets it.
+async fn swallow(body: Incoming, time: Duration) -> Result<(), Answer> {
+    let too_large = || {
+        let message = format!("a body can have {BODY_LIMIT} bytes at most");
+        Answer::error(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message).closing()
+    };
+    // What says that it is too large is not read at all.
+    if body.size_hint().lower() > BODY_LIMIT as u64 {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(time, Limited::new(body, BODY_LIMIT).collect()).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(Answer::bad_request("the body cannot be read").closing()),
+        Err(_) => {
+            let message = "the body did not arrive in time";
+            Err(Answer::error(StatusCode::REQUEST_TIMEOUT, "request_timeout", message).closing())
+        }
+    }
+}

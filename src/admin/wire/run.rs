@@ -1,0 +1,286 @@
+//! Runs and their reports.
+
+use jiff::tz::TimeZone;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::rfc3339;
+use crate::daemon::Busy;
+use crate::history::Hold;
+use crate::report::{Failure, Held, Remark, Report};
+
+/// Which run of which target.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::admin) struct RunRef {
+    /// The id of the run.
+    pub(in crate::admin) run: String,
+    /// The name of the target.
+    pub(in crate::admin) target: String,
+}
+
+impl From<&Busy> for RunRef {
+    fn from(busy: &Busy) -> Self {
+        Self { run: busy.run.to_string(), target: busy.target.to_string() }
+    }
+}
+
+/// What a manual run did.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::admin) struct ManualDone<'a> {
+    /// Whether all was done whole.
+    pub(in crate::admin) success: bool,
+    /// `run_failed`, when it was not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::admin) error: Option<&'static str>,
+    pub(in crate::admin) message: String,
+    /// The reports; of a run that was not waited for, its id.
+    pub(in crate::admin) runs: Vec<ManualRun<'a>>,
+    /// Targets that were being swept already and were left to that.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::admin) busy: Vec<RunRef>,
+}
+
+/// One run of a manual request.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub(in crate::admin) enum ManualRun<'a> {
+    /// It has ended.
+    Ended(Box<Run<'a>>),
+    /// It was not waited for, or the daemon ended before it.
+    Begun(RunRef),
+}
+
+/// The report of a run.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Run<'a> {
+    /// Its id.
+    run: &'a str,
+    /// Its target, where that is not said elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<&'a str>,
+    /// What set it off: `schedule`, `catch-up` or `manual`.
+    trigger: String,
+    /// Whether it only said what it would remove.
+    dry_run: bool,
+    /// When it began.
+    started: String,
+    /// How long it took, in seconds.
+    took_s: f64,
+    /// `done`, `partial`, `held`, `cancelled` or `failed`.
+    outcome: String,
+    /// Entries that were read.
+    examined: u64,
+    /// Files that passed the filters.
+    candidates: u64,
+    /// Allocated bytes of what was to go.
+    eligible_bytes: u64,
+    /// Files removed.
+    deleted: u64,
+    /// Of these, how many by verified removal.
+    verified: u64,
+    /// Bytes given back.
+    freed_bytes: u64,
+    /// Files that could not be removed.
+    failed: u64,
+    /// Files that stayed.
+    kept: u64,
+    /// Directories that were not entered.
+    skipped_directories: u64,
+    /// Files that somebody else removed meanwhile.
+    vanished: u64,
+    /// Directories removed.
+    directories: u64,
+    /// By what it was held.
+    held: Option<HeldBy>,
+    /// What kept its threads to the target.
+    sandbox: Option<&'a str>,
+    /// Why it failed, was held or was cancelled.
+    message: Option<&'a str>,
+    /// What else is to be said of it.
+    remarks: Vec<&'a str>,
+    /// Every error, by class.
+    failures: Vec<FailureClass<'a>>,
+}
+
+/// By what a run was held.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct HeldBy {
+    /// `max_deletes`, `require`, `root` or `clock`.
+    pub(super) guard: String,
+    /// Files that would have gone, where that was counted.
+    pub(super) files: Option<u64>,
+}
+
+impl HeldBy {
+    pub(super) fn new(held: &Held) -> Self {
+        Self { guard: held.guard.to_string(), files: held.files }
+    }
+}
+
+/// A held run, which waits to be released.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Hold")]
+pub(in crate::admin) struct Waiting<'a> {
+    /// The id of the run.
+    run: &'a str,
+    target: &'a str,
+    /// When it was held.
+    at: String,
+    /// `max_deletes`, `require`, `root` or `clock`.
+    guard: String,
+    /// Files that would have gone, where that was counted.
+    files: Option<u64>,
+    why: &'a str,
+}
+
+impl<'a> Waiting<'a> {
+    pub(in crate::admin) fn new(hold: &'a Hold, zone: &TimeZone) -> Self {
+        let HeldBy { guard, files } = HeldBy::new(&hold.held);
+        let (run, target) = (hold.run.as_str(), hold.target.as_str());
+        Self { run, target, at: rfc3339(hold.at, zone), guard, files, why: &hold.why }
+    }
+}
+
+/// Failures of one class.
+#[derive(Debug, Serialize, JsonSchema)]
+struct FailureClass<'a> {
+    /// The system's message.
+    class: &'a str,
+    count: u64,
+    /// Some of the paths, for those who may see them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    examples: Option<&'a [String]>,
+}
+
+/// Who reads a report.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    /// One who may see the names of files.
+    Trusted,
+    Anybody,
+}
+
+impl<'a> Run<'a> {
+    /// The whole report, with names of files.
+    #[must_use]
+    pub fn full(report: &'a Report, zone: &TimeZone) -> Self {
+        Self { target: Some(report.target.as_str()), ..Self::with(report, zone, Reader::Trusted) }
+    }
+
+    /// The report with its target, without names of files.
+    pub(in crate::admin) fn open(report: &'a Report, zone: &TimeZone) -> Self {
+        Self { target: Some(report.target.as_str()), ..Self::nameless(report, zone) }
+    }
+
+    /// The report without names of files, for where the target is named already.
+    pub(super) fn nameless(report: &'a Report, zone: &TimeZone) -> Self {
+        Self::with(report, zone, Reader::Anybody)
+    }
+
+    fn with(report: &'a Report, zone: &TimeZone, reader: Reader) -> Self {
+        // Every field by name, so that a new one is not forgotten here.
+        let Report {
+            run,
+            target: _,
+            trigger,
+            dry_run,
+            started,
+            took,
+            outcome,
+            counts,
+            failures,
+            held,
+            root: _,
+            sandbox,
+            message,
+            remarks,
+            hints,
+        } = report;
+        let class = |(class, failure): (&'a str, &'a Failure)| FailureClass {
+            class,
+            count: failure.count,
+            examples: (reader == Reader::Trusted).then_some(failure.examples.as_slice()),
+        };
+        let said = if reader == Reader::Trusted { Remark::text } else { Remark::open };
+        Self {
+            run: run.as_str(),
+            target: None,
+            trigger: trigger.to_string(),
+            dry_run: *dry_run,
+            started: rfc3339(*started, zone),
+            took_s: took.as_secs_f64(),
+            outcome: outcome.to_string(),
+            examined: counts.examined,
+            candidates: counts.candidates,
+            eligible_bytes: counts.eligible,
+            deleted: counts.deleted,
+            verified: counts.verified,
+            freed_bytes: counts.freed,
+            failed: counts.failed,
+            kept: counts.kept,
+            skipped_directories: counts.skipped_directories,
+            vanished: counts.vanished,
+            directories: counts.directories,
+            held: held.as_ref().map(HeldBy::new),
+            sandbox: sandbox.as_deref(),
+            message: message.as_deref(),
+            remarks: remarks.iter().map(said).chain(hints.iter().map(String::as_str)).collect(),
+            failures: failures.iter().map(class).collect(),
+        }
+    }
+}
+
+/// An event: a run has ended.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::admin) struct RunFinished<'a> {
+    /// When it was told.
+    pub(in crate::admin) at: String,
+    #[serde(flatten)]
+    pub(in crate::admin) run: Run<'a>,
+}
+
+/// Runs, newest first.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::admin) struct Runs<'a> {
+    pub(in crate::admin) success: bool,
+    pub(in crate::admin) runs: Vec<Run<'a>>,
+    /// To be given as `before` for those that come next; null when there are none.
+    pub(in crate::admin) next: Option<&'a str>,
+}
+
+/// One run.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::admin) struct OneRun<'a> {
+    pub(in crate::admin) success: bool,
+    pub(in crate::admin) run: Run<'a>,
+    /// What of it is in the trash, and can be put back.
+    pub(in crate::admin) undo: Option<InTrash>,
+}
+
+/// What a run has put into the trash.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::admin) struct InTrash {
+    pub(in crate::admin) files: u64,
+    pub(in crate::admin) bytes: u64,
+    /// From when on it is purged.
+    pub(in crate::admin) until: String,
+}
+
+/// What was put back from the trash.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::admin) struct UndoDone {
+    /// Whether all of it was.
+    pub(in crate::admin) success: bool,
+    /// `undo_incomplete`, when something stayed in the trash.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::admin) error: Option<&'static str>,
+    pub(in crate::admin) message: String,
+    pub(in crate::admin) run: String,
+    pub(in crate::admin) target: String,
+    /// Files that are back.
+    pub(in crate::admin) restored: u64,
+    /// Paths that are taken by others, so that theirs stayed in the trash.
+    pub(in crate::admin) occupied: Vec<String>,
+    /// What else stayed in the trash, and why.
+    pub(in crate::admin) failed: Vec<String>,
+}

@@ -1,0 +1,137 @@
+//! What is in the trashes of a config, and back from there.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::trash::{Note, note_restored};
+use crate::fsys::{self, PutBack, Trash, TrashedRun, Weight};
+use crate::names::{RunId, TargetName};
+use crate::target::Target;
+
+/// One trash, and the targets beside it, whose runs may be in it.
+#[derive(Debug)]
+pub struct Beside {
+    /// The trash.
+    pub trash: Trash,
+    /// The targets, with their roots.
+    pub targets: Vec<(Arc<Target>, PathBuf)>,
+}
+
+/// The trashes of these targets that are there. Those that cannot be used are told to `complain`.
+pub fn trashes(targets: &[Arc<Target>], mut complain: impl FnMut(String)) -> Vec<Beside> {
+    let mut found: Vec<(PathBuf, Beside)> = Vec::new();
+    for target in targets {
+        let Ok(root) = fsys::resolve(&target.path, false) else { continue };
+        let Some(parent) = root.path.parent().map(PathBuf::from) else { continue };
+        let with = (target.clone(), root.path.clone());
+        if let Some((_, beside)) = found.iter_mut().find(|(known, _)| *known == parent) {
+            beside.targets.push(with);
+            continue;
+        }
+        match Trash::beside(&root.path, false) {
+            Ok(trash) => found.push((parent, Beside { trash, targets: vec![with] })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => complain(format!("{}: the trash cannot be used: {error}", target.name)),
+        }
+    }
+    found.into_iter().map(|(_, beside)| beside).collect()
+}
+
+impl Beside {
+    /// Its runs, with their notes.
+    ///
+    /// # Errors
+    /// When the trash cannot be read. A run whose note cannot be read is told to `complain`, and left alone.
+    pub fn runs(&self, mut complain: impl FnMut(String)) -> io::Result<Vec<(TrashedRun, Note)>> {
+        let with_note = |run: TrashedRun| {
+            let note = Note::of(&run);
+            if note.is_none() {
+                complain(format!("the note of `{}` in the trash cannot be read; its files are left there", run.id()));
+            }
+            note.map(|note| (run, note))
+        };
+        Ok(self.trash.runs()?.into_iter().filter_map(with_note).collect())
+    }
+}
+
+/// Why a run cannot be undone.
+#[derive(Debug)]
+pub enum UndoError {
+    /// Nothing of it is in a trash: it was put back or purged, or is still at work.
+    NotInTrash(RunId),
+    /// Its target is not in the config any more.
+    NoTarget(TargetName),
+    /// The system refused.
+    Failed(RunId, io::Error),
+}
+
+impl fmt::Display for UndoError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotInTrash(run) => write!(
+                out,
+                "there is nothing of run {run} in the trash: it was put back or purged, or is still at work"
+            ),
+            Self::NoTarget(target) => write!(out, "its target {target} is not in the config any more"),
+            Self::Failed(run, error) => write!(out, "{run}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for UndoError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Failed(_, error) => Some(error),
+            Self::NotInTrash(_) | Self::NoTarget(_) => None,
+        }
+    }
+}
+
+/// What of a run is in the trash, where it belongs.
+struct Trashed {
+    beside: Beside,
+    files: TrashedRun,
+    note: Note,
+}
+
+fn find(targets: &[Arc<Target>], run: &RunId) -> Result<Trashed, UndoError> {
+    // A trash that cannot be used holds nothing that could be put back; its own run and `janitor trash` tell of it.
+    for beside in trashes(targets, |_| {}) {
+        let found = beside.trash.run(run.as_str()).map_err(|error| UndoError::Failed(run.clone(), error))?;
+        if let Some((files, note)) = found.and_then(|files| Note::of(&files).map(|note| (files, note))) {
+            return Ok(Trashed { beside, files, note });
+        }
+    }
+    Err(UndoError::NotInTrash(run.clone()))
+}
+
+/// How much of a run is in the trash, and until when.
+///
+/// # Errors
+/// See [`UndoError`].
+pub fn in_trash(targets: &[Arc<Target>], run: &RunId) -> Result<(Weight, Timestamp), UndoError> {
+    let Trashed { beside, files, note } = find(targets, run)?;
+    let weight = beside.trash.weigh(&files).map_err(|error| UndoError::Failed(run.clone(), error))?;
+    Ok((weight, note.until()))
+}
+
+/// Puts the files of a run back, file by file, and never over another. For a day no run takes them again.
+///
+/// # Errors
+/// See [`UndoError`]. What stays in the trash although the run is there is no error, but told.
+pub fn undo(targets: &[Arc<Target>], run: &RunId, now: Timestamp) -> Result<(Arc<Target>, PutBack), UndoError> {
+    let Trashed { beside, files, note } = find(targets, run)?;
+    let target = beside.targets.iter().find(|(target, _)| target.name == note.target);
+    let (target, root) = target.ok_or(UndoError::NoTarget(note.target))?;
+    let put = || {
+        let root = fsys::resolve(root, false).map_err(io::Error::other)?;
+        note_restored(&beside.trash, &target.name, now)?;
+        beside.trash.put_back(&files, &root.dir)
+    };
+    let put = put().map_err(|error| UndoError::Failed(run.clone(), error))?;
+    Ok((target.clone(), put))
+}
