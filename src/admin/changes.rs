@@ -160,9 +160,12 @@ pub(super) fn start(Inside { handle, .. }: Inside, caller: Caller, query: Query)
 
 /// Stops the schedule, of one target or of all; and what is being swept, if that is asked for.
 pub(super) fn stop(Inside { handle, .. }: Inside, caller: Caller, query: Query) -> Work {
-    let at_work = if query.cancel == Some(true) { AtWork::Stops } else { AtWork::GoesOn };
+    let (at_work, changed) = match query.cancel {
+        Some(true) => (AtWork::Stops, "stopped, and what was at work cancelled,"),
+        _ => (AtWork::GoesOn, "stopped"),
+    };
     let stop = move |target| async move { handle.stop(target, at_work).await };
-    Box::pin(switch(caller, query.target, "stopped", "stopped", stop))
+    Box::pin(switch(caller, query.target, changed, "stopped", stop))
 }
 
 async fn switch<F>(

@@ -133,3 +133,57 @@ fn content(shape: Shape, generator: &mut SchemaGenerator) -> Value {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn references(value: &Value, found: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(fields) => {
+                found.extend(fields.get("$ref").and_then(Value::as_str).map(str::to_owned));
+                fields.values().for_each(|value| references(value, found));
+            }
+            Value::Array(values) => values.iter().for_each(|value| references(value, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_route_is_described_and_every_reference_leads_somewhere() {
+        let text: Value = serde_json::from_slice(&TEXT).expect("JSON");
+        let paths = text["paths"].as_object().expect("paths");
+        assert_eq!(paths.len(), ROUTES.len());
+        let mut ids = BTreeSet::new();
+        for route in &ROUTES {
+            for method in route.allow.split(", ") {
+                let operation = &text["paths"][route.path][method.to_ascii_lowercase()];
+                assert!(!operation["responses"]["200"].is_null(), "{method} {}", route.path);
+                assert!(ids.insert(operation["operationId"].as_str().expect("an id").to_owned()), "{}", route.path);
+                assert_eq!(
+                    operation["parameters"].as_array().expect("a list").len(),
+                    route.parameters.len() + usize::from(route.path.contains('{'))
+                );
+            }
+        }
+        let mut found = BTreeSet::new();
+        references(&text, &mut found);
+        assert!(found.len() > 20, "{found:?}");
+        for reference in found {
+            let pointer = reference.strip_prefix('#').expect("into this text");
+            assert!(text.pointer(pointer).is_some(), "{reference}");
+        }
+    }
+
+    #[test]
+    fn the_name_of_each_type_is_its_own() {
+        let text: Value = serde_json::from_slice(&TEXT).expect("JSON");
+        let schemas = text["components"]["schemas"].as_object().expect("schemas");
+        // Two types of one name would be told apart by a number.
+        let numbered: Vec<_> =
+            schemas.keys().filter(|name| name.ends_with(|last: char| last.is_ascii_digit())).collect();
+        assert!(numbered.is_empty(), "{numbered:?}");
+    }
+}

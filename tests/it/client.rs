@@ -1,6 +1,6 @@
 //! What talks to the admin port: plain bytes over a plain socket, so that it can also say what no library would.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -61,4 +61,67 @@ pub fn request_with(to: SocketAddr, method: &str, path: &str, headers: &[&str]) 
     let request =
         format!("{method} {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\nContent-Length: 0\r\n{more}\r\n");
     raw(to, request.as_bytes(), Duration::from_secs(60))
+}
+
+/// A server-sent event.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    pub id: Option<String>,
+    pub kind: String,
+    pub data: Value,
+}
+
+/// One who follows the events.
+pub struct Follower {
+    lines: std::io::Lines<BufReader<TcpStream>>,
+}
+
+impl Follower {
+    /// Connects, and waits until the daemon has taken note of that.
+    pub fn new(to: SocketAddr, headers: &[&str]) -> Self {
+        let mut stream = TcpStream::connect(to).expect("the port is open");
+        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a time");
+        let more: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
+        write!(stream, "GET /cleanup/events HTTP/1.1\r\nHost: {to}\r\n{more}\r\n").expect("sent");
+        let mut follower = Self { lines: BufReader::new(stream).lines() };
+        let first = follower.line();
+        assert_eq!(first.as_deref(), Some("HTTP/1.1 200 OK"));
+        while follower.line().expect("more") != ": welcome" {}
+        follower
+    }
+
+    /// The next line; `None` at the end.
+    pub fn line(&mut self) -> Option<String> {
+        self.lines.next().map(|line| line.expect("in time"))
+    }
+
+    /// The next event; `None` at the end.
+    pub fn next(&mut self) -> Option<Event> {
+        let (mut id, mut kind) = (None, None);
+        while let Some(line) = self.line() {
+            match line.split_once(": ") {
+                Some(("id", text)) => id = Some(text.to_owned()),
+                Some(("event", text)) => kind = Some(text.to_owned()),
+                Some(("data", text)) => {
+                    let data = serde_json::from_str(text).expect("JSON");
+                    return Some(Event { id, kind: kind.expect("a kind"), data });
+                }
+                // Sizes of chunks, comments, and what ends an event.
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// The next event of this kind.
+    pub fn wait_for(&mut self, kind: &str) -> Event {
+        let mut others = Vec::new();
+        while let Some(event) = self.next() {
+            if event.kind == kind {
+                return event;
+            }
+            others.push(event);
+        }
+        panic!("no {kind} before the end: {others:?}")
+    }
 }

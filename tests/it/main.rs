@@ -9,6 +9,8 @@ mod audit;
 mod client;
 mod command_line;
 mod daemon;
+mod doors;
+mod events;
 mod examples;
 mod faults;
 mod hostile;

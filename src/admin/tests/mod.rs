@@ -201,7 +201,6 @@ struct Port {
     told: Arc<Mutex<Vec<String>>>,
     log: Log,
     publish: watch::Sender<Arc<Status>>,
-    bulletin: Bulletin,
     _state: tempfile::TempDir,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -219,7 +218,7 @@ impl Setup {
         let (log, state) = (Log::default(), tempfile::tempdir().unwrap());
         let bulletin = Bulletin::new(instant(), TimeZone::UTC);
         let state_dir = state.path().to_path_buf();
-        let served = Served { handle, bulletin: bulletin.clone(), state_dir };
+        let served = Served { handle, bulletin, state_dir };
         let also = access.clone();
         let subscriber = tracing_subscriber::registry().with(log.clone());
         let thread = std::thread::spawn(move || {
@@ -228,7 +227,7 @@ impl Setup {
                 runtime.block_on(self.server.serve(bound, served, also, async { stopped.await.unwrap_or(()) }));
             });
         });
-        Port { address, access, told, log, publish, bulletin, _state: state, stop: Some(stop), thread: Some(thread) }
+        Port { address, access, told, log, publish, _state: state, stop: Some(stop), thread: Some(thread) }
     }
 }
 

@@ -309,7 +309,7 @@ fn paths_and_methods_are_exact() {
         let reply = port.get(path);
         assert_eq!((reply.status, reply.code()), (404, "not_found".into()), "{path}");
     }
-    for route in &routes::ROUTES {
+    for route in &crate::admin::routes::ROUTES {
         let (path, allow) = (route.path.replace("{id}", "x").replace("{name}", "x"), route.allow);
         for method in ["GET", "POST", "OPTIONS", "PUT", "DELETE", "PATCH", "TRACE", "BREW", "get", "post"] {
             if allow.split(", ").any(|allowed| allowed == method) {
