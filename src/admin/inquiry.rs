@@ -13,7 +13,7 @@ use super::query::Query;
 use super::visit::{Caller, Inside};
 use super::wire::{Explained, Explanations, Listed, Previewed, Previews};
 use crate::clock;
-use crate::daemon::{InForce, Refusal};
+use crate::daemon::{InForce, Refusal, Status};
 use crate::names::{OneLine, RunId};
 use crate::report::{Outcome, Trigger};
 use crate::sweep::{self, Control, Guards, Order};
@@ -84,15 +84,33 @@ pub(super) fn preview(inside: Inside, _: Caller, query: Query) -> Work {
         let now = moment(query.at.as_deref(), query.ahead.as_deref())?;
         let listed = if query.kept == Some(true) { Listed::All } else { Listed::Nothing };
         let most = query.limit.unwrap_or(LISTED);
-        let zone = inside.handle.status().zone.clone();
+        let status = inside.handle.status();
+        let guards = guards(&inside, &status, &name, query.released == Some(true)).await?;
+        let zone = status.zone.clone();
         inquire(&inside, move |in_force, control| {
-            let order = order(in_force, &named(in_force, &name)?, now);
+            let order = Order { guards, ..order(in_force, &named(in_force, &name)?, now) };
             let (report, previewed) = Previewed::of(&order, control, listed, most, &zone);
             let success = matches!(report.outcome, Outcome::Done | Outcome::Held);
             Ok(Answer::ok(&Previews { success, targets: vec![previewed] }))
         })
         .await
     })
+}
+
+/// What a run of a target would be held by; or, when its held run was released, by what not.
+async fn guards(inside: &Inside, status: &Status, name: &str, released: bool) -> Result<Guards, Answer> {
+    // A target that is not there is refused with the words for that.
+    let Some(target) = status.targets.iter().find(|target| target.name.as_str() == name) else {
+        return Ok(Guards::default());
+    };
+    let guards = inside.handle.guards(target.name.clone()).await.map_err(|refusal| changes::refused(&refusal))?;
+    if !released {
+        return Ok(guards);
+    }
+    let hold = status.holds.iter().find(|hold| hold.target == target.name).ok_or_else(|| {
+        Answer::error(StatusCode::NOT_FOUND, "not_held", "no run of this target is held")
+    })?;
+    Ok(Guards { released: Some(hold.held), ..guards })
 }
 
 /// The time that a preview takes for now.

@@ -47,6 +47,8 @@ pub(super) struct Query {
     pub(super) wait: Option<bool>,
     /// `cancel`.
     pub(super) cancel: Option<bool>,
+    /// `released`.
+    pub(super) released: Option<bool>,
     /// `kept`.
     pub(super) kept: Option<bool>,
 }
@@ -82,6 +84,7 @@ impl Query {
                 ("dry_run", _) => query.dry_run.replace(boolean(&name, &value)?).is_some(),
                 ("wait", _) => query.wait.replace(boolean(&name, &value)?).is_some(),
                 ("cancel", _) => query.cancel.replace(boolean(&name, &value)?).is_some(),
+                ("released", _) => query.released.replace(boolean(&name, &value)?).is_some(),
                 ("kept", _) => query.kept.replace(boolean(&name, &value)?).is_some(),
                 (_, Kind::Count(most)) => query.limit.replace(count(&name, &value, most)?).is_some(),
                 (name, _) => return Err(format!("the query parameter `{name}` has no meaning yet")),

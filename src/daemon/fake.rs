@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 use super::handle::{AtWork, Command, Handle, InForce, ManualRuns, Refusal, Reloaded, Switched};
 use super::status::Status;
 use crate::protected::Protected;
+use crate::sweep::Guards;
 
 /// What a test's supervisor does.
 pub(crate) trait Supervisor: Send + 'static {
@@ -32,6 +33,7 @@ pub(crate) fn handle(status: Status, mut supervisor: impl Supervisor) -> (Handle
                     let protected = Arc::new(Protected::default());
                     drop(answer.send(Ok(InForce { targets: Vec::new(), protected })));
                 }
+                Command::Guards { answer, .. } => drop(answer.send(Ok(Guards::default()))),
                 Command::Reload { answer } => drop(answer.send(supervisor.reload())),
             }
         }

@@ -8,6 +8,7 @@ use super::status::{Rejection, Status};
 use crate::names::{RunId, TargetName};
 use crate::protected::Protected;
 use crate::report::Report;
+use crate::sweep::Guards;
 use crate::target::Target;
 
 /// Talks to the supervisor. Cheap to clone.
@@ -26,6 +27,7 @@ pub(super) enum Command {
     Reload { answer: oneshot::Sender<Result<Reloaded, Refusal>> },
     Release { run: RunId, answer: oneshot::Sender<Result<StartedRun, Refusal>> },
     InForce { answer: oneshot::Sender<Result<InForce, Refusal>> },
+    Guards { target: TargetName, answer: oneshot::Sender<Result<Guards, Refusal>> },
 }
 
 /// Why the supervisor did not do what it was told.
@@ -184,6 +186,14 @@ impl Handle {
     /// [`Refusal::ShuttingDown`].
     pub async fn in_force(&self) -> Result<InForce, Refusal> {
         self.ask(|answer| Command::InForce { answer }).await
+    }
+
+    /// What the next run of a target would be held by.
+    ///
+    /// # Errors
+    /// [`Refusal::ShuttingDown`].
+    pub async fn guards(&self, target: TargetName) -> Result<Guards, Refusal> {
+        self.ask(|answer| Command::Guards { target, answer }).await
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> Command) -> Result<T, Refusal> {

@@ -255,6 +255,7 @@ impl Supervisor {
                 let (targets, protected) = (self.config.targets.clone(), self.config.protected.clone());
                 drop(answer.send(Ok(InForce { targets, protected })));
             }
+            Command::Guards { target, answer } => drop(answer.send(Ok(self.memory.guards(&target)))),
             Command::Reload { answer } => drop(self.reload.try_send(Some(answer))),
         }
     }

@@ -200,3 +200,35 @@ fn a_stop_can_cancel_what_is_at_work() {
     assert_eq!(outcome["message"], "the schedule was stopped", "{outcome}");
     assert!(!yard.left("a").is_empty(), "it was stopped between two files");
 }
+
+#[test]
+fn a_preview_of_a_held_target_tells_what_its_release_would_take() {
+    let yard = Yard::new();
+    for name in ["a/1", "a/2"] {
+        yard.file(name);
+    }
+    let daemon = Daemon::with(&yard, &target("a", "max_deletes = 1"));
+    assert_eq!(daemon.get("/cleanup/preview?target=a&released=true").json()["error"], "not_held");
+    daemon.post("/cleanup/manual");
+    let held = daemon.get("/cleanup/preview?target=a").json()["targets"][0]["report"].clone();
+    assert_eq!((&held["outcome"], &held["held"]["files"]), (&"held".into(), &2.into()), "{held}");
+    let released = daemon.get("/cleanup/preview?target=a&released=true").json()["targets"][0].clone();
+    assert_eq!(released["would_delete"].as_array().map(Vec::len), Some(2), "{released}");
+    assert_eq!(yard.left("a").len(), 2);
+    // What was seen is what then happens.
+    let run = daemon.status()["holds"][0]["run"].as_str().expect("an id").to_owned();
+    daemon.post(&format!("/cleanup/runs/{run}/release"));
+    assert!(yard.left("a").is_empty());
+}
+
+#[test]
+fn a_preview_by_the_port_knows_that_the_root_is_another_directory() {
+    let yard = Yard::new();
+    yard.file("a/1");
+    let daemon = Daemon::with(&yard, &target("a", "older_than = \"1d\""));
+    daemon.post("/cleanup/manual");
+    std::fs::rename(yard.path("a"), yard.path("away")).expect("ours");
+    yard.aged("a/2", DAY * 2);
+    let report = daemon.get("/cleanup/preview?target=a").json()["targets"][0]["report"].clone();
+    assert_eq!((&report["outcome"], &report["held"]["guard"]), (&"held".into(), &"root".into()), "{report}");
+}
