@@ -16,6 +16,12 @@ function build(node, attributes, children) {
 const h = (tag, attributes, ...children) => build(document.createElement(tag), attributes, children);
 const svg = (tag, attributes, ...children) => build(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 
+const tagged = (tag, kind) => (...children) => h(tag, { class: kind }, children);
+const [para, quiet, weight, aside, asPath, figure] = [
+  tagged("p"), tagged("p", "quiet"), tagged("p", "weight"), tagged("span", "quiet"), tagged("span", "path"), tagged("span", "number"),
+];
+const row = tagged("div", "buttons");
+
 const alike = (one, other) => one.nodeName === other.nodeName && one.dataset?.key === other.dataset?.key;
 
 /// Makes the children of a place like fresh ones, and leaves alone what is so already: the focus, what is selected and
@@ -140,6 +146,7 @@ async function call(method, path, signal) {
   const date = Date.parse(answer.headers.get("Date"));
   if (!Number.isNaN(date)) skew = Math.abs(date - Date.now()) > 2000 ? date - Date.now() : 0;
   const body = await answer.json().catch(() => ({}));
+  if (signal?.aborted) throw new Cancelled();
   if (answer.ok) return body;
   const refusal = new Refused(answer.status, body);
   // A wrong token is forgotten, or it would spoil what is open to everybody, too.
@@ -460,36 +467,40 @@ function reasons() {
     const names = [...model.targets.values()].filter(test).map(target => target.name);
     if (names.length) add(level, key, `${words(names.length)}: `, named(names));
   };
+  const lastWas = outcome => target => target.last_run?.outcome === outcome;
   const { config, state, log, holds, clock_problem: clockProblem } = status;
   if (clockProblem) add("bad", "clock", `The clock cannot be trusted: ${clockProblem}`);
   if (config.rejection) add("bad", "config", "The config on disk was rejected; the last good one stays in force");
-  several("bad", "failed", count => `The last run of ${counted(count, "target")} failed`, target => target.last_run?.outcome === "failed");
+  several("bad", "failed", count => `The last run of ${counted(count, "target")} failed`, lastWas("failed"));
   if (state.error) add("bad", "state", `What must survive a restart cannot be kept: ${state.error}`);
   if (log.error) add("bad", "log", `The log cannot be written: ${log.error}`);
   if (log.lost_records) add("wait", "lost", `${counted(log.lost_records, "record")} of the log ${log.lost_records === 1 ? "was" : "were"} lost`);
   if (holds.length) {
-    add("wait", "held", `${counted(holds.length, "run is", "runs are")} held and ${holds.length === 1 ? "waits" : "wait"} to be released: `, named(holds.map(hold => hold.target)));
+    const words = `${counted(holds.length, "run is", "runs are")} held until somebody releases ${holds.length === 1 ? "it" : "them"}: `;
+    add("wait", "held", words, named(holds.map(hold => hold.target)));
   }
-  several("wait", "partial", count => `The last run of ${counted(count, "target")} was only partly done`, target => target.last_run?.outcome === "partial");
+  several("wait", "partial", count => `The last run of ${counted(count, "target")} was only partly done`, lastWas("partial"));
   several("wait", "disk", count => `Less is free than the watermark asks for, at ${counted(count, "target")}`, isLow);
   if (!status.is_running) add("wait", "stopped", "The schedule is stopped: nothing runs by itself");
   for (const what of config.needs_restart) add("wait", `restart ${what}`, `Waits for a restart: ${what}`);
   for (const what of config.not_applied) add("wait", `unapplied ${what}`, `Could not be applied: ${what}`);
-  if (status.is_running) several("note", "paused", count => `${counted(count, "target is", "targets are")} paused`, target => target.state === "paused");
+  if (status.is_running) {
+    several("note", "paused", count => `${counted(count, "target is", "targets are")} paused`, target => target.state === "paused");
+  }
   return found;
 }
 
 function verdict() {
-  if (!model.status) {
-    return model.reached === false ? { level: "bad", title: "The daemon cannot be reached", found: [] } : { level: "unknown", title: "Asking the daemon …", found: [] };
+  const gone = model.reached === false;
+  const found = model.status ? reasons() : [];
+  if (gone) {
+    if (model.status) found.unshift({ level: "bad", key: "gone", text: ["What is shown is what it said last"] });
+    return { level: "bad", title: "The daemon cannot be reached", found };
   }
-  const found = reasons();
-  const count = level => found.filter(reason => reason.level === level).length;
-  if (model.reached === false) {
-    return { level: "bad", title: "The daemon cannot be reached", found: [{ level: "bad", key: "gone", text: ["What is shown is what it said last"] }, ...found] };
-  }
-  if (count("bad")) return { level: "bad", title: count("bad") === 1 ? "Something is wrong" : `${count("bad")} things are wrong`, found };
-  if (count("wait")) return { level: "wait", title: count("wait") === 1 ? "Something waits for you" : `${count("wait")} things wait for you`, found };
+  if (!model.status) return { level: "unknown", title: "Asking the daemon …", found };
+  const [bad, waiting] = ["bad", "wait"].map(level => found.filter(reason => reason.level === level).length);
+  if (bad) return { level: "bad", title: bad === 1 ? "Something is wrong" : `${bad} things are wrong`, found };
+  if (waiting) return { level: "wait", title: waiting === 1 ? "Something waits for you" : `${waiting} things wait for you`, found };
   return { level: "ok", title: "All is well", found };
 }
 
@@ -511,7 +522,7 @@ function drawHealth() {
     h("div", { role: "status" }, h("h2", { class: "verdict", id: "verdict" }, title)),
     found.length && (!model.open || level === "bad")
       ? h("ul", null, found.map(reason => h("li", { class: reason.level, "data-key": reason.key }, reason.text)))
-      : h("p", { class: "quiet" }, level === "ok" ? `${counted(model.targets.size, "target")}, nothing held, the config on disk is in force` : ""));
+      : quiet(level === "ok" ? `${counted(model.targets.size, "target")}, nothing held, the config on disk is in force` : ""));
   const open = found.filter(reason => reason.level !== "note").length;
   document.title = `${open ? `(${open}) ` : ""}${model.open ? `${model.open} · ` : ""}janitor`;
 }
@@ -520,11 +531,12 @@ function drawLine() {
   const status = model.status;
   $("about").textContent = status ? `${status.version} · up ${span(status.uptime_s * 1000)}` : "";
   const hasToken = sessionStorage.getItem(KEPT) !== null;
-  const [level, text] = model.reached === false ? ["bad", "unreachable"] : { live: ["ok", "live"], polling: ["wait", "every 15 s"], connecting: ["", "connecting"] }[model.line];
+  const words = { live: ["ok", "live"], polling: ["wait", "every 15 s"], connecting: ["", "connecting"] };
+  const [level, text] = model.reached === false ? ["bad", "unreachable"] : words[model.line];
   patch($("line"),
     h("span", { class: `badge ${level}`, id: "news" }, text),
-    model.line === "polling" && h("button", { type: "button", class: "plain", "data-do": "token", "data-key": "token" }, "Give the token for live news"),
-    hasToken && h("button", { type: "button", class: "plain", "data-do": "forget", "data-key": "forget" }, "Forget the token"));
+    model.line === "polling" && button("Give the token for live news", "token", {}, "plain"),
+    hasToken && button("Forget the token", "forget", {}, "plain"));
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -547,15 +559,16 @@ function drawRejection() {
   const count = rejection.problems.length;
   patch($("rejection"),
     h("h2", null, "The config on disk is not in force"),
-    h("p", null, `It was rejected ${relative(rejection.at)}, because of ${counted(count, "problem")}. The last good one stays in force. Save the file anew, and this goes away.`),
+    para("It was rejected ", time(rejection.at), `, because of ${counted(count, "problem")}. The last good one stays in force. `,
+      "When the file is mended and saved, this goes away."),
     h("pre", { tabindex: "0", role: "region", "aria-label": "Problems of the config" }, rejection.shown ?? rejection.problems.join("\n")));
 }
 
 function holdBlock(hold, withName) {
   return [
     h("p", { class: "why" }, withName ? [linkTo(hold.target), ": "] : "", `${hold.why}.`),
-    h("p", { class: "quiet" }, "Held ", time(hold.at), ` by the guard ${hold.guard}; nothing was removed. Run ${hold.run}.`),
-    h("div", { class: "buttons" }, button("Release…", "release", { run: hold.run, target: hold.target })),
+    quiet("Held ", time(hold.at), ` by the guard ${hold.guard}; nothing was removed. Run ${hold.run}.`),
+    row(button("Release…", "release", { run: hold.run, target: hold.target })),
   ];
 }
 
@@ -575,14 +588,14 @@ function drawFacts() {
   const { config } = status;
   $("facts").className = "facts";
   const fact = (key, title, big, small, ...buttons) => h("div", { class: "fact", "data-key": key },
-    h("h2", null, title), h("p", { class: "big" }, big), h("p", { class: "quiet" }, small), buttons.length > 0 && h("div", { class: "buttons" }, buttons));
+    h("h2", null, title), h("p", { class: "big" }, big), quiet(small), buttons.length > 0 && row(buttons));
   patch($("facts"),
     fact("freed", "Freed in 24 h", least + size(sum("freed_bytes")), `${files(sum("deleted"))} in ${counted(day.length, "run")}`),
     fact("next", "Next run", status.next_run ? relative(status.next_run) : "none", status.next_run ? clock(status.next_run) : "nothing is due"),
     fact("schedule", "Schedule", status.is_running ? "running" : "stopped", counted(model.targets.size, "target"),
       status.is_running ? button("Pause all", "pause") : button("Start all", "start")),
     fact("config", "Config", config.rejection ? "rejected" : "in force",
-      [h("span", { class: "path" }, config.path ?? "built in"), `, generation ${config.generation}, since `, time(config.in_force_since)],
+      [asPath(config.path ?? "built in"), `, generation ${config.generation}, since `, time(config.in_force_since)],
       button("Read again", "reload")));
 }
 
@@ -590,18 +603,23 @@ function drawLists() {
   const next = [...model.targets.values()].filter(target => target.next_run).sort((a, b) => (a.next_run < b.next_run ? -1 : 1)).slice(0, 5);
   patch($("next"), next.length
     ? h("ol", { class: "rows" }, next.map(target => h("li", { "data-key": target.name }, linkTo(target.name),
-      h("span", null, time(target.next_run)), h("span", { class: "quiet" }, clock(target.next_run)))))
-    : h("p", { class: "quiet" }, "Nothing is due."));
-  const active = [...model.targets.values()].filter(target => target.running).map(target => h("li", { "data-key": target.running.run },
-    h("span", null, linkTo(target.name), " ", badge("running", STATES.running)), h("span", { class: "number" }, size(target.running.freed_bytes)), h("span", { class: "quiet" }, files(target.running.deleted))));
-  const ran = model.runs.slice(0, Math.max(0, 5 - active.length)).map(run => h("li", { "data-key": run.run },
-    h("span", null, linkTo(run.target), " ", outcome(run)),
-    h("span", { class: "number" }, size(run.freed_bytes)), h("span", { class: "quiet" }, time(run.started))));
-  patch($("ran"), active.length + ran.length ? h("ol", { class: "rows" }, active.slice(0, 5), ran) : h("p", { class: "quiet" }, "Nothing has run yet."));
+      h("span", null, time(target.next_run)), aside(clock(target.next_run)))))
+    : quiet("Nothing is due."));
+  const active = [...model.targets.values()].filter(target => target.running).slice(0, 5).map(({ name, running }) =>
+    h("li", { "data-key": running.run },
+      h("span", null, linkTo(name), " ", badge("running", STATES.running)),
+      figure(size(running.freed_bytes)), aside(files(running.deleted))));
+  const ran = model.runs.slice(0, 5 - active.length).map(run =>
+    h("li", { "data-key": run.run },
+      h("span", null, linkTo(run.target), " ", outcome(run)),
+      figure(size(run.freed_bytes)), aside(time(run.started))));
+  const none = quiet("Nothing has run yet.");
+  patch($("ran"), active.length + ran.length ? h("ol", { class: "rows" }, active, ran) : none);
 }
 
 function attention(target) {
-  const places = [target.last_run?.outcome === "failed", target.hold, isLow(target), target.last_run?.outcome === "partial", target.running, target.state === "paused"];
+  const last = target.last_run?.outcome;
+  const places = [last === "failed", target.hold, isLow(target), last === "partial", target.running, target.state === "paused"];
   const place = places.findIndex(Boolean);
   return place < 0 ? places.length : place;
 }
@@ -616,21 +634,26 @@ const ORDERS = {
 
 function drawTargets() {
   const wanted = $("filter").value.trim().toLowerCase();
-  const all = [...model.targets.values()].filter(target => `${target.name}\n${target.path}`.toLowerCase().includes(wanted)).sort(ORDERS[$("sort").value]);
+  const fits = target => `${target.name}\n${target.path}`.toLowerCase().includes(wanted);
+  const all = [...model.targets.values()].filter(fits).sort(ORDERS[$("sort").value]);
   const pages = Math.max(1, Math.ceil(all.length / PAGE));
   model.page = Math.min(model.page, pages - 1);
-  const shown = all.slice(model.page * PAGE, (model.page + 1) * PAGE);
-  const head = (text, label) => h("th", { role: "columnheader", scope: "col", "aria-label": label }, text);
+  const first = model.page * PAGE;
+  const shown = all.slice(first, first + PAGE);
+  const head = text => h("th", { role: "columnheader", scope: "col" }, text);
+  const turn = (text, by, disabled) =>
+    h("button", { type: "button", "data-do": "turn", "data-by": by, "data-key": text, disabled }, text);
   // The roles are written out, since a table that is laid out as cards (on a phone) is no table for screen readers.
+  const table = h("table", { class: "targets", role: "table", "aria-labelledby": "targets-title" },
+    h("thead", { role: "rowgroup" }, h("tr", { role: "row" },
+      ["Target", "State", "Next run", "Last run", "Freed, by run", "Disk"].map(head))),
+    h("tbody", { role: "rowgroup" }, shown.map(targetRow)));
   patch($("targets"),
-    all.length ? h("table", { class: "targets", role: "table", "aria-labelledby": "targets-title" },
-      h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, head("Target"), head("State"), head("Next run"), head("Last run"), head("Freed, by run"), head("Disk"))),
-      h("tbody", { role: "rowgroup" }, shown.map(targetRow))) : h("p", { class: "quiet" }, wanted ? "No target has this in its name or path." : "There is no target."),
+    all.length ? table : quiet(wanted ? "No target has this in its name or path." : "There is no target."),
     h("div", { class: "pager", hidden: all.length <= PAGE && !wanted },
-      h("span", { class: "quiet", id: "count", role: "status" }, all.length ? `${number(model.page * PAGE + 1)}–${number(model.page * PAGE + shown.length)} of ${counted(all.length, "target")}` : "0 targets"),
-      pages > 1 && h("div", { class: "buttons" },
-        h("button", { type: "button", "data-do": "turn", "data-by": -1, "data-key": "back", disabled: model.page === 0 }, "Previous"),
-        h("button", { type: "button", "data-do": "turn", "data-by": 1, "data-key": "on", disabled: model.page === pages - 1 }, "Next"))));
+      h("span", { class: "quiet", id: "count", role: "status" },
+        all.length ? `${number(first + 1)}–${number(first + shown.length)} of ${counted(all.length, "target")}` : "0 targets"),
+      pages > 1 && row(turn("Previous", -1, model.page === 0), turn("Next", 1, model.page === pages - 1))));
   fillSparks(shown);
 }
 
@@ -642,7 +665,7 @@ function targetRow(target) {
   const cell = (label, kind, ...children) => h("td", { role: "cell", "data-label": label, class: kind }, children);
   const { running, last_run: last, next_run: next } = target;
   return h("tr", { role: "row", "data-key": target.name },
-    h("th", { role: "rowheader", scope: "row", class: "name" }, linkTo(target.name), h("span", { class: "path" }, target.path)),
+    h("th", { role: "rowheader", scope: "row", class: "name" }, linkTo(target.name), asPath(target.path)),
     cell("State", "", states(target), running && h("span", { class: "second number" }, `${files(running.deleted)}, ${size(running.freed_bytes)}`)),
     cell("Next run", "", next ? [time(next), h("span", { class: "second" }, clock(next))] : "–"),
     cell("Last run", "", last ? [outcome(last), h("span", { class: "second" }, time(last.started))] : "–"),
@@ -656,12 +679,13 @@ function disk(about) {
   const used = 100 - (about.available_bytes / about.total_bytes) * 100;
   const mark = about.min_free_bytes ? 100 - (about.min_free_bytes / about.total_bytes) * 100 : null;
   const low = isLow({ disk: about });
-  const text = `${size(about.available_bytes)} free`;
+  const percent = value => `${value.toFixed(1)}%`;
+  const bar = (kind, width) => svg("rect", { class: kind, width, height: "100%", rx: 3 });
   return [
-    svg("svg", { class: `diskbar${low ? " low" : ""}`, "aria-hidden": "true" },
-      svg("rect", { class: "all", width: "100%", height: "100%", rx: 3 }), svg("rect", { class: "used", width: `${used.toFixed(1)}%`, height: "100%", rx: 3 }),
-      mark !== null && svg("line", { class: "watermark", x1: `${mark.toFixed(1)}%`, x2: `${mark.toFixed(1)}%`, y1: 0, y2: "100%" })),
-    h("span", { class: "second" }, text, mark !== null && h("span", { class: "second" }, `${low ? "below the " : ""}watermark ${size(about.min_free_bytes)}`)),
+    svg("svg", { class: `diskbar${low ? " low" : ""}`, "aria-hidden": "true" }, bar("all", "100%"), bar("used", percent(used)),
+      mark !== null && svg("line", { class: "watermark", x1: percent(mark), x2: percent(mark), y1: 0, y2: "100%" })),
+    h("span", { class: "second" }, `${size(about.available_bytes)} free`),
+    mark !== null && h("span", { class: "second" }, `${low ? "below the " : ""}watermark ${size(about.min_free_bytes)}`),
   ];
 }
 
@@ -703,15 +727,18 @@ function chart(list, width) {
     shape.append(svg("title", null, `${clock(run.started)}: ${summary(run)}`));
     return shape;
   });
-  const label = (place, anchor) => svg("text", { x: anchor === "start" ? x(place) : x(place) + step, y: height - 7, "text-anchor": anchor }, clock(runs[place].started));
+  const words = (x, y, anchor, text) => svg("text", { x, y, "text-anchor": anchor }, text);
   const total = runs.reduce((sum, run) => sum + (run.dry_run ? 0 : run.freed_bytes), 0);
-  const about = `Bytes freed by the last ${counted(runs.length, "run")}: ${size(total)} together, ${size(most)} at most. The runs below have the numbers.`;
+  const about = `Bytes freed by the last ${counted(runs.length, "run")}: ${size(total)} together, ${size(most)} at most. ` +
+    "The runs below have the numbers.";
   return svg("svg", { class: "chart", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": about },
     [1, 0.5, 0].map(part => {
       const y = height - bottom - part * room;
-      return [svg("line", { x1: left, x2: width, y1: y, y2: y }), svg("text", { x: left - 8, y: y + 4, "text-anchor": "end" }, size(Math.round(most * part)))];
-    }), bars,
-    runs.length > 1 && (runs.length - 1) * step > 260 && label(0, "start"), label(runs.length - 1, "end"));
+      return [svg("line", { x1: left, x2: width, y1: y, y2: y }), words(left - 8, y + 4, "end", size(Math.round(most * part)))];
+    }),
+    bars,
+    (runs.length - 1) * step > 260 && words(x(0), height - 7, "start", clock(runs[0].started)),
+    words(width - right, height - 7, "end", clock(runs.at(-1).started)));
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -723,7 +750,7 @@ function drawTarget() {
   const title = h("h2", { id: "target-title", tabindex: "-1" }, model.open);
   if (!target) {
     const why = model.status ? "There is no target of this name in the config that is in force." : "Asking the daemon …";
-    return patch($("target"), back, h("div", { class: "card" }, title, h("p", null, why)));
+    return patch($("target"), back, h("div", { class: "card" }, title, para(why)));
   }
   const { name, running, hold, last_run: last } = target;
   const pair = (term, ...text) => h("div", null, h("dt", null, term), h("dd", null, text));
@@ -736,11 +763,12 @@ function drawTarget() {
       last && ["failed", "partial"].includes(last.outcome) && !running && h("p", { class: "why" }, outcome(last), " ",
         last.message ?? last.failures.map(failure => `${failure.class}: ${files(failure.count)}`).join("; ")),
       running && h("div", { class: "running", id: "running" },
-        h("p", { class: "number" }, h("strong", null, "Running: "), `${number(running.examined)} examined, ${files(running.deleted)} deleted, ${size(running.freed_bytes)} freed`, running.failed ? `, ${number(running.failed)} failed` : ""),
+        h("p", { class: "number" }, h("strong", null, "Running: "), `${number(running.examined)} examined, `,
+          `${files(running.deleted)} deleted, ${size(running.freed_bytes)} freed`, running.failed ? `, ${number(running.failed)} failed` : ""),
         h("progress", { "aria-label": `Run of ${name}` }),
-        h("p", { class: "quiet" }, "Begun ", time(running.started), `. Run ${running.run}.`)),
+        quiet("Begun ", time(running.started), `. Run ${running.run}.`)),
       h("dl", { class: "pairs" },
-        pair("Next run", target.next_run ? [time(target.next_run), `, ${clock(target.next_run)}`] : target.state === "running" ? "after this one" : target.state),
+        pair("Next run", target.next_run ? [time(target.next_run), `, ${clock(target.next_run)}`] : "none"),
         pair("Schedule", h("code", null, target.schedule), ` (${target.timezone})`),
         pair("Action", target.action),
         pair("Disk", disk(target.disk)),
@@ -759,21 +787,22 @@ function ranCard({ name, action }) {
   const ran = model.runsOf.get(name);
   const list = ran?.list ?? [];
   const width = Math.max(260, Math.min(1000, $("target").clientWidth - 42));
-  const why = action === "trash" ? "Its runs freed nothing: what is in the trash frees space when it is purged." : "Its runs freed nothing.";
+  const drawn = list.some(run => run.freed_bytes);
+  const none = action === "trash" ? "Its runs freed nothing: what is in the trash frees space when it is purged." : "Its runs freed nothing.";
   return [
     h("div", { class: "card", "data-key": "chart" }, h("h3", null, "Freed by its last runs"),
-      list.length && list.some(run => run.freed_bytes) ? chart(list, width) : h("p", { class: "quiet" }, !ran ? "Asking …" : list.length ? why : "It has not run yet.")),
+      drawn ? chart(list, width) : quiet(!ran ? "Asking …" : list.length ? none : "It has not run yet.")),
     list.length > 0 && h("div", { class: "card", "data-key": "runs" }, h("h3", null, "Last runs"), list.slice(0, model.shownRuns).map(runBlock),
-      (ran.next || list.length > model.shownRuns) && h("div", { class: "buttons" }, button("Older runs", "older", { target: name }))),
+      (ran.next || list.length > model.shownRuns) && row(button("Older runs", "older", { target: name }))),
   ];
 }
 
 function runBlock(run) {
   return h("details", { class: "run", "data-key": run.run, "data-run": run.run },
     h("summary", null, h("span", null, outcome(run)),
-      h("span", { class: "when" }, time(run.started), " ", h("span", { class: "quiet" }, clock(run.started))),
+      h("span", { class: "when" }, time(run.started), " ", aside(clock(run.started))),
       h("span", { class: "what number" }, h("span", null, `${files(run.deleted)}${run.failed ? `, ${number(run.failed)} failed` : ""}`),
-        h("span", null, size(run.freed_bytes)), h("span", { class: "quiet" }, run.trigger))),
+        h("span", null, size(run.freed_bytes)), aside(run.trigger))),
     report(run));
 }
 
@@ -789,58 +818,67 @@ function report(run) {
     full.failures.length > 0 && h("ul", { class: "remarks" }, full.failures.map(failure => h("li", null, `${failure.class}: ${files(failure.count)}`,
       failure.examples && h("span", { class: "second path" }, failure.examples.join(" · "))))),
     h("dl", { class: "pairs" },
-      pair("Examined", number(full.examined)), pair("Candidates", number(full.candidates)), pair("Deleted", number(full.deleted)), pair("Freed", size(full.freed_bytes)),
-      pair("Failed", number(full.failed)), pair("Kept", number(full.kept)), pair("Vanished", number(full.vanished)),
-      pair("Directories", number(full.directories)), pair("Skipped directories", number(full.skipped_directories)),
+      ["examined", "candidates", "deleted", "failed", "kept", "vanished", "directories", "skipped_directories"].map(field =>
+        pair(capital(field.replace("_", " ")), number(full[field]))),
+      pair("Freed", size(full.freed_bytes)),
       pair("Took", full.took_s < 10 ? `${full.took_s.toFixed(2)} s` : span(full.took_s * 1000)), pair("Sandbox", full.sandbox ?? "none")),
     h("p", { class: "quiet path" }, `Run ${full.run}, begun ${full.started}`),
-    undo && h("p", null, `${files(undo.files)} of it, ${size(undo.bytes)}, ${undo.files === 1 ? "is" : "are"} in the trash until ${clock(undo.until)} (`, time(undo.until), ")."),
-    undo && h("div", { class: "buttons" }, button("Undo…", "undo", { run: run.run, target: run.target })));
+    undo && para(`In the trash until ${clock(undo.until)}: ${files(undo.files)} of it, ${size(undo.bytes)}.`),
+    undo && row(button("Undo…", "undo", { run: run.run, target: run.target })));
 }
 
 const HORIZONS = [["", "now"], ["1d", "in a day"], ["7d", "in a week"], ["14d", "in two weeks"], ["30d", "in 30 days"], ["90d", "in 90 days"]];
 
 function previewCard({ name, path }) {
   const { busy, error, result, horizon } = model.preview?.target === name ? model.preview : {};
+  const skipped = result?.skipped_directories ?? [];
+  const told = skipped.slice(0, 10).map(({ path: where, because }) => `${where} (${because})`).join(" · ");
   return h("div", { class: "card", "data-key": "preview", "aria-busy": busy ? "true" : "false" },
     h("h3", null, "Preview: what a run would remove"),
     h("div", { class: "tools" },
-      h("label", { for: "horizon" }, "When"), h("select", { id: "horizon", "data-key": name }, HORIZONS.map(([value, text]) => h("option", { value }, text))),
-      h("input", { type: "checkbox", id: "kept", "data-key": "kept" }), h("label", { for: "kept" }, "also what a protection keeps"),
+      h("label", { for: "horizon" }, "When"),
+      h("select", { id: "horizon", "data-key": name }, HORIZONS.map(([value, text]) => h("option", { value }, text))),
+      h("input", { type: "checkbox", id: "kept", "data-key": name }), h("label", { for: "kept" }, "also what a protection keeps"),
       button("Preview", "preview", { target: name })),
     h("div", { role: "status", id: "previewed", "data-key": "previewed" },
-      busy && h("p", { class: "quiet" }, "Looking what would go …"), busy && h("progress", { "aria-label": "Preview" }),
-      error && h("p", null, error), result && h("p", { class: "weight" }, headline(result, horizon))),
-    result && fileTable(result.would_delete, `What would go from ${path}`, "reason"), result && leftOut(result),
-    result?.kept.length > 0 && h("p", null, `${counted(result.kept.length, "entry", "entries")} kept by a protection:`),
-    result?.kept.length > 0 && fileTable(result.kept, `What a protection keeps in ${path}`, "protection"),
-    result?.skipped_directories.length > 0 && h("p", { class: "quiet" }, `${counted(result.skipped_directories.length, "directory", "directories")} not entered: `,
-      h("span", { class: "path" }, result.skipped_directories.slice(0, 10).map(({ path: where, because }) => `${where} (${because})`).join(" · "))));
+      busy && quiet("Looking what would go …"), busy && h("progress", { "aria-label": "Preview" }),
+      error && para(error), result && weight(headline(result.report, horizon))),
+    result && [fileTable(result.would_delete, `What would go from ${path}`, "reason"), leftOut(result)],
+    result?.kept.length > 0 && [para(`${counted(result.kept.length, "entry", "entries")} kept by a protection:`),
+      fileTable(result.kept, `What a protection keeps in ${path}`, "protection")],
+    skipped.length > 0 && quiet(`${counted(skipped.length, "directory", "directories")} not entered: `, asPath(told)));
 }
 
-function headline({ report: { outcome: how, message, deleted, directories }, report: run }, horizon) {
-  const when = HORIZONS.find(([value]) => value === (horizon ?? ""))[1];
-  if (how === "held" || how === "failed" || how === "cancelled") return `A run ${when} would be ${how}, and remove nothing: ${message}.`;
-  if (!deleted && !directories) return `Nothing would go ${when}.`;
-  return `${amount(run)} would go ${when}.`;
+function headline(run, horizon) {
+  const when = HORIZONS.find(([value]) => value === horizon)[1];
+  if (refused(run)) return `A run ${when} would be ${run.outcome}, and remove nothing: ${run.message}.`;
+  return run.deleted || run.directories ? `${amount(run)} would go ${when}.` : `Nothing would go ${when}.`;
 }
 
+const refused = run => run.outcome !== "done" && run.outcome !== "partial";
 const bytesOf = run => Math.max(run.freed_bytes, run.eligible_bytes ?? 0);
-const amount = run => `${files(run.deleted)}${run.directories ? ` and ${counted(run.directories, "directory", "directories")}` : ""}, ${size(bytesOf(run))},`;
+
+function amount(run) {
+  const directories = run.directories ? ` and ${counted(run.directories, "directory", "directories")}` : "";
+  return `${files(run.deleted)}${directories}, ${size(bytesOf(run))},`;
+}
 
 function fileTable(list, label, why) {
   if (!list.length) return null;
-  const row = (role, ...cells) => h("tr", { role: "row" }, cells.map(([kind, text]) => h(role === "cell" ? "td" : "th", { role, class: kind }, text)));
+  const line = (role, cells) =>
+    h("tr", { role: "row" }, cells.map(([kind, text]) => h(role === "cell" ? "td" : "th", { role, class: kind }, text)));
   const cells = entry => (why === "reason"
     ? [["path", entry.path + (entry.directory ? "/" : "")], ["size number", entry.directory ? "" : size(entry.size)], ["", entry.reason]]
     : [["path", entry.path], ["size", entry.protection], ["", entry.because]]);
-  return h("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": label }, h("table", { class: "files", role: "table", "aria-label": label },
-    h("thead", { role: "rowgroup" }, row("columnheader", ["", "Path"], ["size", why === "reason" ? "Size" : "Protection"], ["", "Why"])),
-    h("tbody", { role: "rowgroup" }, list.map(entry => row("cell", ...cells(entry))))));
+  const titles = [["", "Path"], ["size", why === "reason" ? "Size" : "Protection"], ["", "Why"]];
+  return h("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": label },
+    h("table", { class: "files", role: "table", "aria-label": label },
+      h("thead", { role: "rowgroup" }, line("columnheader", titles)),
+      h("tbody", { role: "rowgroup" }, list.map(entry => line("cell", cells(entry))))));
 }
 
 function leftOut({ truncated, would_delete: list, report: run }) {
-  return truncated && h("p", { class: "quiet" }, `These are the first ${number(list.length)} of ${number(run.deleted + run.directories)}.`);
+  return truncated && quiet(`These are the first ${number(list.length)} of ${number(run.deleted + run.directories)}.`);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -850,7 +888,7 @@ function leftOut({ truncated, would_delete: list, report: run }) {
 function confirmed(title, prepare) {
   const dialog = $("confirm"), go = $("confirm-go"), body = $("confirm-body"), stop = new AbortController();
   $("confirm-title").textContent = title;
-  patch(body, h("p", { class: "quiet" }, "Looking what would go …"), h("progress", { "aria-label": "Preview" }));
+  patch(body, quiet("Looking what would go …"), h("progress", { "aria-label": "Preview" }));
   go.textContent = "Run";
   go.disabled = true;
   dialog.returnValue = "";
@@ -860,7 +898,7 @@ function confirmed(title, prepare) {
     Object.assign(go, { textContent: label, disabled: false, className: danger ? "danger" : "main" });
   }).catch(error => {
     if (error instanceof Cancelled) dialog.close("");
-    else patch(body, h("p", null, `It cannot be said what would go, so nothing is done: ${error.message}.`));
+    else patch(body, para(`It cannot be said what would go, so nothing is done: ${error.message}.`));
   });
   return new Promise(done => dialog.addEventListener("close", () => { stop.abort(); done(dialog.returnValue === "go"); }, { once: true }));
 }
@@ -874,29 +912,30 @@ async function consequences(name, signal, hold) {
   const found = await look(name, "&limit=100", signal);
   const { report: run } = found;
   const target = model.targets.get(name);
-  const none = !run.deleted && !run.directories;
+  const danger = target.action === "delete" && !target.dry_run;
   if (run.outcome === "held" && hold) {
-    const count = hold.files === null ? "How many files will go was not counted." : `When it was held, ${files(hold.files)} would have gone.`;
-    return { say: [h("p", { class: "weight" }, count), h("p", null, `${fate(target, false)} Without the guard a preview is not possible: it is held, too.`)], label: hold.files === null ? "Release" : `Release: ${verb(target)} ${files(hold.files)}`, danger: target.action === "delete" };
+    const [count, label] = hold.files === null
+      ? ["How many files will go was not counted.", "Release"]
+      : [`When it was held, ${files(hold.files)} would have gone.`, `Release: ${verb(target)} ${files(hold.files)}`];
+    return { say: [weight(count), para(`They ${fate(target)} A preview cannot list them: it is held, too.`)], label, danger };
   }
-  if (run.outcome !== "done" && run.outcome !== "partial") {
-    return { say: [h("p", { class: "weight" }, `The run will be ${run.outcome}, and remove nothing.`), h("p", { class: "path" }, run.message ?? "")], label: "Run all the same", danger: false };
-  }
-  if (none) return { say: [h("p", { class: "weight" }, "Nothing would go now."), h("p", null, "The run only looks, and is remembered.")], label: "Run all the same", danger: false };
+  const harmless = (...say) => ({ say, label: "Run all the same", danger: false });
+  if (refused(run)) return harmless(weight(`The run will be ${run.outcome}, and remove nothing.`), para(run.message ?? ""));
+  if (!run.deleted && !run.directories) return harmless(weight("Nothing would go now."), para("The run only looks, and is remembered."));
   return {
-    say: [h("p", { class: "weight" }, `${amount(run)} in `, h("span", { class: "path" }, found.path), " ", fate(target, true)),
-      fileTable(found.would_delete, "What goes", "reason"), leftOut(found), h("p", { class: "quiet" }, "This is what a preview found just now. The run judges each file anew.")],
+    say: [weight(`${amount(run)} in `, asPath(found.path), ` ${fate(target)}`), fileTable(found.would_delete, "What goes", "reason"),
+      leftOut(found), quiet("This is what a preview found just now. The run judges each file anew.")],
     label: target.dry_run ? "Run dry" : `${capital(verb(target))} ${files(run.deleted)}`,
-    danger: !target.dry_run && target.action === "delete",
+    danger,
   };
 }
 
 const verb = ({ action }) => (action === "delete" ? "delete" : action === "trash" ? "trash" : "move");
 
-function fate({ action, dry_run: dry }, sentence) {
-  if (dry) return sentence ? "would go; this target is a dry run, nothing is removed." : "This target is a dry run, nothing is removed.";
-  const text = action === "delete" ? "will be deleted for good." : action === "trash" ? "will go to the trash, from where undo brings them back." : `will be moved to ${action.replace(/^move:/, "")}.`;
-  return sentence ? text : `They ${text}`;
+function fate({ action, dry_run: dry }) {
+  if (dry) return "would go; this target is a dry run, nothing is removed.";
+  if (action === "delete") return "will be deleted for good.";
+  return action === "trash" ? "will go to the trash, from where undo brings them back." : `will be moved to ${action.replace(/^move:/, "")}.`;
 }
 
 /// A run was set off.
@@ -915,7 +954,8 @@ const actions = {
     const hold = model.status.holds.find(held => held.run === run) ?? { files: null, guard: "", why: "" };
     const prepare = async signal => {
       const { say: nodes, ...rest } = await consequences(target, signal, hold);
-      return { say: [h("p", null, `Held by the guard ${hold.guard}: `, h("span", { class: "path" }, hold.why), ". Released, it runs once without this guard."), ...nodes], ...rest };
+      const why = para(`Held by the guard ${hold.guard}: ${hold.why}. Released, it runs once without this guard.`);
+      return { say: [why, ...nodes], ...rest };
     };
     if (!await confirmed(`Release the held run of ${target}?`, prepare)) return;
     begun(target, await allowed("POST", `/cleanup/runs/${at(run)}/release?wait=false`));
@@ -924,13 +964,17 @@ const actions = {
     const prepare = async signal => {
       const about = await allowed("GET", `/cleanup/runs/${at(run)}`, signal);
       if (!about.undo) throw new Error("nothing of this run is in the trash any more");
-      const path = model.targets.get(target)?.path ?? target;
-      return { say: [h("p", { class: "weight" }, `${files(about.undo.files)}, ${size(about.undo.bytes)}, will be put back into `, h("span", { class: "path" }, path), "."), h("p", null, "Nothing is overwritten: what has another file at its place by now stays in the trash.")], label: `Put back ${files(about.undo.files)}`, danger: false };
+      const { undo } = about;
+      const what = weight(`${files(undo.files)}, ${size(undo.bytes)}, will be put back into `, asPath(model.targets.get(target)?.path ?? target), ".");
+      const how = para("Nothing is overwritten: what has another file at its place by now stays in the trash.");
+      return { say: [what, how], label: `Put back ${files(undo.files)}`, danger: false };
     };
     if (!await confirmed(`Undo this run of ${target}?`, prepare)) return;
     const answer = await allowed("POST", `/cleanup/runs/${at(run)}/undo`);
-    const stayed = [answer.occupied?.length && `${counted(answer.occupied.length, "place")} taken by now`, answer.failed?.length && `${number(answer.failed.length)} failed: ${answer.failed.slice(0, 3).join("; ")}`].filter(Boolean);
-    say(`${target}: ${files(answer.restored)} put back${stayed.length ? `; ${stayed.join(", ")}` : ""}.`, !answer.success);
+    const { restored, occupied, failed: broken } = answer;
+    const stayed = occupied.length + broken.length;
+    const why = [...occupied.map(path => `${path} is taken`), ...broken].slice(0, 3).join("; ");
+    say(`${target}: ${files(restored)} put back${stayed ? `, ${number(stayed)} not: ${why}` : ""}.`, !answer.success);
     model.details.delete(run);
     await openReport(run);
     refreshSoon();
@@ -965,7 +1009,8 @@ const actions = {
   async reload() {
     try {
       const answer = await allowed("POST", "/cleanup/reload");
-      say(answer.changed_anything ? `The config is in force: ${answer.added} added, ${answer.changed} changed, ${answer.removed} removed.` : "The config on disk is the one in force.");
+      const { added, changed, removed } = answer;
+      say(answer.changed_anything ? `In force now: ${added} added, ${changed} changed, ${removed} removed.` : "The config on disk is the one in force.");
     } finally {
       await refresh();
     }
