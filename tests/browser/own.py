@@ -70,7 +70,8 @@ def begin(room):
         yard.file(f"uploads/fresh{number}", days=1)
         yard.file(f"binned/{number}/photo.jpg", days=20, size=50_000)
     for number in range(SLOW):
-        yard.file(f"big/{number:03}.tmp", days=10, size=8192)
+        # A sweep counts for others at the end of each directory.
+        yard.file(f"big/{number % 30}/{number:03}.tmp", days=10, size=8192)
     for number in range(8):
         yard.file(f"guarded/{number}.log", days=30, size=10_000)
     yard.file("locked/open/old", days=30)
@@ -117,7 +118,7 @@ def times_are_those_of_the_daemon(yard, page):
 
 def a_target_says_its_policy_and_its_disk(yard, page):
     page.click('#targets a[href="#target/scarce"]')
-    page.wait_text("#policy", "less than 1 MB of the file system is free")
+    page.wait_text("#policy", "less than 1.0 MB of the file system is free")
     page.wait_text("#target", "watermark 1.0 MB")
     assert page.seen(".diskbar .watermark")
     assert page.focused() == "target-title"
@@ -187,14 +188,14 @@ def a_live_run_is_started_from_the_page(yard, page):
     page.open("#target/big")
     page.click(page.do("run", "big"))
     said = page.confirm()
-    assert f"{SLOW} files, 2.5 MB, in big will be deleted for good" in " ".join(said.split()), said
+    assert f"{SLOW} files, 2.5 MB, in {yard.path}/big will be deleted for good" in said, said[:500]
     assert page.text("#confirm-go") == f"Delete {SLOW} files"
     page.answer()
     page.wait("#running")
     assert page.text("#news") == "live"
 
     def deleted():
-        words = page.text("#running").replace(" files", "").split()
+        words = page.text("#running").replace(" files ", " ").replace(" file ", " ").split()
         return int(words[words.index("deleted,") - 1]) if "deleted," in words else 0
 
     first = until("progress is shown", deleted)
@@ -417,10 +418,11 @@ def it_notices_that_the_daemon_is_gone_and_comes_back(yard, page):
 
 def it_asks_only_its_own_daemon_and_complains_of_nothing(yard, page):
     complaints, fetched = page.collect()
-    assert complaints == [], complaints
+    # A browser notes by itself that reading a wrong config again was answered with 422.
+    other = [text for text in complaints if "/cleanup/reload - " not in text or "status of 422" not in text]
+    assert other == [], other
     assert len(fetched) > 50, fetched
-    foreign = [url for url in fetched if not url.startswith((f"{yard.origin}/", "data:", "about:blank"))]
-    assert foreign == [], foreign
+    assert page.foreign() == [], page.foreign()
     assert page.run("return [localStorage.length, sessionStorage.length, document.cookie]") == [0, 0, ""]
 
 

@@ -115,9 +115,9 @@ class Page:
         return self.run("const { tagName, id, innerText } = document.activeElement; return id || `${tagName} ${innerText}`")
 
     def confirm(self):
-        """Waits until the question can be answered, and says what it says."""
+        """Waits until the question can be answered, and says what it says, on one line."""
         until("the question can be answered", lambda: self.run("return !document.getElementById('confirm-go').disabled"))
-        return self.text("#confirm")
+        return " ".join(self.text("#confirm").split())
 
     def answer(self):
         self.click("#confirm-go")
@@ -179,6 +179,11 @@ class Page:
                 about = message["params"]
                 self.fetched.append(about.get("request", about)["url"])
         return self.complaints, self.fetched
+
+    def foreign(self):
+        """What was asked for elsewhere. What a browser has in itself (its page for a new tab) is not elsewhere."""
+        own = (f"{self.yard.origin}/", "data:", "about:blank", "chrome://")
+        return [url for url in self.fetched if not url.startswith(own)]
 
 
 __all__ = ["Page", "Keys", "WIDE", "PHONE"]

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 import traceback
 from pathlib import Path
 
@@ -24,10 +25,11 @@ def main():
             print("FAILED to begin", flush=True)
         for check in chapter.CHECKS if page else ():
             sentence = check.__name__.replace("_", " ")
+            began = time.monotonic()
             try:
                 check(yard, page)
                 passed += 1
-                print(f"ok      {sentence}", flush=True)
+                print(f"ok      {sentence} ({time.monotonic() - began:.1f} s)", flush=True)
                 page.shot(f"{chapter.__name__}-{check.__name__}")
             except Exception:
                 failed += 1

@@ -130,8 +130,7 @@ def it_asks_only_its_own_daemon_and_the_browser_tells_of_refusals_only(yard, pag
     # A browser notes each 401 and 403 by itself; nothing else may be there.
     other = [text for text in complaints if "status of 401" not in text and "status of 403" not in text]
     assert complaints and other == [], other
-    foreign = [url for url in fetched if not url.startswith((f"{yard.origin}/", "data:", "about:blank"))]
-    assert foreign == [], foreign
+    assert page.foreign() == [], page.foreign()
     assert not any(TOKEN in url for url in fetched)
     assert TOKEN not in yard.log()
 

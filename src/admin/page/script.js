@@ -595,7 +595,7 @@ function drawFacts() {
     fact("schedule", "Schedule", status.is_running ? "running" : "stopped", counted(model.targets.size, "target"),
       status.is_running ? button("Pause all", "pause") : button("Start all", "start")),
     fact("config", "Config", config.rejection ? "rejected" : "in force",
-      [asPath(config.path ?? "built in"), `, generation ${config.generation}, since `, time(config.in_force_since)],
+      [h("span", { class: "second path" }, config.path ?? "built in"), `generation ${config.generation}, since `, time(config.in_force_since)],
       button("Read again", "reload")));
 }
 
@@ -669,7 +669,7 @@ function targetRow(target) {
     cell("State", "", states(target), running && h("span", { class: "second number" }, `${files(running.deleted)}, ${size(running.freed_bytes)}`)),
     cell("Next run", "", next ? [time(next), h("span", { class: "second" }, clock(next))] : "–"),
     cell("Last run", "", last ? [outcome(last), h("span", { class: "second" }, time(last.started))] : "–"),
-    cell("Freed, by run", "", spark(target.name), h("span", { class: "second number" }, last ? `${size(last.freed_bytes)} last` : "–")),
+    cell("Freed, by run", "", last ? [spark(target.name), h("span", { class: "second number" }, `${size(last.freed_bytes)} last`)] : "–"),
     cell("Disk", "disk", disk(target.disk)));
 }
 
@@ -761,7 +761,7 @@ function drawTarget() {
       h("p", { class: "policy", id: "policy" }, quoted(capital(target.policy)), "."),
       target.remarks.length > 0 && h("ul", { class: "remarks quiet" }, target.remarks.map(remark => h("li", null, quoted(remark)))),
       last && ["failed", "partial"].includes(last.outcome) && !running && h("p", { class: "why" }, outcome(last), " ",
-        last.message ?? last.failures.map(failure => `${failure.class}: ${files(failure.count)}`).join("; ")),
+        last.message ?? last.failures.map(often).join("; ")),
       running && h("div", { class: "running", id: "running" },
         h("p", { class: "number" }, h("strong", null, "Running: "), `${number(running.examined)} examined, `,
           `${files(running.deleted)} deleted, ${size(running.freed_bytes)} freed`, running.failed ? `, ${number(running.failed)} failed` : ""),
@@ -797,6 +797,8 @@ function ranCard({ name, action }) {
   ];
 }
 
+const often = failure => `${failure.class}: ${counted(failure.count, "entry", "entries")}`;
+
 function runBlock(run) {
   return h("details", { class: "run", "data-key": run.run, "data-run": run.run },
     h("summary", null, h("span", null, outcome(run)),
@@ -815,7 +817,7 @@ function report(run) {
   return h("div", { class: "report" },
     full.message && h("p", { class: "path" }, full.message),
     full.remarks.length > 0 && h("ul", { class: "remarks" }, full.remarks.map(remark => h("li", null, remark))),
-    full.failures.length > 0 && h("ul", { class: "remarks" }, full.failures.map(failure => h("li", null, `${failure.class}: ${files(failure.count)}`,
+    full.failures.length > 0 && h("ul", { class: "remarks" }, full.failures.map(failure => h("li", null, often(failure),
       failure.examples && h("span", { class: "second path" }, failure.examples.join(" · "))))),
     h("dl", { class: "pairs" },
       ["examined", "candidates", "deleted", "failed", "kept", "vanished", "directories", "skipped_directories"].map(field =>
