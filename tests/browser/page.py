@@ -171,19 +171,20 @@ class Page:
         self.look()
 
     def collect(self):
-        """What the browser has complained about, and every address it asked for."""
+        """What the browser has complained about, and every address it asked for, with the headers."""
         self.complaints += [entry["message"] for entry in self.driver.get_log("browser")]
         for entry in self.driver.get_log("performance"):
             message = json.loads(entry["message"])["message"]
             if message["method"] in ("Network.requestWillBeSent", "Network.webSocketCreated"):
                 about = message["params"]
-                self.fetched.append(about.get("request", about)["url"])
+                request = about.get("request", about)
+                self.fetched.append((request["url"], request.get("headers", {})))
         return self.complaints, self.fetched
 
     def foreign(self):
         """What was asked for elsewhere. What a browser has in itself (its page for a new tab) is not elsewhere."""
         own = (f"{self.yard.origin}/", "data:", "about:blank", "chrome://")
-        return [url for url in self.fetched if not url.startswith(own)]
+        return [url for url, _ in self.fetched if not url.startswith(own)]
 
 
 __all__ = ["Page", "Keys", "WIDE", "PHONE"]

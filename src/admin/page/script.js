@@ -287,7 +287,7 @@ function refresh() {
 }
 
 function failed(error) {
-  if (error instanceof Cancelled) return;
+  if (error instanceof Cancelled || error.body?.error === "shutting_down") return;
   // Beyond loopback, everything needs the token.
   if (error.wantsToken) askForToken(error.message).then(refresh, () => {});
   else if (model.reached) say(`The daemon refused: ${error.message}`, true);
