@@ -13,6 +13,7 @@ mod target;
 mod tests;
 mod values;
 
+pub use places::resolved;
 pub use problems::Problems;
 pub use schema::schema;
 pub use settings::{AdminSettings, LogFormat, LogLevel, LogSettings, Rotation, Settings};

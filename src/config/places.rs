@@ -17,8 +17,9 @@ fn identity(path: &Path) -> io::Result<Identity> {
     Ok(Identity { device: about.dev(), inode: about.ino() })
 }
 
-/// The path with its links resolved, as far as it exists.
-pub(super) fn resolved(path: &Path) -> PathBuf {
+/// The path with its links resolved, as far as it exists. Only for comparing: a sweep walks its way by handles.
+#[must_use]
+pub fn resolved(path: &Path) -> PathBuf {
     for existing in path.ancestors() {
         if let Ok(mut real) = existing.canonicalize() {
             // What is not there is no link, so a `..` behind it leads back.
