@@ -147,6 +147,14 @@ impl Walked {
         self.remarks.extend(other.remarks);
         self.gathered.merge(other.gathered);
     }
+
+    /// Adds what came of files that this walk has counted already, as kept.
+    pub(super) fn merge_second_look(&mut self, mut other: Self) {
+        let Counts { deleted, failed, vanished, .. } = other.counts;
+        self.counts.kept = self.counts.kept.saturating_sub(deleted + failed + vanished);
+        other.counts.kept = 0;
+        self.merge(other);
+    }
 }
 
 /// Whether the error says that the entry is no longer what was listed: gone, or replaced by something else.

@@ -245,6 +245,16 @@ fn a_preview_looks_ahead_and_lists_what_is_kept() {
 }
 
 #[test]
+fn what_min_free_takes_does_not_count_as_kept() {
+    let yard = Yard::new();
+    sown(&yard);
+    config(&yard, &["min_free = \"100%\"".into()]);
+    let ran = yard.run(&["clean", "--json"]).json()["runs"][0].clone();
+    // Only new.log stays, which is too young.
+    assert_eq!((&ran["examined"], &ran["deleted"], &ran["kept"]), (&11.into(), &8.into(), &1.into()), "{ran}");
+}
+
+#[test]
 fn a_limit_that_cannot_be_met_says_what_is_in_its_way() {
     let yard = Yard::new();
     sown(&yard);
