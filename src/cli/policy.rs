@@ -1,11 +1,6 @@
 //! What a target's policy says, in words.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::Arc;
-
-use crate::config::resolved;
-use crate::names::TargetName;
+use crate::config::Config;
 use crate::target::{Action, GoesFirst, Policy, Target};
 use crate::units::{Bytes, Span};
 
@@ -74,20 +69,8 @@ fn limits(policy: &Policy) -> String {
     format!("{and} while {}, {first}", limits.join(" or "))
 }
 
-/// The names of targets, by their directory with its links resolved.
-pub(super) type ByPath = BTreeMap<PathBuf, Vec<TargetName>>;
-
-/// All targets by their directory.
-pub(super) fn by_path(all: &[Arc<Target>]) -> ByPath {
-    let mut found = ByPath::new();
-    for target in all {
-        found.entry(resolved(&target.path)).or_default().push(target.name.clone());
-    }
-    found
-}
-
-/// What is to be said of a target beside its policy.
-pub(super) fn remarks(target: &Target, all: &ByPath) -> Vec<String> {
+/// What is to be said of a target of a config beside its policy.
+pub(super) fn remarks(target: &Target, config: &Config) -> Vec<String> {
     let mut remarks = Vec::new();
     if !target.enabled {
         remarks.push("not enabled: never swept".to_owned());
@@ -98,7 +81,7 @@ pub(super) fn remarks(target: &Target, all: &ByPath) -> Vec<String> {
     for (name, path) in &target.nested {
         remarks.push(format!("`{}` below it belongs to the target {name} and is left to it", path.to_string_lossy()));
     }
-    for other in all.get(&resolved(&target.path)).into_iter().flatten().filter(|other| **other != target.name) {
+    for other in config.sharing.get(&target.name).into_iter().flatten() {
         remarks.push(format!("the target {other} has the same directory; both policies hold there"));
     }
     let globs = &target.policy.globs;

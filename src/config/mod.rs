@@ -13,18 +13,19 @@ mod target;
 mod tests;
 mod values;
 
-pub use places::resolved;
 pub use problems::Problems;
 pub use schema::schema;
 pub use settings::{AdminSettings, LogFormat, LogLevel, LogSettings, Rotation, Settings};
 pub use source::{DEFAULT_FILE, ReadError, SYSTEM_FILE, Surroundings, locate, read};
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use check::Checker;
 use parse::{Blamed, Parsed};
 use raw::RawConfig;
 
+use crate::names::TargetName;
 use crate::protected::Protected;
 use crate::target::Target;
 
@@ -37,6 +38,8 @@ pub struct Config {
     pub targets: Vec<Arc<Target>>,
     /// Whether the text names targets itself, or the built-in `marked_images` target stands in.
     pub names_targets: bool,
+    /// Targets whose directory others have too, with those others: each applies its own policy there.
+    pub sharing: BTreeMap<TargetName, Vec<TargetName>>,
     /// What no target may be.
     pub protected: Arc<Protected>,
 }
