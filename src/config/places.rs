@@ -75,7 +75,7 @@ pub(super) fn protected(settings: &Settings, surroundings: &Surroundings) -> Pro
 /// Why a target's directory is refused, as far as can be told before it is swept. `real` is the path [`resolved`].
 pub(super) fn refuse(protected: &Protected, path: &Path, real: &Path) -> Option<String> {
     // In the words of the config where that says it, then by where it leads.
-    let by_path = protected.refuse(path, None).or_else(|| protected.refuse(real, None));
+    let by_path = protected.refuse(path, None).or_else(|| (real != path).then(|| protected.refuse(real, None))?);
     by_path.or_else(|| protected.refuse(path, Some(identity(path).ok()?)))
 }
 

@@ -255,6 +255,18 @@ fn what_min_free_takes_does_not_count_as_kept() {
 }
 
 #[test]
+fn a_move_within_the_file_system_gives_nothing_back() {
+    let yard = Yard::new();
+    for (action, gives) in [("move:/archive", false), ("delete", true)] {
+        sown(&yard);
+        config(&yard, &["older_than = \"4d\"".into(), format!("action = \"{action}\"")]);
+        let ran = yard.run(&["clean", "--json"]).json()["runs"][0].clone();
+        assert_eq!(ran["deleted"], 4, "{ran}");
+        assert_eq!(ran["freed_bytes"].as_u64().expect("a number") > 0, gives, "{action}: {ran}");
+    }
+}
+
+#[test]
 fn a_limit_that_cannot_be_met_says_what_is_in_its_way() {
     let yard = Yard::new();
     sown(&yard);
