@@ -107,9 +107,11 @@ async fn guards(inside: &Inside, status: &Status, name: &str, released: bool) ->
     if !released {
         return Ok(guards);
     }
-    let hold = status.holds.iter().find(|hold| hold.target == target.name).ok_or_else(|| {
-        Answer::error(StatusCode::NOT_FOUND, "not_held", "no run of this target is held")
-    })?;
+    let hold = status
+        .holds
+        .iter()
+        .find(|hold| hold.target == target.name)
+        .ok_or_else(|| Answer::error(StatusCode::NOT_FOUND, "not_held", "no run of this target is held"))?;
     Ok(Guards { released: Some(hold.held), ..guards })
 }
 

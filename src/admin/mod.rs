@@ -50,7 +50,7 @@ use tokio::task::{JoinError, JoinSet};
 
 pub use access::{Access, Token, TokenError};
 pub use bulletin::Bulletin;
-pub use policy::{ByPath, by_path, remarks, sentence};
+pub use policy::{remarks, sentence};
 pub use wire::{Explained, Listed, Previewed, Rule, Run};
 
 use crate::daemon::Handle;

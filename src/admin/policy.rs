@@ -1,10 +1,6 @@
 //! What a target's policy says, in words.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
-
-use crate::names::TargetName;
+use crate::config::Sharing;
 use crate::target::{Action, GoesFirst, Policy, Target};
 use crate::units::{Bytes, Span};
 
@@ -74,22 +70,9 @@ fn limits(policy: &Policy) -> String {
     format!("{and} while {}, {first}", limits.join(" or "))
 }
 
-/// The names of targets, by their directory.
-pub type ByPath<'a> = BTreeMap<&'a Path, Vec<TargetName>>;
-
-/// All targets by their directory.
-#[must_use]
-pub fn by_path(all: &[Arc<Target>]) -> ByPath<'_> {
-    let mut found = ByPath::new();
-    for target in all {
-        found.entry(&*target.path).or_default().push(target.name.clone());
-    }
-    found
-}
-
 /// What is to be said of a target beside its policy.
 #[must_use]
-pub fn remarks(target: &Target, all: &ByPath<'_>) -> Vec<String> {
+pub fn remarks(target: &Target, sharing: &Sharing) -> Vec<String> {
     let mut remarks = Vec::new();
     if !target.enabled {
         remarks.push("not enabled: never swept".to_owned());
@@ -100,7 +83,7 @@ pub fn remarks(target: &Target, all: &ByPath<'_>) -> Vec<String> {
     for (name, path) in &target.nested {
         remarks.push(format!("`{}` below it belongs to the target {name} and is left to it", path.to_string_lossy()));
     }
-    for other in all.get(&*target.path).into_iter().flatten().filter(|other| **other != target.name) {
+    for other in sharing.get(&target.name).into_iter().flatten() {
         remarks.push(format!("the target {other} has the same directory; both policies hold there"));
     }
     let globs = &target.policy.globs;

@@ -8,11 +8,12 @@ use tokio::sync::Semaphore;
 
 use super::answer::Answer;
 use super::changes::{self, Work};
-use super::policy::{by_path, remarks, sentence};
+use super::policy::{remarks, sentence};
 use super::query::Query;
 use super::visit::Inside;
 use super::wire::{Disk, OneTarget, TargetDetail, Targets};
-use crate::daemon::{Refusal, Status};
+use crate::config::Sharing;
+use crate::daemon::{InForce, Refusal, Status};
 use crate::fsys;
 use crate::names::TargetName;
 use crate::target::Target;
@@ -33,17 +34,16 @@ struct LookedUp {
 }
 
 /// Looks targets up on their file systems. What does not answer in time is not there.
-async fn look_up(all: Vec<Arc<Target>>, wanted: Vec<Arc<Target>>) -> HashMap<TargetName, LookedUp> {
+async fn look_up(sharing: Sharing, wanted: Vec<Arc<Target>>) -> HashMap<TargetName, LookedUp> {
     let Ok(Ok(place)) = tokio::time::timeout(PATIENCE, ASKING.acquire()).await else { return HashMap::new() };
     let (sender, mut found) = tokio::sync::mpsc::unbounded_channel();
     let asked = wanted.len();
     tokio::task::spawn_blocking(move || {
         let _place = place;
-        let by_path = by_path(&all);
         for target in wanted {
             let disk = fsys::resolve(&target.path, false).ok().and_then(|root| root.dir.space().ok());
             let disk = disk.map(|space| Disk::new(&target, space));
-            let looked_up = LookedUp { disk, remarks: remarks(&target, &by_path) };
+            let looked_up = LookedUp { disk, remarks: remarks(&target, &sharing) };
             if sender.send((target.name.clone(), looked_up)).is_err() {
                 return;
             }
@@ -63,13 +63,13 @@ async fn look_up(all: Vec<Arc<Target>>, wanted: Vec<Arc<Target>>) -> HashMap<Tar
 
 /// How full the file system of each target is, as far as that can be told soon.
 pub(super) async fn disks(targets: Vec<Arc<Target>>) -> HashMap<TargetName, Disk> {
-    let looked_up = look_up(Vec::new(), targets).await;
+    let looked_up = look_up(Sharing::new(), targets).await;
     looked_up.into_iter().filter_map(|(name, found)| Some((name, found.disk?))).collect()
 }
 
 /// The details of some of the targets, in their order.
-async fn details<'a>(status: &'a Status, all: Vec<Arc<Target>>, wanted: &[Arc<Target>]) -> Vec<TargetDetail<'a>> {
-    let mut looked_up = look_up(all, wanted.to_vec()).await;
+async fn details<'a>(status: &'a Status, sharing: Sharing, wanted: &[Arc<Target>]) -> Vec<TargetDetail<'a>> {
+    let mut looked_up = look_up(sharing, wanted.to_vec()).await;
     let known: HashMap<_, _> = status.targets.iter().map(|target| (&target.name, target)).collect();
     let detail = |target: &Arc<Target>| {
         // A reload may have come between the two.
@@ -89,7 +89,8 @@ fn unknown(name: &str) -> Answer {
 /// A page of targets.
 pub(super) fn targets(inside: Inside, query: Query) -> Work {
     Box::pin(async move {
-        let all = inside.handle.in_force().await.map_err(|refusal| changes::refused(&refusal))?.targets;
+        let in_force = inside.handle.in_force().await.map_err(|refusal| changes::refused(&refusal))?;
+        let InForce { targets: all, sharing, .. } = in_force;
         let first = match &query.after {
             None => 0,
             Some(name) => all.iter().position(|target| target.name.as_str() == name).ok_or_else(|| unknown(name))? + 1,
@@ -97,7 +98,7 @@ pub(super) fn targets(inside: Inside, query: Query) -> Work {
         let wanted: Vec<_> = all[first..].iter().take(query.limit.unwrap_or(PAGE)).cloned().collect();
         let next = wanted.last().filter(|_| first + wanted.len() < all.len()).map(|target| target.name.as_str());
         let status = inside.handle.status();
-        let targets = details(&status, all.clone(), &wanted).await;
+        let targets = details(&status, sharing, &wanted).await;
         Ok(Answer::ok(&Targets { success: true, targets, next }))
     })
 }
@@ -106,10 +107,11 @@ pub(super) fn targets(inside: Inside, query: Query) -> Work {
 pub(super) fn target(inside: Inside, query: Query) -> Work {
     Box::pin(async move {
         let name = query.captured.unwrap_or_default();
-        let all = inside.handle.in_force().await.map_err(|refusal| changes::refused(&refusal))?.targets;
+        let in_force = inside.handle.in_force().await.map_err(|refusal| changes::refused(&refusal))?;
+        let InForce { targets: all, sharing, .. } = in_force;
         let wanted: Vec<_> = all.iter().filter(|target| target.name.as_str() == name).cloned().collect();
         let status = inside.handle.status();
-        let target = details(&status, all, &wanted).await.pop().ok_or_else(|| unknown(&name))?;
+        let target = details(&status, sharing, &wanted).await.pop().ok_or_else(|| unknown(&name))?;
         Ok(Answer::ok(&OneTarget { success: true, target }))
     })
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::args::Printed;
 use super::load::load_or;
 use super::{Done, Exit, output};
-use crate::admin::{by_path, remarks, sentence};
+use crate::admin::{remarks, sentence};
 use crate::clock;
 use crate::names::OneLine;
 use crate::target::Target;
@@ -38,7 +38,6 @@ pub(super) fn check(config: Option<&Path>, args: &Printed) -> Done {
     let now = clock::wall();
     let from = if loaded.text.is_some() { loaded.source.shown.as_str() } else { "built in, there is no file" };
     let targets = &loaded.config.targets;
-    let by_path = by_path(targets);
     if args.json {
         let target = |target: &Target| -> Value {
             json!({
@@ -48,7 +47,7 @@ pub(super) fn check(config: Option<&Path>, args: &Printed) -> Done {
                 "timezone": target.zone.name,
                 "enabled": target.enabled,
                 "policy": sentence(target),
-                "remarks": remarks(target, &by_path),
+                "remarks": remarks(target, &loaded.config.sharing),
                 "next_runs": next_runs(target, now, RUNS),
             })
         };
@@ -61,7 +60,7 @@ pub(super) fn check(config: Option<&Path>, args: &Printed) -> Done {
         output::foreign(&format!("{}: {}", target.name, target.path.to_string_lossy()))?;
         output::foreign(&format!("  {}", sentence(target)))?;
         output::foreign(&format!("  schedule: {} ({})", target.schedule.text(), target.zone.name))?;
-        for remark in remarks(target, &by_path) {
+        for remark in remarks(target, &loaded.config.sharing) {
             output::line(format_args!("  {remark}"))?;
         }
         if target.enabled {

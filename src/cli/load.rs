@@ -89,7 +89,11 @@ impl Loaded {
     pub(super) fn targets(&self, names: &[String]) -> Result<Vec<Arc<Target>>, Exit> {
         let all = &self.config.targets;
         if names.is_empty() {
-            return Ok(all.iter().filter(|target| target.enabled).cloned().collect());
+            let enabled: Vec<_> = all.iter().filter(|target| target.enabled).cloned().collect();
+            if enabled.is_empty() {
+                complain("no target is enabled");
+            }
+            return Ok(enabled);
         }
         let mut targets = Vec::new();
         for name in names {

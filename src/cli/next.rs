@@ -22,6 +22,11 @@ fn refuse<T>(message: impl std::fmt::Display) -> Result<T, Exit> {
     Err(Exit::Usage)
 }
 
+/// An instant, as people write it on the command line.
+pub(super) fn moment(text: &str) -> Result<Timestamp, Exit> {
+    text.parse().or_else(|_| refuse(format_args!("`{text}` is not an instant; write it like 2026-03-08T00:00:00Z")))
+}
+
 fn zone(name: &str) -> Result<TimeZone, Exit> {
     let found = if name == "local" { crate::clock::local_zone() } else { TimeZone::get(name) };
     found.or_else(|error| refuse(format_args!("unknown time zone `{name}`: {error}")))
@@ -55,9 +60,7 @@ fn schedules(config: Option<&Path>, args: &Next) -> Result<Vec<(Schedule, TimeZo
 pub(super) fn next(config: Option<&Path>, args: &Next) -> Done {
     let from = match &args.from {
         None => clock::wall(),
-        Some(text) => text
-            .parse()
-            .or_else(|_| refuse(format_args!("`{text}` is not an instant; write it like 2026-03-08T00:00:00Z")))?,
+        Some(text) => moment(text)?,
     };
     let schedules = schedules(config, args)?;
     let mut due: Vec<_> = schedules.iter().map(|(schedule, tz)| schedule.next_after(from, tz)).collect();

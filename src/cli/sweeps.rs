@@ -103,7 +103,7 @@ fn moment(args: &Preview) -> Result<Timestamp, Exit> {
         Exit::Usage
     };
     match (&args.at, &args.ahead) {
-        (Some(at), _) => at.parse().map_err(|error: jiff::Error| wrong("--at", &error)),
+        (Some(at), _) => super::next::moment(at),
         (None, Some(ahead)) => {
             let ahead = units::parse_duration(ahead).map_err(|error| wrong("--in", &error))?;
             now.checked_add(ahead).map_err(|error| wrong("--in", &error))

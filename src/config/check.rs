@@ -219,8 +219,9 @@ impl Checker<'_> {
             // Every target that is left out has its problem; should that ever fail, the config is refused all the same.
             self.problem(0..0, "a target cannot be used", None);
         }
-        let targets = places::related(targets).into_iter().map(Arc::new).collect();
-        Config { settings, targets, names_targets: written > 0, protected }
+        let (targets, sharing) = places::related(targets);
+        let targets = targets.into_iter().map(Arc::new).collect();
+        Config { settings, targets, names_targets: written > 0, sharing, protected }
     }
 
     fn defaults(&mut self, raw: &RawConfig) -> Keys {
@@ -236,13 +237,14 @@ impl Checker<'_> {
     }
 
     /// The target that stands in. It is as protected as any.
-    fn built_in(&mut self, zone: &Zone, protected: &Protected) -> Target {
+    fn built_in(&mut self, zone: &Zone, protected: &Protected) -> (Target, PathBuf) {
         let target = super::target::built_in(zone, self.surroundings);
-        if let Some(why) = places::refuse(protected, &target.path) {
+        let real = places::resolved(&target.path);
+        if let Some(why) = places::refuse(protected, &target.path, &real) {
             let message = format!("the built-in target `{BUILT_IN}` is protected: {why}");
             self.problem(0..0, message, "write a `[[target]]`".to_owned());
         }
-        target
+        (target, real)
     }
 
     fn unique(&mut self, raw: &At<RawTarget>, name: &TargetName, names: &mut BTreeMap<TargetName, usize>) {
@@ -267,7 +269,7 @@ impl Checker<'_> {
         zone: &Zone,
         protected: &Protected,
         names: &mut BTreeMap<TargetName, usize>,
-    ) -> Option<Target> {
+    ) -> Option<(Target, PathBuf)> {
         let before = self.problems.len();
         let RawTarget { name, path: written, .. } = raw.value();
         let start = raw.span().start;
@@ -275,8 +277,10 @@ impl Checker<'_> {
             self.problem(raw.span(), "this target has no `path`", None);
         }
         let path = written.as_ref().and_then(|value| self.path(value));
-        if let (Some(value), Some(path)) = (written, &path)
-            && let Some(why) = places::refuse(protected, path)
+        // Asked once: among ten thousand targets the links on the way are most of the work.
+        let real = path.as_deref().map(places::resolved);
+        if let (Some(value), Some(path), Some(real)) = (written, &path, &real)
+            && let Some(why) = places::refuse(protected, path, real)
         {
             self.problem(value.span(), format!("this directory is protected: {why}"), None);
         }
@@ -292,13 +296,13 @@ impl Checker<'_> {
         }
         let own = self.keys(&raw.value().keys(), start);
         let (schedule, policy, rest) = self.combine(raw, Inherited { own, defaults, zone })?;
-        if let (Action::MoveTo(to), Some(path)) = (&rest.action, &path) {
-            self.destination(raw, to, path, protected);
+        if let (Action::MoveTo(to), Some(real)) = (&rest.action, &real) {
+            self.destination(raw, to, real, protected);
         }
         if self.problems.len() > before {
             return None;
         }
-        Some(Target {
+        let target = Target {
             name: name?,
             written_path: written.as_ref()?.value().clone(),
             path: path?,
@@ -319,15 +323,17 @@ impl Checker<'_> {
             device: None,
             nested: Vec::new(),
             policy,
-        })
+        };
+        Some((target, real?))
     }
 
-    /// Whether files of the target at `path` may be moved there.
+    /// Whether files of the target whose path leads to `path` may be moved there.
     fn destination(&mut self, raw: &At<RawTarget>, to: &Path, path: &Path, protected: &Protected) {
         let span = raw.value().action.as_ref().map_or_else(|| raw.span(), At::span);
-        if let Some(why) = places::refuse(protected, to) {
+        let real = places::resolved(to);
+        if let Some(why) = places::refuse(protected, to, &real) {
             self.problem(span, format!("nothing can be moved to a protected directory: {why}"), None);
-        } else if places::resolved(to).starts_with(places::resolved(path)) {
+        } else if real.starts_with(path) {
             self.problem(span, "the files would be moved to where they are swept from", None);
         }
     }

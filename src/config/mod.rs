@@ -18,14 +18,19 @@ pub use schema::schema;
 pub use settings::{AdminSettings, LogFormat, LogLevel, LogSettings, Rotation, Settings};
 pub use source::{DEFAULT_FILE, ReadError, SYSTEM_FILE, Surroundings, locate, read};
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use check::Checker;
 use parse::{Blamed, Parsed};
 use raw::RawConfig;
 
+use crate::names::TargetName;
 use crate::protected::Protected;
 use crate::target::Target;
+
+/// Targets that have their directory in common with others: with which.
+pub type Sharing = BTreeMap<TargetName, Vec<TargetName>>;
 
 /// A config in which nothing is left to doubt.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +41,8 @@ pub struct Config {
     pub targets: Vec<Arc<Target>>,
     /// Whether the text names targets itself, or the built-in `marked_images` target stands in.
     pub names_targets: bool,
+    /// Targets whose directory others have too, with those others: each applies its own policy there.
+    pub sharing: Sharing,
     /// What no target may be.
     pub protected: Arc<Protected>,
 }

@@ -17,7 +17,7 @@ fn identity(path: &Path) -> io::Result<Identity> {
     Ok(Identity { device: about.dev(), inode: about.ino() })
 }
 
-/// The path with its links resolved, as far as it exists.
+/// The path with its links resolved, as far as it exists. Only for comparing: a sweep walks its way by handles.
 pub(super) fn resolved(path: &Path) -> PathBuf {
     for existing in path.ancestors() {
         if let Ok(mut real) = existing.canonicalize() {
@@ -72,13 +72,11 @@ pub(super) fn protected(settings: &Settings, surroundings: &Surroundings) -> Pro
     Protected::new(places)
 }
 
-/// Why a target's directory is refused, as far as can be told before it is swept.
-pub(super) fn refuse(protected: &Protected, path: &Path) -> Option<String> {
-    let identity = identity(path).ok();
-    let resolved = resolved(path);
+/// Why a target's directory is refused, as far as can be told before it is swept. `real` is the path [`resolved`].
+pub(super) fn refuse(protected: &Protected, path: &Path, real: &Path) -> Option<String> {
     // In the words of the config where that says it, then by where it leads.
-    let by_path = protected.refuse(path, None).or_else(|| protected.refuse(&resolved, None));
-    by_path.or_else(|| protected.refuse(path, identity))
+    let by_path = protected.refuse(path, None).or_else(|| (real != path).then(|| protected.refuse(real, None))?);
+    by_path.or_else(|| protected.refuse(path, Some(identity(path).ok()?)))
 }
 
 /// The file system that a path is on, or will be when it is made.
@@ -86,19 +84,29 @@ fn device(path: &Path) -> Option<u64> {
     path.ancestors().find_map(|existing| identity(existing).ok()).map(|identity| identity.device)
 }
 
-/// Tells each target which others are nested in it, and on which file system it is.
-pub(super) fn related(mut targets: Vec<Target>) -> Vec<Target> {
-    let by_path: BTreeMap<PathBuf, Vec<TargetName>> = targets.iter().fold(BTreeMap::new(), |mut found, target| {
-        found.entry(resolved(&target.path)).or_default().push(target.name.clone());
-        found
-    });
-    for target in &mut targets {
-        let path = resolved(&target.path);
-        target.device = device(&path);
+/// Targets whose directory others have too, with those others.
+pub(super) type Sharing = BTreeMap<TargetName, Vec<TargetName>>;
+
+/// Tells each target, of which it is known where its path leads, which others are nested in it, and on which file system
+/// it is; and finds those that have the same directory.
+pub(super) fn related(targets: Vec<(Target, PathBuf)>) -> (Vec<Target>, Sharing) {
+    let by_path: BTreeMap<&Path, Vec<TargetName>> =
+        targets.iter().fold(BTreeMap::new(), |mut found, (target, path)| {
+            found.entry(&**path).or_insert_with(Vec::new).push(target.name.clone());
+            found
+        });
+    let others =
+        |name: &TargetName, names: &[TargetName]| names.iter().filter(|other| *other != name).cloned().collect();
+    let shared = by_path.values().filter(|names| names.len() > 1);
+    let sharing = shared.flat_map(|names| names.iter().map(|name| (name.clone(), others(name, names)))).collect();
+    let nested_in = |path: &Path| {
         // In the order of paths, what lies below one comes right after it.
-        let below = by_path.range(path.clone()..).take_while(|(other, _)| other.starts_with(&path));
+        let below = by_path.range::<&Path, _>(path..).take_while(|(other, _)| other.starts_with(path));
         let inner = below.filter(|(other, _)| **other != path);
-        target.nested = inner.flat_map(|(path, names)| names.iter().map(|name| (name.clone(), path.clone()))).collect();
-    }
-    targets
+        inner.flat_map(|(path, names)| names.iter().map(|name| (name.clone(), path.to_path_buf()))).collect()
+    };
+    let nested: Vec<_> = targets.iter().map(|(_, path)| nested_in(path)).collect();
+    let related = targets.iter().zip(nested);
+    let related = related.map(|((target, path), nested)| Target { device: device(path), nested, ..target.clone() });
+    (related.collect(), sharing)
 }

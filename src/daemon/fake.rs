@@ -31,7 +31,7 @@ pub(crate) fn handle(status: Status, mut supervisor: impl Supervisor) -> (Handle
                 Command::Release { run, answer } => drop(answer.send(Err(Refusal::NotHeld(run)))),
                 Command::InForce { answer } => {
                     let protected = Arc::new(Protected::default());
-                    drop(answer.send(Ok(InForce { targets: Vec::new(), protected })));
+                    drop(answer.send(Ok(InForce { targets: Vec::new(), sharing: Default::default(), protected })));
                 }
                 Command::Guards { answer, .. } => drop(answer.send(Ok(Guards::default()))),
                 Command::Reload { answer } => drop(answer.send(supervisor.reload())),

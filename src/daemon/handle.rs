@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::status::{Rejection, Status};
+use crate::config::Sharing;
 use crate::names::{RunId, TargetName};
 use crate::protected::Protected;
 use crate::report::Report;
@@ -114,6 +115,8 @@ pub struct Reloaded {
 pub struct InForce {
     /// All of them, in the order of the config.
     pub targets: Vec<Arc<Target>>,
+    /// Those that have their directory in common with others.
+    pub sharing: Sharing,
     /// What none of them may be.
     pub protected: Arc<Protected>,
 }

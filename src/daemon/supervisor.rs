@@ -252,8 +252,8 @@ impl Supervisor {
             Command::Stop { target, at_work, answer } => drop(answer.send(self.stop(target.as_deref(), at_work))),
             Command::Release { run, answer } => drop(answer.send(self.release(&run))),
             Command::InForce { answer } => {
-                let (targets, protected) = (self.config.targets.clone(), self.config.protected.clone());
-                drop(answer.send(Ok(InForce { targets, protected })));
+                let Config { targets, sharing, protected, .. } = self.config.clone();
+                drop(answer.send(Ok(InForce { targets, sharing, protected })));
             }
             Command::Guards { target, answer } => drop(answer.send(Ok(self.memory.guards(&target)))),
             Command::Reload { answer } => drop(self.reload.try_send(Some(answer))),

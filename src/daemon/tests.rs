@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -59,7 +60,13 @@ fn config(targets: Vec<Arc<Target>>) -> Config {
     };
     let admin = AdminSettings { listen: None, token_file: None };
     let settings = Settings { zone: zone(), state_dir: "/nowhere/state".into(), admin, log, sweeps_per_filesystem: 1 };
-    Config { settings, targets, names_targets: true, protected: Arc::new(Protected::default()) }
+    Config {
+        settings,
+        targets,
+        names_targets: true,
+        sharing: BTreeMap::new(),
+        protected: Arc::new(Protected::default()),
+    }
 }
 
 struct Nothing;

@@ -34,6 +34,9 @@ const HOP: usize = 4000;
 /// renamed meanwhile (`EAGAIN`), or when a signal came (`EINTR`).
 const TRIES: usize = 100;
 
+/// How often what may be a mount point is looked at again.
+const XDEV_TRIES: usize = 3;
+
 /// A directory held open. It stays the same directory wherever its name goes.
 #[derive(Debug)]
 pub struct Dir {
@@ -137,6 +140,21 @@ pub(super) fn again<T>(mut step: impl FnMut() -> rustix::io::Result<T>) -> io::R
     }
 }
 
+/// Opens something beneath a directory.
+///
+/// `EXDEV` says that a mount point is on the way; but the kernel says so too when what it has just found was moved out
+/// from below the directory meanwhile (openat2(2) looks again at the end). So it is asked more than once: what was moved
+/// is not there the next time.
+pub(super) fn open_below(dir: BorrowedFd<'_>, name: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
+    let mut tries = 0;
+    loop {
+        match again(|| openat2(dir, path(name), flags, Mode::empty(), BENEATH)) {
+            Err(error) if tries < XDEV_TRIES && error.raw_os_error() == Some(Errno::XDEV.raw_os_error()) => tries += 1,
+            done => return done,
+        }
+    }
+}
+
 pub(super) fn path(bytes: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(bytes))
 }
@@ -157,7 +175,7 @@ impl Dir {
     /// `ELOOP` for a symbolic link, `EXDEV` for a mount point, `ENOTDIR`, `ENOENT`, `EACCES` and what else the kernel
     /// says.
     pub fn open(&self, name: &[u8]) -> io::Result<Self> {
-        again(|| openat2(&self.fd, path(name), READ, Mode::empty(), BENEATH)).map(Self::of)
+        open_below(self.fd(), name, READ).map(Self::of)
     }
 
     /// Opens the directory at `relative`, a path of any length without `.`, `..` and empty components. Every
@@ -175,12 +193,11 @@ impl Dir {
             };
             let from = hop.as_ref().unwrap_or(&self.fd).as_fd();
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let next = again(|| openat2(from, path(&rest[..cut]), flags, Mode::empty(), BENEATH))?;
-            hop = Some(next);
+            hop = Some(open_below(from, &rest[..cut], flags)?);
             rest = &rest[cut + 1..];
         }
         let from = hop.as_ref().unwrap_or(&self.fd).as_fd();
-        again(|| openat2(from, path(rest), READ, Mode::empty(), BENEATH)).map(Self::of)
+        open_below(from, rest, READ).map(Self::of)
     }
 
     /// Has the next [`Dir::for_each`] begin at the beginning again.

@@ -3,10 +3,10 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, Statx, StatxFlags, openat, openat2, statx};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Statx, StatxFlags, openat, statx};
 use rustix::io::Errno;
 
-use super::dir::{BENEATH, Dir, Found, again, found, path};
+use super::dir::{Dir, Found, again, found, open_below, path};
 use super::identity_of;
 use crate::entry::{Facts, Identity, Stamps};
 
@@ -39,7 +39,7 @@ impl Pinned {
     /// Pins the entry `name` of a directory.
     pub(super) fn at(dir: &Dir, name: &[u8]) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = again(|| openat2(dir.fd(), path(name), flags, Mode::empty(), BENEATH))?;
+        let fd = open_below(dir.fd(), name, flags)?;
         let stat = look(fd.as_fd())?;
         Ok(Self { fd, stat })
     }
@@ -89,5 +89,46 @@ impl Pinned {
             Err(Errno::PERM) => open(flags),
             done => done,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::fsys::resolve;
+
+    #[test]
+    fn what_is_moved_away_meanwhile_is_gone_and_no_mount_point() {
+        let yard = tempfile::tempdir().expect("a temporary directory");
+        let (here, there) = (yard.path().join("here"), yard.path().join("there"));
+        for directory in [&here, &there] {
+            fs::create_dir(directory).expect("made");
+        }
+        fs::write(here.join("file"), "text").expect("written");
+        fs::create_dir(here.join("directory")).expect("made");
+        let root = resolve(&here, false).expect("it exists").dir;
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    for name in ["file", "directory"] {
+                        fs::rename(here.join(name), there.join(name)).expect("ours");
+                        fs::rename(there.join(name), here.join(name)).expect("ours");
+                    }
+                }
+            });
+            let mut said = Vec::new();
+            for _ in 0..100_000 {
+                said.extend(Pinned::at(&root, b"file").err());
+                said.extend(root.open(b"directory").err());
+            }
+            done.store(true, Ordering::Relaxed);
+            let gone = |error: &io::Error| error.raw_os_error() == Some(Errno::NOENT.raw_os_error());
+            assert!(!said.is_empty(), "the two did not meet");
+            assert!(said.iter().all(gone), "{:?}", said.iter().find(|error| !gone(error)));
+        });
     }
 }

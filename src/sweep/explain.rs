@@ -102,13 +102,20 @@ pub fn explain(order: &Order, control: &Control, path: &[u8]) -> Result<Explanat
     let name = at.rsplit(|byte| *byte == b'/').next().unwrap_or(&at).to_vec();
     let rules = facts.as_ref().map_or(Vec::new(), |facts| rules(order, facts, &limits));
     let from = facts.and_then(|facts| from(order, &facts, &name, kept.as_ref()));
-    Ok(Explanation { path: at, from: from.filter(|_| !matches!(verdict, Verdict::Goes(_))), verdict, rules, guard })
+    Ok(Explanation { path: at, from: from.filter(|_| is_of_time(&verdict)), verdict, rules, guard })
 }
 
 /// What each rule of the policy that looks at the facts says.
 fn rules(order: &Order, facts: &Facts, limits: &[Limit]) -> Vec<(&'static str, String)> {
-    let policy = &order.target.policy;
-    let mut said = vec![("size", format!("{} ({} allocated)", Bytes(facts.size), Bytes(facts.allocated)))];
+    let target = &order.target;
+    let policy = &target.policy;
+    let listed = |globs: &mut dyn Iterator<Item = &str>| globs.map(|glob| format!("`{glob}`")).collect::<Vec<_>>();
+    let mut said = vec![("include", listed(&mut policy.globs.include()).join(", "))];
+    let excludes = listed(&mut policy.globs.exclude());
+    if !excludes.is_empty() {
+        said.push(("exclude", excludes.join(", ")));
+    }
+    said.push(("size", format!("{} ({} allocated)", Bytes(facts.size), Bytes(facts.allocated))));
     let age = match facts.stamps.by(policy.age_by) {
         None => "none, the file system keeps no birth time".to_owned(),
         Some(stamp) => match stamp.age(order.now) {
@@ -128,6 +135,9 @@ fn rules(order: &Order, facts: &Facts, limits: &[Limit]) -> Vec<(&'static str, S
         said.extend(limit.map(|limit| (key, Span(limit).to_string())));
     }
     said.extend(policy.keep_newest.map(|count| ("keep_newest", count.to_string())));
+    said.extend(policy.skip_open.then(|| ("skip_open", "true".to_owned())));
+    said.extend(target.require.as_ref().map(|name| ("require", Escaped(name.as_bytes()).to_string())));
+    said.extend(target.max_deletes.map(|most| ("max_deletes", most.to_string())));
     for limit in limits {
         let key = match limit.reason {
             Reason::MaxSize { .. } => "max_size",
@@ -153,6 +163,11 @@ fn rules(order: &Order, facts: &Facts, limits: &[Limit]) -> Vec<(&'static str, S
         said.push((key, reach));
     }
     said
+}
+
+/// Whether the entry stays for something that time alone changes.
+fn is_of_time(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Stays(Because::NotOld { .. } | Because::MinAge { .. } | Because::Future))
 }
 
 /// When the file's own reasons take it, if it stays as it is.

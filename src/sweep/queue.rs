@@ -121,9 +121,8 @@ impl Queue {
     pub(super) fn done(&self) {
         let mut state = self.state();
         state.busy -= 1;
-        if state.busy == 0 {
-            // Whoever waits has to see that nothing comes any more.
-            self.added.notify_all();
-        }
+        // Whoever waits has to see that nothing comes any more.
+        let over = state.busy == 0;
+        self.wake(state, over);
     }
 }

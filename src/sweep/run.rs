@@ -17,6 +17,7 @@ use crate::judge;
 use crate::judge::limits::{Amount, Cut, Search, Spec, Tally};
 use crate::judge::links::Links;
 use crate::report::{Guard, Held, Outcome, Remark, Report};
+use crate::target::Action;
 use crate::verdict::Reason;
 
 /// How many surveys a search for one cut may take; two or three are enough unless paths are very long.
@@ -82,8 +83,15 @@ pub(super) fn begin<'a, A>(
         attempts: AtomicU64::new(0),
         errors: AtomicU64::new(0),
         aside: Aside::new(&root.dir, order.target.threads()),
+        moves_within: moves_within(order, root),
         workers: AtomicUsize::new(0),
     }
+}
+
+/// Whether files are moved to where the file system is the same.
+fn moves_within(order: &Order, root: &Root) -> bool {
+    let Action::MoveTo(to) = &order.target.action else { return false };
+    fsys::identity(to).is_ok_and(|there| there.is_some_and(|there| there.device == root.identity.device))
 }
 
 /// Walks and acts; all of the report but the time it took.

@@ -177,7 +177,7 @@ impl<A: Act> Worker<'_, A> {
             Ok(how) => {
                 self.walked.counts.deleted += 1;
                 self.walked.counts.verified += u64::from(how == How::Verified);
-                if facts.links == 1 && super::trash::frees(self.sweep.order, reason) {
+                if facts.links == 1 && self.sweep.frees(reason) {
                     self.walked.counts.freed += facts.allocated;
                 }
                 directory.node.empty();

@@ -27,7 +27,7 @@ use crate::judge::Kept;
 use crate::judge::links::Links;
 use crate::report::{Counts, Failures};
 use crate::target::Policy;
-use crate::verdict::Because;
+use crate::verdict::{Because, Reason};
 
 /// What the walks of one sweep share.
 pub(super) struct Sweep<'a, A> {
@@ -54,6 +54,8 @@ pub(super) struct Sweep<'a, A> {
     pub(super) errors: AtomicU64,
     /// Where files of directories that others can write are taken before they go.
     pub(super) aside: Aside<'a>,
+    /// Whether what goes is moved within its file system, which gives no space back.
+    pub(super) moves_within: bool,
     /// How many workers there have been.
     pub(super) workers: AtomicUsize,
 }
@@ -61,6 +63,11 @@ pub(super) struct Sweep<'a, A> {
 impl<A> Sweep<'_, A> {
     pub(super) fn policy(&self) -> &Policy {
         &self.order.target.policy
+    }
+
+    /// Whether what goes for this reason gives its space back.
+    pub(super) fn frees(&self, reason: &Reason) -> bool {
+        !self.moves_within && super::trash::frees(self.order, reason)
     }
 }
 
@@ -146,6 +153,14 @@ impl Walked {
         self.left.merge(other.left);
         self.remarks.extend(other.remarks);
         self.gathered.merge(other.gathered);
+    }
+
+    /// Adds what came of files that this walk has counted already, as kept.
+    pub(super) fn merge_second_look(&mut self, mut other: Self) {
+        let Counts { deleted, failed, vanished, .. } = other.counts;
+        self.counts.kept = self.counts.kept.saturating_sub(deleted + failed + vanished);
+        other.counts.kept = 0;
+        self.merge(other);
     }
 }
 

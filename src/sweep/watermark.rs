@@ -53,7 +53,7 @@ impl<A: Act> Sweep<'_, A> {
             let mut worker = Worker::new(self, &pass, &queue, 1);
             let done = worker.free(&first, limit, spacious);
             let went = worker.walked.counts.deleted;
-            walked.merge(worker.walked);
+            walked.merge_second_look(worker.walked);
             match done {
                 Freed::Enough => return None,
                 Freed::Nothing => {

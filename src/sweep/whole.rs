@@ -297,7 +297,7 @@ impl<A: Act> Worker<'_, A> {
         match self.remove_all(node, sum, reason) {
             Ok(()) => {
                 root.node.empty();
-                let frees = super::trash::frees(self.sweep.order, reason);
+                let frees = self.sweep.frees(reason);
                 self.walked.counts.freed = freed + if frees { sum.freed() } else { 0 };
             }
             Err(stopped) => {

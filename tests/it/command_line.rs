@@ -53,6 +53,16 @@ fn a_preview_tells_what_a_run_then_removes() {
 }
 
 #[test]
+fn that_no_target_is_enabled_is_said() {
+    let yard = Yard::new();
+    yard.config("[[target]]\npath = \"a\"\nenabled = false\nschedule = \"@daily\"\ninclude = [\"*\"]\n");
+    for command in ["preview", "clean"] {
+        let ran = yard.run(&[command]);
+        assert_eq!((ran.code, ran.err.as_str()), (Some(0), "janitor: no target is enabled\n"), "{ran:?}");
+    }
+}
+
+#[test]
 fn a_check_prints_what_will_happen_or_all_that_is_wrong() {
     let yard = mixed();
     let ran = yard.run(&["check"]);

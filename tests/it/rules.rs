@@ -130,6 +130,11 @@ fn the_inner_of_two_nested_targets_owns_its_directory() {
     let ran = yard.run(&["check"]);
     assert!(ran.out.contains("run1` below it belongs to the target run1 and is left to it"), "{ran:?}");
     assert!(ran.out.contains("the target twice has the same directory; both policies hold there"), "{ran:?}");
+    std::os::unix::fs::symlink("target", yard.path("link")).expect("made");
+    yard.config(&format!("{}{}", target("target", "**"), target("link", "*.log")));
+    let through = yard.run(&["check"]);
+    assert_eq!(through.out.matches("has the same directory").count(), 2, "a link leads there too: {through:?}");
+    yard.config(&format!("{}{}{twice}", target("target", "**"), target("target/run1", "x.*")));
     let ran = yard.run(&["explain", "target/run1/y.log", "target/a.log"]);
     assert!(ran.out.contains("target/run1/y.log: stays: no include names it\n  target: run1\n"), "{ran:?}");
     assert_eq!(ran.out.matches("target/a.log: goes").count(), 2, "both policies: {ran:?}");
@@ -153,6 +158,10 @@ fn explain_says_why_and_from_when() {
     assert!(young["from"].is_string(), "{young}");
     let excluded = explained("target/c.tmp");
     assert_eq!(excluded["because"], "excluded by `*.tmp`");
+    assert_eq!(excluded["from"], serde_json::Value::Null, "time does not change that: {excluded}");
+    let said = |rule: &str| excluded["rules"].as_array().expect("a list").iter().find(|one| one["rule"] == rule);
+    assert_eq!(said("include").expect("it is there")["says"], "`**`");
+    assert_eq!(said("exclude").expect("it is there")["says"], "`*.tmp`");
     // Four of eight candidates go by age, and that is enough for the quota.
     let limit = young["rules"].as_array().expect("a list").iter().find(|rule| rule["rule"] == "max_files");
     assert_eq!(limit.expect("it is there")["says"], "holds: takes nothing");
@@ -223,6 +232,9 @@ fn a_preview_looks_ahead_and_lists_what_is_kept() {
     assert_eq!(would(&["--in", "1d"]), 2);
     assert_eq!(would(&["--in", "100d"]), 5);
     assert_eq!(would(&["--at", "2020-01-01T00:00:00Z"]), 0);
+    let wrong = yard.run(&["preview", "--at", "tomorrow"]);
+    assert_eq!(wrong.code, Some(64), "{wrong:?}");
+    assert!(wrong.err.contains("`tomorrow` is not an instant; write it like 2026-03-08T00:00:00Z"), "{wrong:?}");
     assert_eq!(yard.run(&["preview", "--in", "6m"]).code, Some(64));
     let ran = yard.run(&["preview", "--in", "100d", "--kept", "keep_newest"]);
     assert!(ran.out.contains("keeps  new.log  (the newest of its directory (keep_newest 1))"), "{ran:?}");
@@ -230,6 +242,28 @@ fn a_preview_looks_ahead_and_lists_what_is_kept() {
     assert!(ran.out.contains("note: the exclude `*.nix` matched nothing"), "{ran:?}");
     let ran = yard.run(&["preview", "--kept"]);
     assert!(ran.out.contains("keeps  d.db  (excluded by `*.db`)"), "{ran:?}");
+}
+
+#[test]
+fn what_min_free_takes_does_not_count_as_kept() {
+    let yard = Yard::new();
+    sown(&yard);
+    config(&yard, &["min_free = \"100%\"".into()]);
+    let ran = yard.run(&["clean", "--json"]).json()["runs"][0].clone();
+    // Only new.log stays, which is too young.
+    assert_eq!((&ran["examined"], &ran["deleted"], &ran["kept"]), (&11.into(), &8.into(), &1.into()), "{ran}");
+}
+
+#[test]
+fn a_move_within_the_file_system_gives_nothing_back() {
+    let yard = Yard::new();
+    for (action, gives) in [("move:/archive", false), ("delete", true)] {
+        sown(&yard);
+        config(&yard, &["older_than = \"4d\"".into(), format!("action = \"{action}\"")]);
+        let ran = yard.run(&["clean", "--json"]).json()["runs"][0].clone();
+        assert_eq!(ran["deleted"], 4, "{ran}");
+        assert_eq!(ran["freed_bytes"].as_u64().expect("a number") > 0, gives, "{action}: {ran}");
+    }
 }
 
 #[test]
