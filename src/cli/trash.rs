@@ -53,7 +53,8 @@ fn runs(beside: &Beside) -> Vec<(TrashedRun, Note)> {
     runs.into_iter()
         .filter_map(|run| {
             let note = Note::of(&run);
-            if note.is_none() {
+            // A run that was killed while it wrote its note has nothing in the trash.
+            if note.is_none() && !beside.trash.is_bare(&run).is_ok_and(|bare| bare) {
                 complain(format_args!(
                     "the note of `{}` in the trash cannot be read; its files are left there",
                     run.id()
