@@ -209,14 +209,15 @@ impl Slot {
     /// Whether what was taken is what was pinned, and unchanged since it was judged.
     fn is_judged(&self, name: &[u8], pinned: &Pinned) -> bool {
         let then = pinned.found().facts;
-        // The rename has changed its ctime.
+        // The rename has changed its ctime; on an overlay it has copied the file up, so that it was made anew and may
+        // have another number. It is pinned, so its number is not another's.
         let same = |now: Facts| {
-            let stamps = Stamps { changed: then.stamps.changed, ..now.stamps };
-            super::pin::same(&Facts { stamps, ..now }, &then)
+            let Stamps { changed, created, .. } = then.stamps;
+            let stamps = Stamps { changed, created, ..now.stamps };
+            super::pin::same(&Facts { identity: then.identity, stamps, ..now }, &then)
         };
         match self.file.look(name) {
             Ok(found) if found.facts.identity == then.identity => same(found.facts),
-            // On an overlay a file may have got another number when it was copied up, under both names.
             Ok(_) => pinned.is_at(&self.file, name).unwrap_or(false) && pinned.now().is_ok_and(same),
             Err(_) => false,
         }

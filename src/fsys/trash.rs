@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, Mode, OFlags, flock, fsync, mkdirat, openat};
+use rustix::fs::{FlockOperation, Mode, OFlags, RenameFlags, flock, fsync, mkdirat, openat, renameat_with};
 use rustix::io::Errno;
 
 use super::dir::{Dir, again, path};
@@ -89,9 +89,15 @@ impl Trash {
     pub fn begin(&self, run: &str, note: &str) -> io::Result<Destination> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let name = format!("{run}{NOTE}");
-        let file = openat(self.dir.fd(), path(name.as_bytes()), flags, Mode::RUSR | Mode::WUSR)?;
+        let file = loop {
+            let file = openat(self.dir.fd(), path(name.as_bytes()), flags, Mode::RUSR | Mode::WUSR)?;
+            rustix::io::retry_on_intr(|| flock(&file, FlockOperation::LockExclusive))?;
+            // Before it was held, somebody may have taken it for what a killed run has left.
+            if rustix::fs::fstat(&file)?.st_nlink > 0 {
+                break file;
+            }
+        };
         let mut file = std::fs::File::from(file);
-        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         file.write_all(note.as_bytes())?;
         fsync(&file)?;
         again(|| mkdirat(self.dir.fd(), path(run.as_bytes()), Mode::RWXU))?;
@@ -194,6 +200,22 @@ impl Trash {
         Ok(weight)
     }
 
+    /// Whether there is nothing but its note: it was killed as it began, or all its files went.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn is_bare(&self, run: &TrashedRun) -> io::Result<bool> {
+        Ok(self.files(run)?.is_none())
+    }
+
+    /// Takes away the note of a run that has [nothing else](Self::is_bare).
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn forget_bare(&self, run: &TrashedRun) -> io::Result<()> {
+        if self.is_bare(run)? { self.forget(run) } else { Ok(()) }
+    }
+
     /// Takes the note of a run away, which has no files any more.
     fn forget(&self, run: &TrashedRun) -> io::Result<()> {
         self.dir.remove(format!("{}{NOTE}", run.name).as_bytes())
@@ -236,16 +258,19 @@ impl Trash {
         Ok(done)
     }
 
-    /// Leaves a mark, or renews it.
+    /// Leaves a mark, or renews it: at every moment there is the old one or the new one, whole.
     ///
     /// # Errors
     /// What the system says.
     pub fn mark(&self, name: &str, text: &str) -> io::Result<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = openat(self.dir.fd(), path(name.as_bytes()), flags, Mode::RUSR | Mode::WUSR)?;
+        let new = format!("{name}.new");
+        let file = openat(self.dir.fd(), path(new.as_bytes()), flags, Mode::RUSR | Mode::WUSR)?;
         let mut file = std::fs::File::from(file);
         file.write_all(text.as_bytes())?;
         fsync(&file)?;
+        let (new, name) = (path(new.as_bytes()), path(name.as_bytes()));
+        again(|| renameat_with(self.dir.fd(), new, self.dir.fd(), name, RenameFlags::empty()))?;
         write_down(&self.dir)
     }
 

@@ -122,10 +122,17 @@ impl<'a> ToTrash<'a> {
 
     /// The runs of this target that are in the trash, oldest first.
     fn ours(&self) -> io::Result<Vec<(TrashedRun, Note)>> {
-        let runs = self.trash.runs()?.into_iter();
-        let with_note = runs.filter_map(|run| Note::of(&run).map(|note| (run, note)));
-        let mut ours: Vec<_> =
-            with_note.filter(|(_, note)| note.target == self.order.target.name && note.run != self.order.run).collect();
+        let mut ours = Vec::new();
+        for run in self.trash.runs()? {
+            match Note::of(&run) {
+                Some(note) if note.target == self.order.target.name && note.run != self.order.run => {
+                    ours.push((run, note));
+                }
+                Some(_) => {}
+                // A run that was killed while it wrote its note has nothing in the trash.
+                None => self.trash.forget_bare(&run)?,
+            }
+        }
         ours.sort_by_key(|(_, note)| note.at);
         Ok(ours)
     }

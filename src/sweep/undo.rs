@@ -49,7 +49,8 @@ impl Beside {
     pub fn runs(&self, mut complain: impl FnMut(String)) -> io::Result<Vec<(TrashedRun, Note)>> {
         let with_note = |run: TrashedRun| {
             let note = Note::of(&run);
-            if note.is_none() {
+            // A run that was killed while it wrote its note has nothing in the trash.
+            if note.is_none() && !self.trash.is_bare(&run).is_ok_and(|bare| bare) {
                 complain(format!("the note of `{}` in the trash cannot be read; its files are left there", run.id()));
             }
             note.map(|note| (run, note))

@@ -77,6 +77,11 @@ impl<'a> Daemon<'a> {
         self.port.unwrap_or_else(|| panic!("no admin port: {}", self.stderr()))
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn stderr(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.yard.path("stderr")).expect("readable")).into_owned()
     }

@@ -14,7 +14,7 @@ pub const JANITOR: &str = env!("CARGO_BIN_EXE_janitor");
 
 /// A temporary directory that goes with the test.
 pub struct Yard {
-    _temporary: tempfile::TempDir,
+    _temporary: Option<tempfile::TempDir>,
     top: PathBuf,
 }
 
@@ -24,7 +24,12 @@ impl Yard {
         let temporary = tempfile::tempdir().expect("a temporary directory");
         fs::set_permissions(temporary.path(), Permissions::from_mode(0o755)).expect("ours");
         let top = temporary.path().canonicalize().expect("it exists");
-        Self { _temporary: temporary, top }
+        Self { _temporary: Some(temporary), top }
+    }
+
+    /// One in a directory that is there, and stays.
+    pub fn at(top: &Path) -> Self {
+        Self { _temporary: None, top: top.canonicalize().expect("it exists") }
     }
 
     /// The path of something in it.

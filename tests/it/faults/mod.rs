@@ -1,12 +1,57 @@
-//! What goes wrong around it.
+//! What goes wrong around it. Each of these tests is named after a fault, makes it, and sees that the daemon stays up and
+//! answers, that the report counts the error with examples, that another target is swept all the same, and that the
+//! next run does what this one could not.
+
+mod injected;
+mod limits;
+mod pair;
+mod refused;
+mod storage;
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::process::Command;
 
 use super::daemon::{Daemon, PORT_ANY, wait_for};
+use super::disk::{self, can_mount, in_private, sh};
 use super::needs;
 use super::yard::Yard;
+
+/// The faults that take mounts of their own: their names, and what is done in a yard on an ext4 of its own.
+type Fault = (&'static str, fn(&Yard));
+
+/// Tests that are run in a mount namespace of their own, by the names of functions in `made`.
+macro_rules! with_mounts {
+    ($($fault:ident)*) => {
+        pub(super) const FAULTS: &[super::Fault] = &[$((stringify!($fault), made::$fault)),*];
+        $(#[test] fn $fault() { super::play(stringify!($fault)); })*
+    };
+}
+use with_mounts;
+
+fn play(fault: &str) {
+    if can_mount() && needs::tool("chattr") && needs::tool("setpriv") {
+        in_private("faults::made", fault);
+    }
+}
+
+/// Not a test: what the tests with mounts start in a mount namespace.
+#[test]
+#[ignore = "it is a part of other tests"]
+fn made() {
+    let Some(about) = disk::about() else { return };
+    let mut all = refused::FAULTS.iter().chain(storage::FAULTS).chain(limits::FAULTS);
+    let (_, fault) = all.find(|(name, _)| *name == about).expect("a fault");
+    let outer = Yard::new();
+    sh("mount -t tmpfs -o mode=755 none \"$1\"", &[&outer.path("")]);
+    let yard = outer.directory("ext4");
+    sh(
+        "truncate -s 24M \"$1\" && mkfs.ext4 -q -m 0 -I 256 \"$1\" && mount -o loop \"$1\" \"$2\" && chmod 755 \"$2\"",
+        &[&outer.path("image"), &yard],
+    );
+    fault(&Yard::at(&yard));
+    sh("umount -R -l \"$1\"", &[&outer.path("")]);
+}
 
 #[test]
 fn a_port_in_use_is_a_clear_error() {

@@ -1,0 +1,222 @@
+//! Power cuts.
+//!
+//! A scene is played on an ext4 whose disk remembers every write ([`Disk`]). A power cut leaves the writes up to some
+//! moment, or, since a disk may put off what was not flushed, any of those since the last flush. Each such disk is
+//! mounted again, which is what a machine does when the power is back, and the janitor is called.
+
+use std::collections::HashSet;
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::disk::{self, Disk, Told, can_mount, in_private, sh};
+use super::needs;
+use super::scenes::{self, Commits, Scene, Strict, ToTrash, Undo};
+use super::tracer::killed_at;
+use super::yard::Yard;
+
+/// How many disks are tried for each scene and way of mounting that lost some of the writes since the last flush.
+const REORDERED: usize = 60;
+
+const SCENES: [(&str, &dyn Scene); 4] =
+    [("strict", &Strict), ("trash", &ToTrash), ("undo", &Undo), ("commits", &Commits)];
+
+/// Small, so that there is a copy of it for each cut; inodes with a birth time, a journal as small as may be.
+const MAKE: &str = "truncate -s 6M \"$1\" && mkfs.ext4 -q -m 0 -b 1024 -I 256 -N 192 -J size=1 -O ^resize_inode -E \
+                    lazy_itable_init=0,lazy_journal_init=0,nodiscard \"$1\"";
+
+/// What was written to a disk while a scene was played.
+struct Recorded {
+    before: Vec<u8>,
+    log: Vec<Told>,
+    /// Everything that was told until then has an end that a user has seen.
+    promised_at: usize,
+    /// The runs that were remembered then.
+    promised: Vec<String>,
+}
+
+fn record(scene: &dyn Scene, options: &str, work: &Path) -> Recorded {
+    let (image, served, mounted) = (work.join("base.img"), work.join("served"), work.join("mounted"));
+    for directory in [&served, &mounted] {
+        fs::create_dir_all(directory).expect("made");
+    }
+    sh(MAKE, &[&image]);
+    sh("mount -o loop \"$1\" \"$2\" && chmod 755 \"$2\"", &[&image, &mounted]);
+    let arguments = scene.lay(&Yard::at(&mounted));
+    sh("umount \"$1\"", &[&mounted]);
+    let before = fs::read(&image).expect("there");
+    let disk = Disk::new(before.clone());
+    let session = disk.serve(&served);
+    sh(&format!("mount -o loop,{options} \"$1\" \"$2\""), &[&served.join("disk.img"), &mounted]);
+    let yard = Yard::at(&mounted);
+    killed_at(&yard, &arguments, usize::MAX, |call| scene.meanwhile(&yard, call));
+    let promised_at = disk.told();
+    let promised = scenes::history(&yard).expect("it is remembered");
+    sh("umount \"$1\"", &[&mounted]);
+    drop(session);
+    Recorded { before, log: disk.log(), promised_at, promised }
+}
+
+/// Random, and the same each time.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, below: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % (below.max(1) as u64)).unwrap_or(0)
+    }
+}
+
+/// A disk that a power cut has left: which of the writes are on it.
+struct Cut {
+    kept: Vec<usize>,
+    /// Whether what had been promised by then has to be there.
+    promised: bool,
+}
+
+fn cuts(recorded: &Recorded) -> Vec<Cut> {
+    let log = &recorded.log;
+    let is_flush = |at: usize| log[at] == Told::Flush;
+    let last_flush = |end: usize| (0..end).rev().find(|at| is_flush(*at)).map_or(0, |at| at + 1);
+    let promise = last_flush(recorded.promised_at);
+    let writes = |from: usize, to: usize| (from..to).filter(|at| !is_flush(*at));
+    let mut cuts: Vec<Cut> = (0..=log.len())
+        .filter(|end| *end == 0 || !is_flush(end - 1))
+        .map(|end| Cut { kept: writes(0, end).collect(), promised: end >= promise })
+        .collect();
+    let mut dice = Dice(0x6a61_6e69_746f_7221);
+    for _ in 0..REORDERED {
+        let end = dice.roll(log.len() + 1);
+        let flushed = last_flush(end);
+        let some = writes(flushed, end).filter(|_| dice.roll(2) == 0);
+        let kept = writes(0, flushed).chain(some.collect::<Vec<_>>()).collect();
+        cuts.push(Cut { kept, promised: flushed >= promise });
+    }
+    cuts
+}
+
+fn image(recorded: &Recorded, cut: &Cut) -> Vec<u8> {
+    let mut image = recorded.before.clone();
+    for at in &cut.kept {
+        if let Told::Write { offset, data } = &recorded.log[*at] {
+            image[*offset..offset + data.len()].copy_from_slice(data);
+        }
+    }
+    image
+}
+
+/// What is there when the power is back.
+fn after(scene: &dyn Scene, recorded: &Recorded, cut: &Cut, image: &Path, mounted: &Path) -> Result<bool, String> {
+    let mount = "mount -o loop \"$1\" \"$2\"";
+    std::panic::catch_unwind(|| sh(mount, &[image, mounted])).map_err(|_| "it cannot be mounted".to_owned())?;
+    let yard = Yard::at(mounted);
+    let checked = || {
+        let caught = scene.at_once(&yard).map_err(|wrong| format!("at once: {wrong}"))?;
+        let runs = scenes::history(&yard)?;
+        if let Some(run) = recorded.promised.iter().find(|run| cut.promised && !runs.contains(*run)) {
+            return Err(format!("the run {run} was remembered, and is forgotten: {runs:?}"));
+        }
+        scene.afterwards(&yard).map_err(|wrong| format!("afterwards: {wrong}"))?;
+        Ok(caught)
+    };
+    let checked = checked();
+    sh("umount \"$1\"", &[mounted]);
+    checked
+}
+
+/// Plays a scene, and cuts the power wherever it can be cut. How many different disks that made.
+fn cut(scene: &dyn Scene, options: &str, work: &Path) -> usize {
+    let recorded = record(scene, options, work);
+    let cuts = cuts(&recorded);
+    let (next, caught) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let (seen, violations) = (Mutex::new(HashSet::new()), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for worker in 0..std::thread::available_parallelism().map_or(2, usize::from).min(4) {
+            let (recorded, cuts, seen, violations) = (&recorded, &cuts, &seen, &violations);
+            let (next, caught) = (&next, &caught);
+            let (file, mounted) = (work.join(format!("{worker}.img")), work.join(format!("{worker}")));
+            fs::create_dir_all(&mounted).expect("made");
+            scope.spawn(move || {
+                while let Some(cut) = cuts.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let image = image(recorded, cut);
+                    let mut hasher = DefaultHasher::new();
+                    (&image, cut.promised).hash(&mut hasher);
+                    if !seen.lock().expect("no panic").insert(hasher.finish()) {
+                        continue;
+                    }
+                    fs::write(&file, image).expect("written");
+                    match after(scene, recorded, cut, &file, &mounted) {
+                        Ok(aside) => caught.fetch_add(usize::from(aside), Ordering::Relaxed),
+                        Err(wrong) => {
+                            let kept = (cut.kept.len(), cut.kept.last());
+                            violations.lock().expect("no panic").push(format!("{kept:?}: {wrong}"));
+                            0
+                        }
+                    };
+                }
+            });
+        }
+    });
+    let violations = violations.into_inner().expect("no panic");
+    let cuts = seen.into_inner().expect("no panic").len();
+    let writes = recorded.log.iter().filter(|told| **told != Told::Flush).count();
+    eprintln!(
+        "{} ({options}): {writes} writes, {} flushes, {cuts} power cuts, {} with a file aside, {} violations",
+        scene.name(),
+        recorded.log.len() - writes,
+        caught.into_inner(),
+        violations.len()
+    );
+    assert!(violations.is_empty(), "{violations:#?}");
+    cuts
+}
+
+/// Not a test: what the tests below start in a mount namespace.
+#[test]
+#[ignore = "it is a part of other tests"]
+fn played() {
+    let Some(about) = disk::about() else { return };
+    let (_, scene) = SCENES.into_iter().find(|(name, _)| *name == about).expect("a scene");
+    let yard = Yard::new();
+    sh("mount -t tmpfs -o mode=755 none \"$1\"", &[&yard.path("")]);
+    let mut total = 0;
+    // Written when it suits the system; and each change at once, which makes more moments.
+    for options in ["defaults", "sync,dirsync"] {
+        let work = yard.directory(if options == "defaults" { "defaults" } else { "sync" });
+        total += cut(scene, options, &work);
+    }
+    sh("umount -l \"$1\"", &[&yard.path("")]);
+    assert!(total > 60, "{total}");
+}
+
+fn power_is_cut(scene: &str) {
+    if can_mount() {
+        in_private("power::played", scene);
+    }
+}
+
+#[test]
+fn a_power_cut_in_a_verified_sweep_loses_nothing() {
+    if needs::leases() {
+        power_is_cut("strict");
+    }
+}
+
+#[test]
+fn a_power_cut_in_a_sweep_into_the_trash_loses_nothing() {
+    power_is_cut("trash");
+}
+
+#[test]
+fn a_power_cut_in_an_undo_loses_nothing() {
+    power_is_cut("undo");
+}
+
+#[test]
+fn a_power_cut_forgets_no_run_that_was_remembered() {
+    power_is_cut("commits");
+}
