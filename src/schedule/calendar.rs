@@ -3,14 +3,17 @@
 //! Civil times are counted in *civil seconds*: what the clock on the wall shows, read as if it were UTC, in seconds since
 //! 1970. The crate sees nothing but these, as `Utc`, and so meets neither gap nor fold.
 
+use std::sync::Arc;
+
 use super::field::Field;
 use super::parse::Fields;
 
 /// The civil times of a schedule.
 #[derive(Clone)]
 pub(super) struct Calendar {
-    /// It is due when one of these is: two where both day fields are restricted, else one.
-    any_of: Vec<cron::Schedule>,
+    /// It is due when one of these is: two where both day fields are restricted, else one. Shared: with the sets that they
+    /// hold they take more memory than the rest of a target.
+    any_of: Arc<[cron::Schedule]>,
 }
 
 impl Calendar {
@@ -18,9 +21,9 @@ impl Calendar {
         let (dom, dow) = (fields.day_of_month, fields.day_of_week);
         // Debian's entry.c: a field that starts with `*` counts as unrestricted, even `*/2`; then both have to match.
         let any_of = if dom.starred || dow.starred {
-            vec![canonical(fields, Some(dom), Some(dow))?]
+            [canonical(fields, Some(dom), Some(dow))?].into()
         } else {
-            vec![canonical(fields, Some(dom), None)?, canonical(fields, None, Some(dow))?]
+            [canonical(fields, Some(dom), None)?, canonical(fields, None, Some(dow))?].into()
         };
         Ok(Self { any_of })
     }
@@ -38,17 +41,28 @@ impl Calendar {
     }
 }
 
+/// All values of a field, as bits.
+const SIXTY: u64 = (1 << 60) - 1;
+const HOURS: u64 = (1 << 24) - 1;
+const DAYS: u64 = ((1 << 31) - 1) << 1;
+const MONTHS: u64 = ((1 << 12) - 1) << 1;
+const WEEKDAYS: u64 = (1 << 7) - 1;
+
 /// The fields in the crate's language: plain lists, seconds first, Sunday = 1. A day field left out is unrestricted.
 fn canonical(fields: &Fields, dom: Option<Field>, dow: Option<Field>) -> Result<cron::Schedule, cron::error::Error> {
-    let dom = dom.map_or_else(|| "*".to_owned(), |field| list(field, 0));
-    let dow = dow.map_or_else(|| "*".to_owned(), |field| list(field, 1));
-    let [second, minute, hour, month] =
-        [fields.second, fields.minute, fields.hour, fields.month].map(|field| list(field, 0));
+    let all = || "*".to_owned();
+    let dom = dom.map_or_else(all, |field| list(field, DAYS, 0));
+    let dow = dow.map_or_else(all, |field| list(field, WEEKDAYS, 1));
+    let [second, minute] = [fields.second, fields.minute].map(|field| list(field, SIXTY, 0));
+    let (hour, month) = (list(fields.hour, HOURS, 0), list(fields.month, MONTHS, 0));
     format!("{second} {minute} {hour} {dom} {month} {dow}").parse()
 }
 
-/// The values of a field, each plus `shift`: `0,15,30,45`.
-fn list(field: Field, shift: u32) -> String {
+/// The values of a field, each plus `shift`: `0,15,30,45`. Where those are all, `*`: the crate then keeps no set of them.
+fn list(field: Field, all: u64, shift: u32) -> String {
+    if field.values == all {
+        return "*".to_owned();
+    }
     let values: Vec<String> = (0..u64::BITS)
         .filter(|value| field.values >> value & 1 == 1)
         .map(|value| (value + shift).to_string())
