@@ -18,6 +18,7 @@ mod faults;
 mod hostile;
 mod log;
 mod memory;
+mod metrics;
 mod needs;
 mod power;
 mod reload;
