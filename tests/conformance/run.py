@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""What others make of the admin port: promtool of its metrics and of the alert rules, schemathesis of its description.
+"""What others make of the admin port: Prometheus and promtool of its metrics and of the alert rules, schemathesis of its
+description.
 
     tests/conformance/run.py target/release/janitor
 
-It needs promtool (Debian: prometheus) and the network or a cache for pip, which installs schemathesis in a directory that
+It needs Prometheus (Debian: prometheus) and the network or a cache for pip, which installs schemathesis in a directory that
 goes when this ends. Everything happens in a temporary yard, on a port that the system chooses. As root the daemon lets
 every request in; as anybody else its own user does.
 """
@@ -13,10 +14,13 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.parse
 import urllib.request
 import venv
 from pathlib import Path
@@ -208,6 +212,67 @@ def check_rules():
         check(what, *run(command, cwd=MONITORING))
 
 
+def dashboard_queries():
+    """The queries of the dashboard, with its variables filled in."""
+    dashboard = json.loads((MONITORING / "grafana-dashboard.json").read_text())
+    variables = {"$job": ".*", "$instance": ".*", "$target": ".*", "$__rate_interval": "1m"}
+    for panel in dashboard["panels"]:
+        for query in panel.get("targets", []):
+            expression = query["expr"]
+            for name, value in variables.items():
+                expression = expression.replace(name, value)
+            yield panel["title"], expression
+
+
+def check_prometheus(daemon, temporary):
+    """Prometheus itself scrapes the daemon by the shipped config, and understands all rules and queries."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    port = daemon.base.removeprefix("http://")
+    config = (MONITORING / "prometheus.yml").read_text().replace("127.0.0.1:8000", port).replace("30s", "1s")
+    (temporary / "prometheus.yml").write_text(config)
+    shutil.copy(MONITORING / "alerts.yml", temporary)
+    command = ["prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=tsdb"]
+    with open(temporary / "prometheus.log", "wb") as log:
+        server = subprocess.Popen([*command, f"--web.listen-address={address}"], cwd=temporary, stdout=log, stderr=log)
+
+    def ask(path):
+        with urllib.request.urlopen(f"http://{address}/api/v1/{path}", timeout=PATIENCE) as answer:
+            return json.load(answer)["data"]
+
+    def query(expression):
+        return ask(f"query?query={urllib.parse.quote(expression)}")["result"]
+
+    try:
+        deadline, up = time.monotonic() + PATIENCE, []
+        while time.monotonic() < deadline and not (up and up[0]["value"][1] == "1"):
+            time.sleep(0.2)
+            try:
+                up = query("up")
+            except OSError:
+                pass
+        said = (temporary / "prometheus.log").read_text(errors="replace")[-2000:]
+        check("Prometheus scrapes the daemon", up and up[0]["value"][1] == "1", said)
+        if not up:
+            return
+        held = [sample["metric"]["target"] for sample in query("janitor_target_held == 1")]
+        check("Prometheus knows which target is held", held == ["held"], str(held))
+        groups = ask("rules")["groups"]
+        health = {rule["name"]: rule["health"] for group in groups for rule in group["rules"]}
+        check("no rule is broken", len(health) >= 10 and "err" not in health.values(), str(health))
+        broken = []
+        for title, expression in dashboard_queries():
+            try:
+                query(expression)
+            except urllib.error.HTTPError as error:
+                broken.append(f"{title}: {expression}: {error}")
+        check("every query of the dashboard is one", not broken, "\n".join(broken))
+    finally:
+        server.terminate()
+        server.wait(timeout=PATIENCE)
+
+
 def check_description(daemon, temporary):
     """What answers is what is described, whatever is asked."""
     _, _, text = daemon.ask("GET", "/openapi.json")
@@ -240,8 +305,9 @@ def check_description(daemon, temporary):
 def main():
     if len(sys.argv) != 2:
         sys.exit("usage: run.py JANITOR")
-    if not shutil.which("promtool"):
-        sys.exit("promtool is missing (Debian: apt-get install prometheus)")
+    for tool in ["promtool", "prometheus"]:
+        if not shutil.which(tool):
+            sys.exit(f"{tool} is missing (Debian: apt-get install prometheus)")
     binary = Path(sys.argv[1]).resolve()
     check_rules()
     with tempfile.TemporaryDirectory(prefix="janitor-conformance-") as temporary:
@@ -253,6 +319,7 @@ def main():
             check_metrics(daemon, "a daemon that has done nothing yet")
             make_states(daemon)
             check_metrics(daemon, "one whose targets are in all states")
+            check_prometheus(daemon, Path(temporary))
             check_description(daemon, Path(temporary))
             check_metrics(daemon, "one that was asked everything")
         finally:

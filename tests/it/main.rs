@@ -4,6 +4,7 @@
 
 #![expect(clippy::panic, reason = "this is how a test fails")]
 mod admin_wall;
+mod answers;
 mod architecture;
 mod audit;
 mod client;
