@@ -166,9 +166,9 @@ fn an_answer_that_is_not_as_described_is_seen() {
     let yard = Yard::new();
     let daemon = Daemon::with(&yard, &target("a", "include = [\"*\"]"));
     let described = Description::of(&daemon);
-    let schema = described.0["paths"]["/cleanup/status"]["get"]["responses"]["200"]["content"]["application/json"]
-        ["schema"]
-        .clone();
+    let schema =
+        described.0["paths"]["/cleanup/status"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+            .clone();
     let status = daemon.get("/cleanup/status").json();
     assert_eq!(described.problems(&schema, &status), [""; 0]);
     let mut wrong = status.clone();

@@ -8,9 +8,10 @@ mod tallies;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::sync::Arc;
 
+use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
 use super::answer::Answer;
@@ -31,6 +32,11 @@ pub(super) const OPEN: &str = "application/openmetrics-text; version=1.0.0; char
 /// What every name begins with.
 const PREFIX: &str = "janitor";
 
+/// About as many bytes are there without any target …
+const HEAD: usize = 8 * 1024;
+/// … and for each target.
+const OF_TARGET: usize = 1536;
+
 /// The metrics.
 pub(super) fn metrics(Inside { handle, bulletin, .. }: Inside, query: Query) -> Work {
     Box::pin(async move {
@@ -42,6 +48,7 @@ pub(super) fn metrics(Inside { handle, bulletin, .. }: Inside, query: Query) -> 
         let status = handle.status();
         let tallied = bulletin.tallies().of(&status);
         let durations = bulletin.tallies().durations();
+        let size = HEAD + OF_TARGET * status.targets.len();
         let snapshot = Snapshot { status, targets, disks, tallied };
         let is_open = prefers_open(query.accept.as_deref().unwrap_or_default());
         // With a thousand targets it is some megabytes of text, for which nobody else is to wait.
@@ -50,7 +57,7 @@ pub(super) fn metrics(Inside { handle, bulletin, .. }: Inside, query: Query) -> 
             let help = "How long runs took that were no dry runs";
             registry.register("run_duration_seconds", help, durations);
             registry.register_collector(Box::new(snapshot));
-            write(&registry, is_open)
+            write(&registry, is_open, size)
         });
         match written.await {
             Ok(Ok(text)) => Ok(Answer::text(text, if is_open { OPEN } else { CLASSIC })),
@@ -63,10 +70,16 @@ pub(super) fn metrics(Inside { handle, bulletin, .. }: Inside, query: Query) -> 
     })
 }
 
-fn write(registry: &Registry, is_open: bool) -> Result<String, fmt::Error> {
-    let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, registry)?;
-    Ok(if is_open { text } else { classic(&text) })
+/// `size` is about how long the text gets, so that it need not be moved as it grows.
+fn write(registry: &Registry, is_open: bool, size: usize) -> Result<String, fmt::Error> {
+    let mut text = String::with_capacity(size);
+    if is_open {
+        encode(&mut text, registry)?;
+        return Ok(text);
+    }
+    let mut classic = Classic { text, ..Classic::default() };
+    encode(&mut classic, registry)?;
+    Ok(classic.text)
 }
 
 /// Whether an Accept header would rather have OpenMetrics: it names its version, with at least the weight of text.
@@ -92,31 +105,45 @@ fn prefers_open(accept: &str) -> bool {
     open > 0.0 && open >= text
 }
 
-/// OpenMetrics as the older text format has it: there a counter has its whole name also where its help and type are
-/// given, and nothing says that this is the end.
-fn classic(open: &str) -> String {
-    let mut text = String::with_capacity(open.len() + open.len() / 64);
-    let mut lines = open.lines().peekable();
-    while let Some(line) = lines.next() {
-        if line == "# EOF" {
-            continue;
+/// Takes OpenMetrics and has it in the older text format: there a counter has its whole name also where its help and
+/// type are given, and nothing says that this is the end.
+#[derive(Default)]
+struct Classic {
+    text: String,
+    /// What there is of the next line.
+    line: String,
+    /// The line of the help, while the type that comes after it is not known.
+    help: String,
+}
+
+impl Write for Classic {
+    fn write_str(&mut self, mut more: &str) -> fmt::Result {
+        while let Some((end, rest)) = more.split_once('\n') {
+            self.line.push_str(end);
+            self.end_line();
+            more = rest;
         }
-        let help = line.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' '));
-        let Some((name, help)) = help else {
-            text.extend([line, "\n"]);
-            continue;
-        };
-        // The type is on the next line.
-        let counter = lines.next_if(|next| {
-            let kind = next.strip_prefix("# TYPE ").and_then(|rest| rest.strip_prefix(name));
-            kind == Some(" counter")
-        });
-        match counter {
-            Some(_) => {
-                text.extend(["# HELP ", name, "_total ", help, "\n", "# TYPE ", name, "_total counter\n"]);
-            }
-            None => text.extend([line, "\n"]),
-        }
+        self.line.push_str(more);
+        Ok(())
     }
-    text
+}
+
+impl Classic {
+    fn end_line(&mut self) {
+        let Self { text, line, help } = self;
+        if line.starts_with("# HELP ") {
+            std::mem::swap(help, line);
+        } else if line != "# EOF" {
+            let counter = line.strip_prefix("# TYPE ").and_then(|rest| rest.strip_suffix(" counter"));
+            match (counter, help.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' '))) {
+                (Some(name), Some((_, about))) => {
+                    text.extend(["# HELP ", name, "_total ", about, "\n# TYPE ", name, "_total counter\n"]);
+                }
+                _ if help.is_empty() => text.extend([line.as_str(), "\n"]),
+                _ => text.extend([help.as_str(), "\n", line.as_str(), "\n"]),
+            }
+            help.clear();
+        }
+        line.clear();
+    }
 }

@@ -32,5 +32,12 @@ fn the_older_format_names_counters_whole() {
     let expected = "# HELP j_runs_total Runs.\n# TYPE j_runs_total counter\n\
                     j_runs_total{target=\"# TYPE j_runs counter\"} 1\n# HELP j_x X.\n# TYPE j_x gauge\nj_x 2\n\
                     # HELP j_y_total Y.\n# TYPE j_y_total counter\n";
-    assert_eq!(classic(open), expected);
+    // However it is cut.
+    for size in [1, 2, 7, 1000] {
+        let mut classic = Classic::default();
+        for piece in open.as_bytes().chunks(size) {
+            classic.write_str(std::str::from_utf8(piece).expect("ASCII")).expect("room");
+        }
+        assert_eq!(classic.text, expected);
+    }
 }
