@@ -171,6 +171,30 @@ impl std::ops::AddAssign for Counts {
     }
 }
 
+/// A limit on all candidates together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitKey {
+    /// `max_size`, in bytes.
+    MaxSize,
+    /// `max_files`, in files.
+    MaxFiles,
+    /// `min_free`, in bytes.
+    MinFree,
+}
+
+impl LimitKey {
+    /// The key in the config.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::MaxSize => "max_size",
+            Self::MaxFiles => "max_files",
+            Self::MinFree => "min_free",
+        }
+    }
+}
+
 /// A guard, which refuses a run as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -301,8 +325,26 @@ pub struct Report {
     pub sandbox: Option<String>,
     /// Why it failed, was held or was cancelled.
     pub message: Option<String>,
+    /// The limits that could not be met, and how much is missing: bytes, for `max_files` files.
+    #[serde(default)]
+    pub unmet: BTreeMap<LimitKey, u64>,
     /// What else is to be said of it: limits that could not be met, and why.
     pub remarks: Vec<Remark>,
     /// What is news only the first time: rules that had nothing to do.
     pub hints: Vec<String>,
+}
+
+impl Report {
+    /// Whether it did all that the target asks for. A dry run that somebody asked for does not; those of a target that
+    /// is dry itself do.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        self.outcome == Outcome::Done && (!self.dry_run || self.trigger != Trigger::Manual)
+    }
+
+    /// When it ended.
+    #[must_use]
+    pub fn ended(&self) -> Timestamp {
+        self.started.checked_add(self.took).unwrap_or(self.started)
+    }
 }

@@ -1,4 +1,4 @@
-//! What the port makes of what the supervisor tells: events for those who follow.
+//! What the port makes of what the supervisor tells: events for those who follow, and counters.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::feed::Feed;
+use super::metrics::Tallies;
 use super::wire::{
     ConfigRejected, HeldEvent, Released, ReloadEvent, Run, RunFinished, ScheduleSwitched, Started, rfc3339,
 };
@@ -21,6 +22,7 @@ pub struct Bulletin(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     feed: Feed,
+    tallies: Tallies,
     zone: Mutex<TimeZone>,
 }
 
@@ -28,7 +30,7 @@ impl Bulletin {
     /// One that has heard nothing yet. `started` tells this life of the daemon from others.
     #[must_use]
     pub fn new(started: Timestamp, zone: TimeZone) -> Self {
-        Self(Arc::new(Inner { feed: Feed::new(started), zone: Mutex::new(zone) }))
+        Self(Arc::new(Inner { feed: Feed::new(started), tallies: Tallies::default(), zone: Mutex::new(zone) }))
     }
 
     /// From now on, times are shown in this zone.
@@ -40,8 +42,13 @@ impl Bulletin {
         &self.0.feed
     }
 
+    pub(super) fn tallies(&self) -> &Tallies {
+        &self.0.tallies
+    }
+
     /// Takes note of what has happened.
     pub fn tell(&self, news: News<'_>) {
+        self.0.tallies.tell(news);
         let feed = &self.0.feed;
         let zone = self.0.zone.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let at = || rfc3339(clock::wall(), &zone);

@@ -19,6 +19,7 @@ mod connection;
 mod events;
 mod feed;
 mod inquiry;
+mod metrics;
 mod openapi;
 mod page;
 mod peer;

@@ -125,7 +125,9 @@ fn parameter(parameter: &Parameter) -> Value {
 fn content(shape: Shape, generator: &mut SchemaGenerator) -> Value {
     match shape {
         Shape::Json(schema) => json!({ "application/json": { "schema": schema(generator) } }),
-        Shape::Text(media_type) => json!({ media_type: {} }),
+        Shape::Text(media_types) => {
+            media_types.iter().map(|media_type| ((*media_type).to_owned(), json!({}))).collect()
+        }
         Shape::Events(kinds) => {
             let kinds: Map<String, Value> =
                 kinds.iter().map(|(name, schema)| ((*name).to_owned(), json!(schema(generator)))).collect();

@@ -51,6 +51,8 @@ pub(super) struct Query {
     pub(super) released: Option<bool>,
     /// `kept`.
     pub(super) kept: Option<bool>,
+    /// The header Accept.
+    pub(super) accept: Option<String>,
 }
 
 impl Query {

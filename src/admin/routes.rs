@@ -4,6 +4,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::changes::{self, Work};
 use super::inquiry;
+use super::metrics;
 use super::openapi;
 use super::page;
 use super::query::{Kind, Parameter, Query};
@@ -39,15 +40,18 @@ pub(super) enum Does {
     Work(fn(Inside, Caller, Query) -> Work),
 }
 
+/// Says what JSON of some type looks like.
+type Described = fn(&mut SchemaGenerator) -> Schema;
+
 /// The shape of an answer.
 #[derive(Clone, Copy)]
 pub(super) enum Shape {
     /// JSON of this type.
-    Json(fn(&mut SchemaGenerator) -> Schema),
-    /// Text of this media type.
-    Text(&'static str),
+    Json(Described),
+    /// Text of one of these media types.
+    Text(&'static [&'static str]),
     /// Server-sent events: their names, and the type of their data.
-    Events(&'static [(&'static str, fn(&mut SchemaGenerator) -> Schema)]),
+    Events(&'static [(&'static str, Described)]),
 }
 
 fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
@@ -88,14 +92,14 @@ const EVENTS: Shape = Shape::Events(&[
 ]);
 
 /// All of them.
-pub(super) const ROUTES: [Route; 18] = [
+pub(super) const ROUTES: [Route; 19] = [
     Route {
         path: "/",
         allow: GET,
         parameters: &[],
         does: Does::Tell(page::page),
         about: "The dashboard.",
-        answers: &[(200, Shape::Text("text/html; charset=utf-8"))],
+        answers: &[(200, Shape::Text(&["text/html; charset=utf-8"]))],
         errors: &[],
     },
     Route {
@@ -117,12 +121,21 @@ pub(super) const ROUTES: [Route; 18] = [
         errors: &[SHUTTING_DOWN],
     },
     Route {
+        path: "/metrics",
+        allow: GET,
+        parameters: &[],
+        does: Does::Look(metrics::metrics),
+        about: "Metrics for Prometheus: text, or OpenMetrics where Accept asks for it.",
+        answers: &[(200, Shape::Text(&[metrics::CLASSIC, metrics::OPEN]))],
+        errors: &[],
+    },
+    Route {
         path: "/openapi.json",
         allow: GET,
         parameters: &[],
         does: Does::Tell(openapi::openapi),
         about: "This description.",
-        answers: &[(200, Shape::Text("application/json"))],
+        answers: &[(200, Shape::Text(&["application/json"]))],
         errors: &[],
     },
     Route {

@@ -111,8 +111,9 @@ impl Visit {
         let query = || -> Result<Query, Answer> {
             let captured = captured.map(decoded).transpose()?;
             let query = Query::parse(head.uri.query().unwrap_or(""), route.parameters).map_err(Answer::bad_request)?;
-            let after = query.after.clone().or_else(|| last_event(&head.headers));
-            Ok(Query { captured, after, ..query })
+            let after = query.after.clone().or_else(|| text_of(&head.headers, "last-event-id"));
+            let accept = text_of(&head.headers, "accept");
+            Ok(Query { captured, after, accept, ..query })
         };
         match route.does {
             Does::Tell(tell) => query().and_then(|_| tell(self)),
@@ -185,9 +186,9 @@ fn decoded(component: &str) -> Result<String, Answer> {
     decoded.map(Into::into).map_err(|_| Answer::bad_request("the path is not UTF-8"))
 }
 
-/// The last event that a reader has seen, as it says when it comes again.
-fn last_event(headers: &HeaderMap) -> Option<String> {
-    headers.get("last-event-id")?.to_str().ok().map(str::to_owned)
+/// A header, where it is text.
+fn text_of(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(str::to_owned)
 }
 
 /// Reads a body to its end and forgets it.

@@ -104,6 +104,8 @@ impl Supervisor {
         for name in &difference.removed {
             self.memory.forget(name);
             self.last_runs.remove(name);
+            self.last_successes.remove(name);
+            self.last_due.remove(name);
             self.skipped_ticks.remove(name);
         }
         if any_change {

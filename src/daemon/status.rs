@@ -114,12 +114,18 @@ pub struct TargetStatus {
     pub enabled: bool,
     /// When it is swept next; `None` while it is paused or disabled.
     pub next_run: Option<Timestamp>,
+    /// Whether its schedule is stopped.
+    pub is_paused: bool,
     /// What it is doing.
     pub state: TargetState,
     /// The sweep that is at work.
     pub running: Option<RunningStatus>,
     /// The last sweep that ended.
     pub last_run: Option<Arc<Report>>,
+    /// When a run of it that was a success ended last.
+    pub last_success: Option<Timestamp>,
+    /// When it was last due, or made up for that; `None` when that is not known.
+    pub last_due: Option<Timestamp>,
     /// How many times it was due while a sweep of it was still at work.
     pub skipped_ticks: u64,
 }
@@ -146,6 +152,7 @@ impl TargetStatus {
             zone_name: target.zone.name.clone(),
             enabled: target.enabled,
             next_run: supervisor.agenda.next_of(name),
+            is_paused: supervisor.paused.contains(name),
             state,
             running: active.map(|active| RunningStatus {
                 run: active.order.run.clone(),
@@ -153,6 +160,8 @@ impl TargetStatus {
                 progress: active.control.progress.clone(),
             }),
             last_run: supervisor.last_runs.get(name).cloned(),
+            last_success: supervisor.last_successes.get(name).copied(),
+            last_due: supervisor.last_due.get(name).copied(),
             skipped_ticks: supervisor.skipped_ticks.get(name).copied().unwrap_or_default(),
         }
     }

@@ -87,6 +87,10 @@ pub(super) struct Supervisor {
     pub(super) stopped: bool,
     pub(super) paused: BTreeSet<TargetName>,
     pub(super) last_runs: BTreeMap<TargetName, Arc<Report>>,
+    /// When runs that were a success ended last.
+    pub(super) last_successes: BTreeMap<TargetName, Timestamp>,
+    /// When targets were last due, or made up for that.
+    pub(super) last_due: BTreeMap<TargetName, Timestamp>,
     pub(super) skipped_ticks: BTreeMap<TargetName, u64>,
     pub(super) memory: Memory,
     /// Targets that were due while no daemon was there.
@@ -107,7 +111,11 @@ impl Daemon {
     #[must_use]
     pub fn new(start: Start) -> Self {
         let Start { config, source, text, surface, log, sweeper, state: (store, remembered) } = start;
-        let Remembered { last_runs, due, stopped, paused, holds, roots, newest_run, clock_offset } = remembered;
+        let Remembered { last_runs, last_successes, due, stopped, paused, holds, roots, newest_run, clock_offset } =
+            remembered;
+        // When a target was due that was never run is not known: what is remembered as due may be when it was new.
+        let scheduled = last_runs.iter().filter(|(_, run)| run.trigger != Trigger::Manual);
+        let last_due = scheduled.map(|(name, run)| (name.clone(), run.started)).collect();
         let (runs, ended) = Runs::new(sweeper, config.settings.sweeps_per_filesystem, Arc::new(store.settler()));
         let (commands, received) = mpsc::channel(64);
         let (reload, asked) = mpsc::channel(REQUESTS);
@@ -131,6 +139,8 @@ impl Daemon {
             stopped,
             paused,
             last_runs,
+            last_successes,
+            last_due,
             skipped_ticks: BTreeMap::new(),
             memory: Memory::new(store, holds, roots, (clock_offset, newest_run)),
             missed: BTreeSet::new(),
@@ -217,18 +227,19 @@ impl Supervisor {
             warn!("The wall clock was set back by {}; next runs are counted anew where they follow it", Span(back));
         }
         for name in std::mem::take(&mut self.missed) {
-            self.start_scheduled(&name, Trigger::CatchUp);
+            self.start_scheduled(&name, Trigger::CatchUp, now);
         }
         for name in self.agenda.take_due(now) {
             self.memory.store.due(&name, now);
-            self.start_scheduled(&name, Trigger::Schedule);
+            self.start_scheduled(&name, Trigger::Schedule, now);
         }
         let next = self.agenda.next().and_then(|next| Duration::try_from(next.duration_since(now)).ok());
         next.unwrap_or(LOOK).min(LOOK)
     }
 
-    fn start_scheduled(&mut self, name: &TargetName, trigger: Trigger) {
+    fn start_scheduled(&mut self, name: &TargetName, trigger: Trigger, now: Timestamp) {
         let Some(target) = self.target(name.as_str()) else { return };
+        self.last_due.insert(name.clone(), now);
         if let Some(busy) = self.runs.busy(name) {
             let skipped = self.skipped_ticks.entry(name.clone()).or_default();
             *skipped += 1;
@@ -295,6 +306,9 @@ impl Supervisor {
         self.memory.ended(&report);
         self.surface.tell(News::RunFinished(&report));
         if self.target(report.target.as_str()).is_some() {
+            if report.is_success() {
+                self.last_successes.insert(report.target.clone(), report.ended());
+            }
             self.last_runs.insert(report.target.clone(), report);
         }
     }

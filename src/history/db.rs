@@ -106,6 +106,10 @@ impl Db {
         migrate(&mut db)?;
         let prune = "DELETE FROM runs WHERE id IN (SELECT id FROM runs ORDER BY started DESC LIMIT -1 OFFSET ?1)";
         db.execute(prune, [ALL_KEPT])?;
+        // A target of which no run is known is gone for long.
+        let prune =
+            "DELETE FROM facts WHERE name LIKE 'success %' AND substr(name, 9) NOT IN (SELECT target FROM runs)";
+        db.execute(prune, [])?;
         Ok(Self(db))
     }
 
@@ -127,6 +131,9 @@ impl Db {
         let name = |row: &Row<'_>| Ok(TargetName::new(&row.get::<_, String>(0)?).ok());
         let last = "SELECT target, report, max(started) FROM runs GROUP BY target";
         let last_runs = self.all(last, |row| Ok(name(row)?.zip(json::<Report>(&row.get::<_, String>(1)?))))?;
+        let successes = "SELECT substr(name, 9), value FROM facts WHERE name LIKE 'success %'";
+        let last_successes =
+            self.all(successes, |row| Ok(name(row)?.zip(row.get::<_, String>(1)?.parse().ok().and_then(instant))))?;
         let due = self.all("SELECT target, at FROM due", |row| Ok(name(row)?.zip(instant(row.get(1)?))))?;
         let paused = self.all("SELECT target FROM paused", name)?;
         let holds = self.all("SELECT report FROM holds ORDER BY run", |row| {
@@ -142,6 +149,7 @@ impl Db {
         })?;
         Ok(Remembered {
             last_runs: last_runs.into_iter().map(|(target, report)| (target, Arc::new(report))).collect(),
+            last_successes: last_successes.into_iter().collect(),
             due: due.into_iter().collect(),
             stopped: self.fact("stopped")?.is_some_and(|value| value == "yes"),
             paused: paused.into_iter().collect(),
@@ -261,6 +269,12 @@ fn insert(step: &rusqlite::Transaction<'_>, report: &Report) -> Result<()> {
             SELECT started FROM runs WHERE target = ?1 ORDER BY started DESC LIMIT 1 OFFSET ?2)",
         params![target, RUNS_KEPT - 1],
     )?;
+    if report.is_success() {
+        step.execute(
+            "INSERT OR REPLACE INTO facts VALUES (?1, ?2)",
+            params![format!("success {target}"), nanos(report.ended()).to_string()],
+        )?;
+    }
     Ok(())
 }
 

@@ -46,6 +46,8 @@ pub struct Hold {
 pub struct Remembered {
     /// The last run of each target.
     pub last_runs: BTreeMap<TargetName, Arc<Report>>,
+    /// When a run of each target that was a success ended last.
+    pub last_successes: BTreeMap<TargetName, Timestamp>,
     /// When each target was last due, or known not to be.
     pub due: BTreeMap<TargetName, Timestamp>,
     /// Whether the schedule was stopped as a whole.

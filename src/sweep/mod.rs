@@ -35,6 +35,7 @@ pub use owner::owners;
 pub use trash::Note;
 pub use undo::{Beside, UndoError, in_trash, trashes, undo};
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -93,6 +94,7 @@ impl Order {
             root: None,
             sandbox: None,
             message: Some(message.into()),
+            unmet: BTreeMap::new(),
             remarks: Vec::new(),
             hints: Vec::new(),
         }

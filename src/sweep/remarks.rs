@@ -6,7 +6,7 @@ use super::Order;
 use super::pass::Overview;
 use super::walk::Walked;
 use crate::fsys::Recovered;
-use crate::report::{Failure, Failures, Remark};
+use crate::report::{Failure, Failures, LimitKey, Remark};
 use crate::units::Bytes;
 
 /// What is said of a run.
@@ -64,18 +64,28 @@ pub(super) fn left(left: &Failures) -> impl Iterator<Item = Remark> {
     })
 }
 
-pub(super) fn bytes(bytes: u64) -> String {
-    Bytes(bytes).to_string()
+/// A limit that could not be met.
+#[derive(Debug)]
+pub(super) struct Unmet {
+    pub(super) limit: LimitKey,
+    /// Bytes, or files.
+    pub(super) missing: u64,
+    /// In words.
+    pub(super) why: String,
 }
 
 /// That a limit cannot be met, and what is in its way.
-pub(super) fn unmet(key: &str, short: &str, overview: &Overview) -> String {
+pub(super) fn unmet(limit: LimitKey, missing: u64, overview: &Overview) -> Unmet {
     let by = |(protection, amount): (&&str, &crate::judge::limits::Amount)| {
         let files = if amount.files == 1 { "1 file".to_owned() } else { format!("{} files", amount.files) };
         format!("{files} ({}) protected by {protection}", Bytes(amount.bytes))
     };
     let by: Vec<String> = overview.protected.iter().map(by).collect();
     let by = if by.is_empty() { "nothing is left that may go".to_owned() } else { by.join(", ") };
-    let over = if key == "min_free" { "below" } else { "over" };
-    format!("still {short} {over} {key}: {by}")
+    let over = if limit == LimitKey::MinFree { "below" } else { "over" };
+    let short = match limit {
+        LimitKey::MaxFiles => format!("{missing} files"),
+        LimitKey::MaxSize | LimitKey::MinFree => Bytes(missing).to_string(),
+    };
+    Unmet { limit, missing, why: format!("still {short} {over} {}: {by}", limit.word()) }
 }

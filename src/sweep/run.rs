@@ -9,6 +9,7 @@ use super::act::Act;
 use super::aside::Aside;
 use super::nested::Nested;
 use super::pass::{Gathered, Limit, Overview, Pass};
+use super::remarks::Unmet;
 use super::walk::{Sweep, Walked, walk};
 use super::{Control, Observer, Order, remarks};
 use crate::entry::Stamp;
@@ -16,7 +17,7 @@ use crate::fsys::{self, Dir, Root, Space};
 use crate::judge;
 use crate::judge::limits::{Amount, Cut, Search, Spec, Tally};
 use crate::judge::links::Links;
-use crate::report::{Guard, Held, Outcome, Remark, Report};
+use crate::report::{Guard, Held, LimitKey, Outcome, Remark, Report};
 use crate::target::Action;
 use crate::verdict::Reason;
 
@@ -53,8 +54,8 @@ struct Plan {
     space: Option<Limit>,
     /// Files that go.
     files: u64,
-    /// Limits that cannot be met, in words.
-    unmet: Vec<String>,
+    /// Limits that cannot be met.
+    unmet: Vec<Unmet>,
     overview: Overview,
 }
 
@@ -122,11 +123,15 @@ pub(super) fn run<A: Act>(
     let mut walked = walk(&sweep, &Pass::Act(limits));
     let mut remarks = remarks::of(order, &walked);
     remarks.always.splice(0..0, before);
-    remarks.always.extend(plan.unmet.into_iter().map(Remark::from));
+    let mut unmet = plan.unmet;
     if let (true, Some(_), Some(watermark)) = (act.may_change(), &plan.space, order.target.policy.min_free) {
-        let freed = sweep.free(watermark, &plan.quotas, spacious, &plan.overview, &mut walked);
-        remarks.always.extend(freed.map(Remark::from));
+        match sweep.free(watermark, &plan.quotas, spacious, &plan.overview, &mut walked) {
+            Ok(short) => unmet.extend(short),
+            Err(error) => remarks.always.push(format!("cannot tell how much space is free: {error}").into()),
+        }
     }
+    remarks.always.extend(unmet.iter().map(|unmet| Remark::from(unmet.why.clone())));
+    let unmet = unmet.into_iter().map(|unmet| (unmet.limit, unmet.missing)).collect();
     remarks.always.append(&mut walked.remarks);
     remarks.always.extend(remarks::left(&walked.left));
     let Walked { counts, failures, .. } = walked;
@@ -140,7 +145,8 @@ pub(super) fn run<A: Act>(
         (None, false) => Outcome::Partial,
     };
     let super::remarks::Remarks { always, once } = remarks;
-    Report { counts, failures, message: cancelled, remarks: always, hints: once, ..order.not_run(outcome, "") }
+    let report = order.not_run(outcome, "");
+    Report { counts, failures, message: cancelled, unmet, remarks: always, hints: once, ..report }
 }
 
 impl<A: Act> Sweep<'_, A> {
@@ -227,7 +233,7 @@ impl<A: Act> Sweep<'_, A> {
             let need = Amount { bytes: over, ..Amount::default() };
             let (cut, amount) = self.search(tally.clone(), need, &links)?;
             if amount.bytes < over {
-                plan.unmet.push(remarks::unmet("max_size", &remarks::bytes(over - amount.bytes), &overview));
+                plan.unmet.push(remarks::unmet(LimitKey::MaxSize, over - amount.bytes, &overview));
             }
             most = if amount.meets(most) { amount } else { most };
             let reason = Reason::MaxSize { total: overview.candidates.bytes, limit };
@@ -238,7 +244,7 @@ impl<A: Act> Sweep<'_, A> {
             let need = Amount { files: over, ..Amount::default() };
             let (cut, amount) = self.search(tally.clone(), need, &links)?;
             if amount.files < over {
-                plan.unmet.push(remarks::unmet("max_files", &format!("{} files", over - amount.files), &overview));
+                plan.unmet.push(remarks::unmet(LimitKey::MaxFiles, over - amount.files, &overview));
             }
             most = if amount.meets(most) { amount } else { most };
             plan.quotas.push(Limit { cut, reason: Reason::MaxFiles { total: overview.candidates.files, limit } });
@@ -253,8 +259,7 @@ impl<A: Act> Sweep<'_, A> {
                 let need = Amount { freed: most.freed + over, ..Amount::default() };
                 let (cut, amount) = self.search(tally, need, &links)?;
                 if amount.freed < need.freed && !self.act.may_change() {
-                    let short = remarks::bytes(need.freed - amount.freed);
-                    plan.unmet.push(remarks::unmet("min_free", &short, &overview));
+                    plan.unmet.push(remarks::unmet(LimitKey::MinFree, need.freed - amount.freed, &overview));
                 }
                 most = if amount.meets(most) { amount } else { most };
                 plan.space = Some(Limit { cut, reason: Reason::MinFree { free, limit } });

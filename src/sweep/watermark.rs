@@ -6,13 +6,14 @@ use super::act::Act;
 use super::batch::Opened;
 use super::pass::{Limit, Next, Overview, Pass};
 use super::queue::{Queue, Waiting};
-use super::remarks;
+use super::remarks::{self, Unmet};
 use super::run::Spacious;
 use super::tree::Node;
 use super::walk::{Sweep, Walked, Worker, walk};
 use crate::fsys::Dir;
 use crate::globs::Entered;
 use crate::judge::limits::Cut;
+use crate::report::LimitKey;
 use crate::target::Watermark;
 use crate::verdict::Reason;
 
@@ -21,7 +22,10 @@ const STEP: usize = 64;
 const STEP_BYTES: u64 = 256 * 1024 * 1024;
 
 impl<A: Act> Sweep<'_, A> {
-    /// Removes what goes first, in order, until enough is free. What is to be said of it.
+    /// Removes what goes first, in order, until enough is free; or says that it is not.
+    ///
+    /// # Errors
+    /// When the file system does not tell how much is free.
     pub(super) fn free(
         &self,
         watermark: Watermark,
@@ -29,16 +33,13 @@ impl<A: Act> Sweep<'_, A> {
         spacious: &Spacious<'_>,
         overview: &Overview,
         walked: &mut Walked,
-    ) -> Option<String> {
+    ) -> io::Result<Option<Unmet>> {
         let queue = Queue::default();
         loop {
-            let space = match spacious(self.root) {
-                Ok(space) => space,
-                Err(error) => return Some(format!("cannot tell how much space is free: {error}")),
-            };
+            let space = spacious(self.root)?;
             let limit = watermark.of(space.total);
             if space.free >= limit || self.control.cancelled().is_some() {
-                return None;
+                return Ok(None);
             }
             if let Some(gave_way) = self.act.give_way() {
                 walked.remarks.push(gave_way.into());
@@ -46,7 +47,7 @@ impl<A: Act> Sweep<'_, A> {
             }
             let first = walk(self, &Pass::First(quotas.to_vec())).gathered.into_first();
             if first.is_empty() {
-                return Some(remarks::unmet("min_free", &remarks::bytes(limit - space.free), overview));
+                return Ok(Some(remarks::unmet(LimitKey::MinFree, limit - space.free, overview)));
             }
             let reason = Reason::MinFree { free: space.free, limit };
             let pass = Pass::Act(vec![Limit { cut: Cut::All, reason }]);
@@ -54,15 +55,17 @@ impl<A: Act> Sweep<'_, A> {
             let done = worker.free(&first, limit, spacious);
             let went = worker.walked.counts.deleted;
             walked.merge_second_look(worker.walked);
-            match done {
-                Freed::Enough => return None,
-                Freed::Nothing => {
-                    let why = "deleting frees nothing: links, snapshots or open files hold the space";
-                    return Some(format!("stopped below min_free: {why}"));
+            let stopped = |free: u64, why: &str| {
+                let why = format!("stopped below min_free: {why}");
+                Ok(Some(Unmet { limit: LimitKey::MinFree, missing: limit.saturating_sub(free), why }))
+            };
+            match done? {
+                Freed::Enough => return Ok(None),
+                Freed::Nothing { free } => {
+                    return stopped(free, "deleting frees nothing: links, snapshots or open files hold the space");
                 }
-                Freed::Unknown(error) => return Some(format!("cannot tell how much space is free: {error}")),
-                Freed::NotYet if went == 0 => {
-                    return Some("stopped below min_free: nothing more could be removed".to_owned());
+                Freed::NotYet if went == 0 && self.control.cancelled().is_none() => {
+                    return stopped(space.free, "nothing more could be removed");
                 }
                 Freed::NotYet => {}
             }
@@ -74,26 +77,22 @@ impl<A: Act> Sweep<'_, A> {
 enum Freed {
     Enough,
     NotYet,
-    Nothing,
-    Unknown(io::Error),
+    /// What was removed gave nothing back: so much is free.
+    Nothing {
+        free: u64,
+    },
 }
 
 impl<A: Act> Worker<'_, A> {
     /// Removes these in order, and reads again and again how much is free.
-    fn free(&mut self, first: &[Next], limit: u64, spacious: &Spacious<'_>) -> Freed {
+    fn free(&mut self, first: &[Next], limit: u64, spacious: &Spacious<'_>) -> io::Result<Freed> {
         let root = self.sweep.root;
         let mut steps = 0;
-        let mut at = (
-            self.walked.counts,
-            match spacious(root) {
-                Ok(space) => space.free,
-                Err(error) => return Freed::Unknown(error),
-            },
-        );
+        let mut at = (self.walked.counts, spacious(root)?.free);
         let mut last = None;
         for next in first {
             if self.is_cancelled() {
-                return Freed::NotYet;
+                return Ok(Freed::NotYet);
             }
             self.take(next, &mut last);
             steps += 1;
@@ -104,22 +103,19 @@ impl<A: Act> Worker<'_, A> {
                 continue;
             }
             steps = 0;
-            let free = match read_settled(root, spacious, at.1, freed) {
-                Ok(free) => free,
-                Err(error) => return Freed::Unknown(error),
-            };
+            let free = read_settled(root, spacious, at.1, freed)?;
             if free >= limit {
-                return Freed::Enough;
+                return Ok(Freed::Enough);
             }
             let went = self.walked.counts.deleted - at.0.deleted;
             if free <= at.1 && went >= STEP as u64 {
-                return Freed::Nothing;
+                return Ok(Freed::Nothing { free });
             }
             if free > at.1 || freed > 0 {
                 at = (self.walked.counts, free);
             }
         }
-        Freed::NotYet
+        Ok(Freed::NotYet)
     }
 
     /// Removes one of them, if it still may go.

@@ -4,6 +4,7 @@
 
 #![expect(clippy::panic, reason = "this is how a test fails")]
 mod admin_wall;
+mod answers;
 mod architecture;
 mod audit;
 mod client;
@@ -18,6 +19,7 @@ mod faults;
 mod hostile;
 mod log;
 mod memory;
+mod metrics;
 mod needs;
 mod power;
 mod reload;

@@ -50,9 +50,12 @@ fn target(text: &str, state: TargetState) -> TargetStatus {
         zone_name: "local".into(),
         enabled: state != TargetState::Disabled,
         next_run: (state != TargetState::Disabled).then(|| instant() + jiff::SignedDuration::from_hours(2)),
+        is_paused: state == TargetState::Paused,
         state,
         running: None,
         last_run: None,
+        last_success: None,
+        last_due: None,
         skipped_ticks: 0,
     }
 }
@@ -111,6 +114,7 @@ fn report(target: &str, outcome: Outcome) -> Report {
         root: None,
         sandbox: None,
         message: (outcome == Outcome::Failed).then(|| "the directory is gone".into()),
+        unmet: std::collections::BTreeMap::new(),
         remarks: Vec::new(),
         hints: Vec::new(),
     }

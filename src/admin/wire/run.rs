@@ -1,5 +1,7 @@
 //! Runs and their reports.
 
+use std::collections::BTreeMap;
+
 use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -96,6 +98,9 @@ pub struct Run<'a> {
     sandbox: Option<&'a str>,
     /// Why it failed, was held or was cancelled.
     message: Option<&'a str>,
+    /// The limits that could not be met (`max_size`, `max_files`, `min_free`), and how much is missing: bytes, for
+    /// `max_files` files.
+    unmet: BTreeMap<&'static str, u64>,
     /// What else is to be said of it.
     remarks: Vec<&'a str>,
     /// Every error, by class.
@@ -193,6 +198,7 @@ impl<'a> Run<'a> {
             root: _,
             sandbox,
             message,
+            unmet,
             remarks,
             hints,
         } = report;
@@ -224,6 +230,7 @@ impl<'a> Run<'a> {
             held: held.as_ref().map(HeldBy::new),
             sandbox: sandbox.as_deref(),
             message: message.as_deref(),
+            unmet: unmet.iter().map(|(limit, missing)| (limit.word(), *missing)).collect(),
             remarks: remarks.iter().map(said).chain(hints.iter().map(String::as_str)).collect(),
             failures: failures.iter().map(class).collect(),
         }
