@@ -94,7 +94,8 @@ def a_run_that_a_guard_holds_is_told_beforehand(yard, page):
 def a_held_run_is_released(yard, page):
     page.click(page.do("release", "guarded"))
     said = page.confirm()
-    assert "max_deletes" in said and "8 files" in said and "deleted for good" in said, said
+    assert "max_deletes" in said and "8 files, " in said and "deleted for good" in said and "7.log" in said, said
+    assert page.text("#confirm-go") == "Delete 8 files"
     assert len(yard.files("guarded")) == 8
     page.shot("own-release")
     page.answer()

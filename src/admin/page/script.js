@@ -910,25 +910,19 @@ async function look(name, more, signal) {
 }
 
 /// What a run would do now, in words for the question.
-async function consequences(name, signal, hold) {
-  const found = await look(name, "&limit=100", signal);
+async function consequences(name, signal, more = "") {
+  const found = await look(name, `&limit=100${more}`, signal);
   const { report: run } = found;
   const target = model.targets.get(name);
-  const danger = target.action === "delete" && !target.dry_run;
-  if (run.outcome === "held" && hold) {
-    const [count, label] = hold.files === null
-      ? ["How many files will go was not counted.", "Release"]
-      : [`When it was held, ${files(hold.files)} would have gone.`, `Release: ${verb(target)} ${files(hold.files)}`];
-    return { say: [weight(count), para(`They ${fate(target)} A preview cannot list them: it is held, too.`)], label, danger };
-  }
   const harmless = (...say) => ({ say, label: "Run all the same", danger: false });
   if (refused(run)) return harmless(weight(`The run will be ${run.outcome}, and remove nothing.`), para(run.message ?? ""));
   if (!run.deleted && !run.directories) return harmless(weight("Nothing would go now."), para("The run only looks, and is remembered."));
   return {
     say: [weight(`${amount(run)} in `, asPath(found.path), ` ${fate(target)}`), fileTable(found.would_delete, "What goes", "reason"),
-      leftOut(found), quiet("This is what a preview found just now. The run judges each file anew.")],
+      leftOut(found), run.failures.length > 0 && para(`Could not be looked at: ${run.failures.map(often).join("; ")}.`),
+      quiet("This is what a preview found just now. The run judges each file anew.")],
     label: target.dry_run ? "Run dry" : `${capital(verb(target))} ${files(run.deleted)}`,
-    danger,
+    danger: target.action === "delete" && !target.dry_run,
   };
 }
 
@@ -953,11 +947,11 @@ const actions = {
     begun(target, await allowed("POST", `/cleanup/manual?target=${at(target)}&wait=false`));
   },
   async release({ run, target }) {
-    const hold = model.status.holds.find(held => held.run === run) ?? { files: null, guard: "", why: "" };
+    const hold = model.status.holds.find(held => held.run === run);
     const prepare = async signal => {
-      const { say: nodes, ...rest } = await consequences(target, signal, hold);
-      const why = para(`Held by the guard ${hold.guard}: ${hold.why}. Released, it runs once without this guard.`);
-      return { say: [why, ...nodes], ...rest };
+      const { say: nodes, ...rest } = await consequences(target, signal, "&released=true");
+      const why = hold ? `Held by the guard ${hold.guard}: ${hold.why}. ` : "";
+      return { say: [para(`${why}Released, it runs once without this guard.`), ...nodes], ...rest };
     };
     if (!await confirmed(`Release the held run of ${target}?`, prepare)) return;
     begun(target, await allowed("POST", `/cleanup/runs/${at(run)}/release?wait=false`));
