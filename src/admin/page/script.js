@@ -338,6 +338,8 @@ async function listen() {
       }
     } catch { /* Whatever it was: it is tried again. */ }
     clearTimeout(watch);
+    // Whether it was the stream or the whole daemon that ended is asked at once.
+    if (model.line === "live") refresh();
     model.line = line;
     draw();
     if (line === "polling") await pause(2 ** 31 - 1);
@@ -896,9 +898,11 @@ function confirmed(title, prepare) {
   dialog.returnValue = "";
   dialog.showModal();
   prepare(stop.signal).then(({ say: nodes, label, danger }) => {
+    if (stop.signal.aborted) return;
     patch(body, nodes);
     Object.assign(go, { textContent: label, disabled: false, className: danger ? "danger" : "main" });
   }).catch(error => {
+    if (stop.signal.aborted) return;
     if (error instanceof Cancelled) dialog.close("");
     else patch(body, para(`It cannot be said what would go, so nothing is done: ${error.message}.`));
   });
@@ -1055,6 +1059,14 @@ function draw() {
 }
 
 function drawNow() {
+  const focused = document.activeElement?.getAttribute("href");
+  drawAll();
+  // A row that has moved was drawn anew; the focus moves with it.
+  if (!focused || document.activeElement !== document.body) return;
+  [...document.querySelectorAll("main a")].find(link => link.getAttribute("href") === focused)?.focus({ preventScroll: true });
+}
+
+function drawAll() {
   drawHealth();
   drawLine();
   $("overview").hidden = Boolean(model.open) || !model.status;
