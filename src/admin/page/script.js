@@ -271,8 +271,9 @@ function refresh() {
       learnZone(status.config.in_force_since);
       const stamp = status.targets.map(target => target.last_run?.started ?? "").reduce((a, b) => (a > b ? a : b), "");
       if (stamp) learnZone(stamp);
-      model.status = status;
       await Promise.all([loadTargets(), loadRuns()]);
+      // All is well only when all is known.
+      model.status = status;
       if (model.open && model.targets.has(model.open)) await loadRunsOf(model.open);
       for (const [name, run] of model.begun) {
         const last = model.targets.get(name)?.last_run;
@@ -991,7 +992,8 @@ const actions = {
   },
   async stop({ target }) {
     await allowed("POST", `/cleanup/stop?target=${at(target)}&cancel=true`);
-    say(`${target} is paused, and its run stops before the next file.`);
+    // It may have ended by now, and been told of.
+    if (model.targets.get(target)?.running) say(`${target} is paused, and its run stops before the next file.`);
     await refresh();
   },
   async preview({ target }) {
