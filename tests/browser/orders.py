@@ -1,7 +1,7 @@
 """What is done by way of the page, and what becomes of it."""
 
 from page import PHONE
-from scene import CONFIG, SLOW
+from scene import SLOW, config, fill
 from yard import until
 
 
@@ -45,7 +45,7 @@ def what_it_freed_is_drawn(yard, page):
 def a_rejected_config_appears_with_its_line_and_a_caret(yard, page):
     page.look()
     page.open()
-    yard.config(CONFIG.format(port=yard.port).replace("max_deletes = 3", "max_deletse = 3"))
+    yard.config(config(yard).replace("max_deletes = 3", "max_deletse = 3"))
     page.wait_text("#rejection pre", "max_deletse = 3")
     text = page.text("#rejection pre")
     line = next(line for line in text.splitlines() if "max_deletse = 3" in line)
@@ -71,7 +71,7 @@ def reading_it_again_says_what_is_wrong(yard, page):
 
 
 def a_mended_config_disappears(yard, page):
-    yard.config(CONFIG.format(port=yard.port))
+    yard.config(config(yard))
     page.gone("#rejection")
     page.wait_text("#verdict", "All is well")
     page.wait_text("#facts", "in force")
@@ -94,7 +94,8 @@ def a_run_that_a_guard_holds_is_told_beforehand(yard, page):
 def a_held_run_is_released(yard, page):
     page.click(page.do("release", "guarded"))
     said = page.confirm()
-    assert "max_deletes" in said and "8 files" in said and "deleted for good" in said, said
+    assert "max_deletes" in said and "8 files, " in said and "deleted for good" in said and "7.log" in said, said
+    assert page.text("#confirm-go") == "Delete 8 files"
     assert len(yard.files("guarded")) == 8
     page.shot("own-release")
     page.answer()
@@ -176,3 +177,19 @@ def a_run_from_elsewhere_is_seen_at_once(yard, page):
     page.run("fetch('/cleanup/manual?target=uploads&wait=false', { method: 'POST' })")
     page.wait_text("#notice", "uploads: done, 6 files deleted")
     page.wait_text("#target .run summary", "6 files")
+
+
+def a_run_is_stopped_before_its_next_file(yard, page):
+    fill(yard)
+    page.open("#target/big")
+    page.click(page.do("run", "big"))
+    page.confirm()
+    page.answer()
+    page.wait("#running")
+    page.click(page.do("stop", "big"))
+    page.wait_text("#notice", "big: cancelled")
+    page.wait_text("#target .head", "paused")
+    page.wait_text("#target .run summary", "cancelled")
+    assert 0 < len(yard.files("big")) <= SLOW
+    page.click(page.do("start", "big"))
+    page.wait_text("#target .head", "scheduled")

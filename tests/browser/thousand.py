@@ -1,7 +1,7 @@
 """A daemon with a thousand targets."""
 
 from page import PHONE, Page
-from yard import NOBODY, Yard, until
+from yard import NOBODY, Yard, far_off, until
 
 COUNT = 1000
 
@@ -9,7 +9,8 @@ COUNT = 1000
 def begin(room):
     yard = Yard(room, "thousand", NOBODY)
     targets = "".join(f'\n[[target]]\npath = "tenants/{number:04}"\nname = "tenant-{number:04}"\n' for number in range(COUNT))
-    yard.config('[admin]\nlisten = "127.0.0.1:0"\n\n[defaults]\nschedule = "0 2 * * *"\ninclude = ["*"]\n' + targets)
+    defaults = f'[defaults]\nschedule = "0 {far_off()} * * *"\ninclude = ["*"]\n'
+    yard.config(f'[admin]\nlisten = "127.0.0.1:0"\n\n{defaults}{targets}')
     yard.start()
     return yard, Page(room, yard)
 

@@ -1,7 +1,7 @@
 """Another user looks at root's daemon: what everybody may see is there, and the rest asks for the token."""
 
 from page import PHONE, Keys, Page
-from yard import Yard, until
+from yard import Yard, far_off, until
 
 TOKEN = "correct-horse-battery-staple"
 
@@ -12,7 +12,7 @@ token_file = "token"
 
 [[target]]
 path = "spool"
-schedule = "0 2 * * *"
+schedule = "0 {hour} * * *"
 include = ["**"]
 older_than = "7d"
 """
@@ -24,7 +24,7 @@ def begin(room):
     token = yard.path / "token"
     token.write_text(TOKEN)
     token.chmod(0o600)
-    yard.config(CONFIG)
+    yard.config(CONFIG.format(hour=far_off()))
     yard.start()
     return yard, Page(room, yard)
 

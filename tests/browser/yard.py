@@ -8,9 +8,13 @@ import signal
 import socket
 import subprocess
 import time
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 NOBODY = 65534
 DAY = 86400
+# Where the daemons think they are: far from UTC, where the browser is.
+ZONE = "Pacific/Auckland"
 
 
 def until(what, condition, seconds=60):
@@ -23,6 +27,11 @@ def until(what, condition, seconds=60):
         if time.monotonic() > end:
             raise AssertionError(f"within {seconds} s it did not come to this: {what}")
         time.sleep(0.05)
+
+
+def far_off():
+    """An hour of the day, there, that is about twelve hours away: nothing runs by itself meanwhile."""
+    return (datetime.now(ZoneInfo(ZONE)) + timedelta(hours=12)).hour
 
 
 def free_port():
@@ -78,17 +87,17 @@ class Yard:
         fresh.rename(self.path / "janitor.toml")
 
     def start(self, slow=False):
-        """Starts the daemon. A slow one takes 10 ms for each file, so that its runs can be looked at."""
+        """Starts the daemon. A slow one takes 25 ms for each file, so that its runs can be looked at."""
         log = self.path / "cleanup_scheduler.log"
         seen = log.stat().st_size if log.exists() else 0
         command = [str(self.janitor), "run", "--config", "janitor.toml"]
         if slow:
-            calls = ["-e", "trace=unlinkat", "-e", "inject=unlinkat:delay_enter=10ms"]
+            calls = ["-e", "trace=unlinkat", "-e", "inject=unlinkat:delay_enter=25ms"]
             command = ["strace", "-f", "-qq", "-o", "/dev/null", *calls, "--", *command]
         self.daemon = subprocess.Popen(
             command, cwd=self.path, user=self.owner, group=self.owner, extra_groups=[],
             stdout=subprocess.DEVNULL, stderr=(self.path / "stderr").open("ab"), start_new_session=True,
-            env={"PATH": os.environ["PATH"], "HOME": str(self.path), "TZ": "Pacific/Auckland"},
+            env={"PATH": os.environ["PATH"], "HOME": str(self.path), "TZ": ZONE},
         )
 
         def listening():

@@ -271,8 +271,9 @@ function refresh() {
       learnZone(status.config.in_force_since);
       const stamp = status.targets.map(target => target.last_run?.started ?? "").reduce((a, b) => (a > b ? a : b), "");
       if (stamp) learnZone(stamp);
-      model.status = status;
       await Promise.all([loadTargets(), loadRuns()]);
+      // All is well only when all is known.
+      model.status = status;
       if (model.open && model.targets.has(model.open)) await loadRunsOf(model.open);
       for (const [name, run] of model.begun) {
         const last = model.targets.get(name)?.last_run;
@@ -338,6 +339,8 @@ async function listen() {
       }
     } catch { /* Whatever it was: it is tried again. */ }
     clearTimeout(watch);
+    // Whether it was the stream or the whole daemon that ended is asked at once.
+    if (model.line === "live") refresh();
     model.line = line;
     draw();
     if (line === "polling") await pause(2 ** 31 - 1);
@@ -896,9 +899,11 @@ function confirmed(title, prepare) {
   dialog.returnValue = "";
   dialog.showModal();
   prepare(stop.signal).then(({ say: nodes, label, danger }) => {
+    if (stop.signal.aborted) return;
     patch(body, nodes);
     Object.assign(go, { textContent: label, disabled: false, className: danger ? "danger" : "main" });
   }).catch(error => {
+    if (stop.signal.aborted) return;
     if (error instanceof Cancelled) dialog.close("");
     else patch(body, para(`It cannot be said what would go, so nothing is done: ${error.message}.`));
   });
@@ -910,25 +915,19 @@ async function look(name, more, signal) {
 }
 
 /// What a run would do now, in words for the question.
-async function consequences(name, signal, hold) {
-  const found = await look(name, "&limit=100", signal);
+async function consequences(name, signal, more = "") {
+  const found = await look(name, `&limit=100${more}`, signal);
   const { report: run } = found;
   const target = model.targets.get(name);
-  const danger = target.action === "delete" && !target.dry_run;
-  if (run.outcome === "held" && hold) {
-    const [count, label] = hold.files === null
-      ? ["How many files will go was not counted.", "Release"]
-      : [`When it was held, ${files(hold.files)} would have gone.`, `Release: ${verb(target)} ${files(hold.files)}`];
-    return { say: [weight(count), para(`They ${fate(target)} A preview cannot list them: it is held, too.`)], label, danger };
-  }
   const harmless = (...say) => ({ say, label: "Run all the same", danger: false });
   if (refused(run)) return harmless(weight(`The run will be ${run.outcome}, and remove nothing.`), para(run.message ?? ""));
   if (!run.deleted && !run.directories) return harmless(weight("Nothing would go now."), para("The run only looks, and is remembered."));
   return {
     say: [weight(`${amount(run)} in `, asPath(found.path), ` ${fate(target)}`), fileTable(found.would_delete, "What goes", "reason"),
-      leftOut(found), quiet("This is what a preview found just now. The run judges each file anew.")],
+      leftOut(found), run.failures.length > 0 && para(`Could not be looked at: ${run.failures.map(often).join("; ")}.`),
+      quiet("This is what a preview found just now. The run judges each file anew.")],
     label: target.dry_run ? "Run dry" : `${capital(verb(target))} ${files(run.deleted)}`,
-    danger,
+    danger: target.action === "delete" && !target.dry_run,
   };
 }
 
@@ -953,11 +952,11 @@ const actions = {
     begun(target, await allowed("POST", `/cleanup/manual?target=${at(target)}&wait=false`));
   },
   async release({ run, target }) {
-    const hold = model.status.holds.find(held => held.run === run) ?? { files: null, guard: "", why: "" };
+    const hold = model.status.holds.find(held => held.run === run);
     const prepare = async signal => {
-      const { say: nodes, ...rest } = await consequences(target, signal, hold);
-      const why = para(`Held by the guard ${hold.guard}: ${hold.why}. Released, it runs once without this guard.`);
-      return { say: [why, ...nodes], ...rest };
+      const { say: nodes, ...rest } = await consequences(target, signal, "&released=true");
+      const why = hold ? `Held by the guard ${hold.guard}: ${hold.why}. ` : "";
+      return { say: [para(`${why}Released, it runs once without this guard.`), ...nodes], ...rest };
     };
     if (!await confirmed(`Release the held run of ${target}?`, prepare)) return;
     begun(target, await allowed("POST", `/cleanup/runs/${at(run)}/release?wait=false`));
@@ -993,7 +992,8 @@ const actions = {
   },
   async stop({ target }) {
     await allowed("POST", `/cleanup/stop?target=${at(target)}&cancel=true`);
-    say(`${target} is paused, and its run stops before the next file.`);
+    // It may have ended by now, and been told of.
+    if (model.targets.get(target)?.running) say(`${target} is paused, and its run stops before the next file.`);
     await refresh();
   },
   async preview({ target }) {
@@ -1061,6 +1061,14 @@ function draw() {
 }
 
 function drawNow() {
+  const focused = document.activeElement?.getAttribute("href");
+  drawAll();
+  // A row that has moved was drawn anew; the focus moves with it.
+  if (!focused || document.activeElement !== document.body) return;
+  [...document.querySelectorAll("main a")].find(link => link.getAttribute("href") === focused)?.focus({ preventScroll: true });
+}
+
+function drawAll() {
   drawHealth();
   drawLine();
   $("overview").hidden = Boolean(model.open) || !model.status;
