@@ -236,7 +236,8 @@ pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Exit>>) -> Result
 fn ask(config: Option<&Path>, client: &Client, path: &str, patience: Option<Duration>) -> Done {
     let daemon = Daemon::find(config, client)?;
     let json = client.printed.json;
-    let answer = block_on(async { daemon.ask("POST", path, patience).await.map_err(|failure| failed(&failure, json)) })?;
+    let answer =
+        block_on(async { daemon.ask("POST", path, patience).await.map_err(|failure| failed(&failure, json)) })?;
     print(&answer, json, show_message)
 }
 

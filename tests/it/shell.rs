@@ -13,7 +13,8 @@ use super::client::request_with;
 use super::daemon::{Daemon, PORT_ANY};
 use super::yard::Yard;
 
-const TRASHED: &str = "[[target]]\npath = \"target\"\nschedule = \"0 0 1 1 *\"\ninclude = [\"*\"]\naction = \"trash\"\n";
+const TRASHED: &str =
+    "[[target]]\npath = \"target\"\nschedule = \"0 0 1 1 *\"\ninclude = [\"*\"]\naction = \"trash\"\n";
 
 /// Something that answers like a daemon, with these texts in turn; and the first lines of what it was asked.
 fn posing(answers: Vec<Value>) -> (SocketAddr, JoinHandle<Vec<String>>) {
@@ -38,38 +39,38 @@ fn posing(answers: Vec<Value>) -> (SocketAddr, JoinHandle<Vec<String>>) {
 #[test]
 fn undo_and_history_ask_the_daemon_and_work_on_the_disk_where_there_is_none() {
     let yard = Yard::new();
-    yard.file("target/a");
     yard.config(&format!("{PORT_ANY}socket = \"admin.sock\"\n{TRASHED}"));
     let mut daemon = Daemon::start(&yard);
-    assert_eq!(yard.run(&["trigger"]).code, Some(0));
+    for file in ["target/a", "target/b"] {
+        yard.file(file);
+        assert_eq!(yard.run(&["trigger"]).code, Some(0));
+    }
     let told = yard.run(&["history", "--json"]);
     assert_eq!((told.code, told.err.as_str()), (Some(0), ""), "{told:?}");
-    let run = told.json()[0]["id"].as_str().expect("an id").to_owned();
-    assert_eq!((&told.json()[0]["run"], &told.json()[0]["target"]), (&json!(run), &json!("target")), "{told:?}");
-    assert!(yard.run(&["history", "target"]).out.contains(&run));
+    let runs = told.json();
+    assert_eq!(runs.as_array().map(Vec::len), Some(2), "{runs}");
+    assert_eq!((&runs[0]["run"], &runs[0]["target"]), (&runs[0]["id"], &json!("target")), "{runs}");
+    let [second, first] = [0, 1].map(|index| runs[index]["id"].as_str().expect("an id").to_owned());
+    assert!(yard.run(&["history", "target"]).out.contains(&first));
     assert_eq!(yard.run(&["history", "other", "--json"]).json(), json!([]));
-    let undone = yard.run(&["undo", &run]);
+    let undone = yard.run(&["undo", &second]);
     assert_eq!((undone.code, undone.err.as_str()), (Some(0), ""), "{undone:?}");
     assert!(undone.out.starts_with("target: 1 file(s) are back"), "{undone:?}");
-    assert_eq!(daemon.count(&format!("Undo of run {run} asked for by uid ")), 1, "the daemon did it");
-    let again = yard.run(&["undo", &run, "--json"]);
+    assert_eq!(daemon.count(&format!("Undo of run {second} asked for by uid ")), 1, "the daemon did it");
+    let again = yard.run(&["undo", &second, "--json"]);
     assert_eq!((again.code, &again.json()["error"]), (Some(1), &json!("not_in_trash")), "{again:?}");
-    // For a day the file stays; another goes.
-    yard.file("target/b");
-    assert_eq!(yard.run(&["trigger"]).code, Some(0));
     daemon.signal(Signal::TERM);
     assert!(daemon.wait_for_end().success());
     let told = yard.run(&["history", "--json"]);
     assert!(told.err.contains("no daemon answers, so it is read from the disk"), "{told:?}");
-    let runs = told.json();
-    assert_eq!(runs.as_array().map(Vec::len), Some(2), "{runs}");
-    let undone = yard.run(&["undo", runs[0]["id"].as_str().expect("an id"), "--json"]);
+    assert_eq!(told.json()[1]["id"], json!(first), "{told:?}");
+    let undone = yard.run(&["undo", &first, "--json"]);
     assert_eq!((undone.code, &undone.json()["restored"]), (Some(0), &json!(1)), "{undone:?}");
     assert!(undone.err.contains("no daemon answers, so it is done here"), "{undone:?}");
     assert_eq!(yard.left("target"), ["a", "b"]);
     // Who names a daemon means that one.
     let gone = yard.path("admin.sock").to_string_lossy().into_owned();
-    for command in [&["history"][..], &["undo", &run]] {
+    for command in [&["history"][..], &["undo", &first]] {
         let ran = yard.run(&[command, &["--admin", &gone]].concat());
         assert_eq!(ran.code, Some(1), "{ran:?}");
         assert!(ran.err.contains("cannot reach the daemon at"), "{ran:?}");
@@ -132,18 +133,24 @@ fn the_status_shows_disks_holds_and_what_is_wrong_with_the_config() {
     }
     let target = "[[target]]\npath = \"target\"\nschedule = \"0 0 1 1 *\"\ninclude = [\"*\"]\nmax_deletes = 1\nmin_age = \"0s\"\n";
     let config = format!("{PORT_ANY}socket = \"admin.sock\"\n{target}");
-    yard.config(&format!("{config}[[target]]\nname = \"full\"\npath = \"target\"\nschedule = \"@yearly\"\nmin_free = \"100%\"\n"));
+    yard.config(&format!(
+        "{config}[[target]]\nname = \"full\"\npath = \"target\"\nschedule = \"@yearly\"\nmin_free = \"100%\"\n"
+    ));
     let _daemon = Daemon::start(&yard);
     assert_eq!(yard.run(&["trigger", "target"]).code, Some(1));
     let status = yard.run(&["status"]);
-    let line = |name: &str| status.out.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{status:?}"));
+    let line =
+        |name: &str| status.out.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{status:?}"));
     assert!(line("HELD: target: ").contains("janitor release "), "{status:?}");
-    assert!(line("target ").trim_end().ends_with('B'), "what is free: {status:?}");
+    assert!(line("target  scheduled").trim_end().ends_with('B'), "what is free: {status:?}");
     assert!(line("full ").contains(", BELOW min_free "), "{status:?}");
     yard.config(&format!("{config}nonsense = 1\n"));
     assert_eq!(yard.run(&["reload"]).code, Some(1));
     let status = yard.run(&["status"]).out;
-    assert!(status.contains("CONFIG REJECTED") && status.contains("nonsense = 1") && status.contains("^^^^"), "{status}");
+    assert!(
+        status.contains("CONFIG REJECTED") && status.contains("nonsense = 1") && status.contains("^^^^"),
+        "{status}"
+    );
 }
 
 #[test]
@@ -168,7 +175,8 @@ fn a_token_is_made_once_and_replaced_only_when_asked() {
     assert_eq!(fs::read_to_string(&path).expect("there"), token);
     let daemon = Daemon::start(&yard);
     let with = |token: &str| {
-        request_with(daemon.port(), "POST", "/cleanup/stop", &[&format!("Authorization: Bearer {}", token.trim())]).status
+        request_with(daemon.port(), "POST", "/cleanup/stop", &[&format!("Authorization: Bearer {}", token.trim())])
+            .status
     };
     assert_eq!(with(&token), 200);
     let rotated = yard.run(&["token", "--rotate", "--json"]);

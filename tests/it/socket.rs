@@ -125,7 +125,9 @@ fn another_user_at_the_socket_may_look_but_not_touch() {
     };
     assert_eq!(asked("65534", "GET", "/cleanup/status"), "000", "it is for the group");
     assert_eq!(asked("0", "GET", "/cleanup/status"), "200");
-    for path in ["/cleanup/manual", "/cleanup/stop", "/cleanup/reload", "/cleanup/runs/x/undo", "/cleanup/runs/x/release"] {
+    for path in
+        ["/cleanup/manual", "/cleanup/stop", "/cleanup/reload", "/cleanup/runs/x/undo", "/cleanup/runs/x/release"]
+    {
         assert_eq!(asked("0", "POST", path), "403", "{path}");
     }
     assert_eq!(asked("0", "GET", "/cleanup/events"), "403", "it names files");
