@@ -1,9 +1,8 @@
-//! The bearer token, and who may do what.
+//! The bearer token.
 
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -124,18 +123,13 @@ impl std::error::Error for TokenError {
     }
 }
 
-/// Who may do what: shared by the port and by whoever may give it another token while it runs. Cheap to clone.
+/// Which token is right: shared by the port and the socket, and by whoever may give them another token while they are
+/// served. Cheap to clone.
 ///
-/// On loopback, reading is open, and what changes something needs the daemon's user, root or the token. Beyond
-/// loopback, everything needs the token; while there is none, nobody is let in.
+/// On loopback and on the socket, reading is open, and what changes something needs the daemon's user, root or the
+/// token. Beyond loopback, everything needs the token; while there is none, nobody is let in.
 #[derive(Clone, Debug)]
-pub struct Access(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    loopback: bool,
-    token: RwLock<Option<Token>>,
-}
+pub struct Access(Arc<RwLock<Option<Token>>>);
 
 /// What a caller shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,32 +143,27 @@ pub(super) enum Shown {
 }
 
 impl Access {
-    /// The access to a port that listens on `address`.
+    /// With this token, or with none.
     #[must_use]
-    pub fn new(address: SocketAddr, token: Option<Token>) -> Self {
-        Self(Arc::new(Inner { loopback: address.ip().is_loopback(), token: RwLock::new(token) }))
+    pub fn new(token: Option<Token>) -> Self {
+        Self(Arc::new(RwLock::new(token)))
     }
 
     /// From now on this token is the one, or there is none.
     pub fn set_token(&self, token: Option<Token>) {
-        *self.0.token.write().unwrap_or_else(PoisonError::into_inner) = token;
-    }
-
-    /// Whether the port is on loopback.
-    pub(super) fn is_loopback(&self) -> bool {
-        self.0.loopback
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = token;
     }
 
     /// Whether there is a token at all.
     pub(super) fn has_token(&self) -> bool {
-        self.0.token.read().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.0.read().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// What the headers of a request show.
     pub(super) fn shown(&self, headers: &HeaderMap) -> Shown {
         let mut given = headers.get_all(AUTHORIZATION).iter();
         let Some(first) = given.next() else { return Shown::Nothing };
-        let token = self.0.token.read().unwrap_or_else(PoisonError::into_inner);
+        let token = self.0.read().unwrap_or_else(PoisonError::into_inner);
         match (given.next(), bearer(first.as_bytes()), &*token) {
             (None, Some(given), Some(token)) if token.is(given) => Shown::Right,
             _ => Shown::Wrong,

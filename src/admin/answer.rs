@@ -1,5 +1,7 @@
 //! What is sent back, JSON for the most part, with the headers that every answer has.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http_body_util::{Either, Full};
 use hyper::header::{self, HeaderName, HeaderValue};
@@ -21,7 +23,7 @@ pub(super) struct Answer {
     /// What a browser may do with it: a Content-Security-Policy.
     policy: &'static str,
     /// The one header that some answers have beyond those that all have.
-    header: Option<(HeaderName, &'static str)>,
+    header: Option<(HeaderName, HeaderValue)>,
 }
 
 #[derive(Debug)]
@@ -97,20 +99,28 @@ impl Answer {
 
     /// 401: the token is needed, or the one given is wrong.
     pub(super) fn unauthorized(message: impl Into<String>) -> Self {
-        let header = Some((header::WWW_AUTHENTICATE, "Bearer"));
+        let header = Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
         Self { header, ..Self::error(StatusCode::UNAUTHORIZED, "unauthorized", message) }
+    }
+
+    /// 429: this caller has shown too many wrong tokens, and is listened to again after `rest`.
+    pub(super) fn too_many_attempts(rest: Duration) -> Self {
+        let seconds = rest.as_secs() + 1;
+        let message = format!("too many wrong tokens came from you; none is looked at for {seconds} s");
+        let header = Some((header::RETRY_AFTER, HeaderValue::from(seconds)));
+        Self { header, ..Self::error(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", message) }
     }
 
     /// 405, with the methods that the path has.
     pub(super) fn method_not_allowed(allow: &'static str) -> Self {
         let message = format!("this path answers {allow} only");
-        let header = Some((header::ALLOW, allow));
+        let header = Some((header::ALLOW, HeaderValue::from_static(allow)));
         Self { header, ..Self::error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message) }
     }
 
     /// The same, and the connection ends after it: what was sent is not read to its end.
     pub(super) fn closing(self) -> Self {
-        Self { header: Some((header::CONNECTION, "close")), ..self }
+        Self { header: Some((header::CONNECTION, HeaderValue::from_static("close"))), ..self }
     }
 
     /// 500: a mistake of ours.
@@ -120,7 +130,7 @@ impl Answer {
 
     /// Whether the caller was not let in.
     pub(super) fn is_denial(&self) -> bool {
-        matches!(self.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+        matches!(self.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS)
     }
 
     /// The status.
@@ -151,11 +161,11 @@ impl Answer {
             (header::CACHE_CONTROL, "no-store"),
             (header::REFERRER_POLICY, "no-referrer"),
             (header::CONTENT_SECURITY_POLICY, self.policy),
-        ]
-        .into_iter()
-        .chain(self.header)
-        {
+        ] {
             headers.insert(name, HeaderValue::from_static(value));
+        }
+        if let Some((name, value)) = self.header {
+            headers.insert(name, value);
         }
         response
     }

@@ -195,12 +195,12 @@ where
 }
 
 /// Follows what happens.
-pub(super) fn events(Inside { handle, bulletin, .. }: Inside, _: Caller, query: Query) -> Work {
+pub(super) fn events(Inside { handle, bulletin, .. }: Inside, caller: Caller, query: Query) -> Work {
     Box::pin(async move {
         if handle.status().shutting_down {
             return Err(shutting_down());
         }
-        events::follow(handle, bulletin, query.after.as_deref())
+        events::follow(handle, bulletin, caller.who, query.after.as_deref())
     })
 }
 

@@ -15,13 +15,12 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::Watcher;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::net::{TcpStream, UnixStream};
 
 use super::answer::Sent;
 use crate::clock::{self, Mark};
 
-/// The limits of the port.
+/// The limits of the port, and of the socket.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     /// How long the head of a request may take, and how long a connection may wait for its next request.
@@ -31,12 +30,16 @@ pub(super) struct Limits {
     /// How long nothing may happen on a connection while no request is being worked on: a client that does not read
     /// its answers is not waited for longer.
     pub(super) silence: Duration,
-    /// How many connections anybody may have.
+    /// How many connections there may be, whoever has them.
     pub(super) open: usize,
+    /// How many of the second half of these one caller may have.
+    pub(super) share: usize,
     /// How many more are kept for root and the daemon's own user, so that nobody can lock them out.
     pub(super) reserved: usize,
-    /// How many connections may wait to hear whether they are let in to the reserve.
+    /// How many connections may wait to hear whether they are let in to the second half or the reserve.
     pub(super) screened: usize,
+    /// How many wrong tokens of one caller are too many.
+    pub(super) wrong_tokens: u32,
     /// How long requests that are being worked on may take once the daemon shuts down.
     pub(super) drain: Duration,
 }
@@ -47,8 +50,10 @@ impl Limits {
         body: Duration::from_secs(10),
         silence: Duration::from_secs(15),
         open: 48,
+        share: 8,
         reserved: 16,
         screened: 256,
+        wrong_tokens: 5,
         drain: Duration::from_secs(1),
     };
 }
@@ -58,44 +63,6 @@ const HEAD_SIZE: usize = 16 * 1024;
 
 /// The most headers. hyper answers 431 to more.
 const HEADERS: usize = 64;
-
-/// Places for connections.
-#[derive(Debug)]
-pub(super) struct Places {
-    open: Arc<Semaphore>,
-    reserved: Arc<Semaphore>,
-    screened: Arc<Semaphore>,
-}
-
-/// A place that is taken until this is dropped.
-#[derive(Debug)]
-pub(super) struct Place(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
-
-impl Places {
-    pub(super) fn new(limits: &Limits) -> Self {
-        let places = |count| Arc::new(Semaphore::new(count));
-        Self { open: places(limits.open), reserved: places(limits.reserved), screened: places(limits.screened) }
-    }
-
-    /// A place for anybody.
-    pub(super) fn open(&self) -> Option<Place> {
-        Self::take(&self.open)
-    }
-
-    /// A place from the reserve.
-    pub(super) fn reserved(&self) -> Option<Place> {
-        Self::take(&self.reserved)
-    }
-
-    /// A place to wait for the answer to whether the reserve is for this caller.
-    pub(super) fn screened(&self) -> Option<Place> {
-        Self::take(&self.screened)
-    }
-
-    fn take(from: &Arc<Semaphore>) -> Option<Place> {
-        from.clone().try_acquire_owned().ok().map(Place)
-    }
-}
 
 /// When something last happened on a connection, and whether a request is being worked on.
 #[derive(Clone, Debug)]
@@ -147,9 +114,58 @@ impl Drop for AtWork {
     }
 }
 
+/// A connection as it was accepted.
+#[derive(Debug)]
+pub(super) enum Stream {
+    Port(TcpStream),
+    Socket(UnixStream),
+}
+
+impl Stream {
+    /// Writes what can be written at once.
+    pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Port(stream) => stream.try_write(bytes),
+            Self::Socket(stream) => stream.try_write(bytes),
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Port(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Socket(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Port(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Socket(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Port(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Socket(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Port(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Socket(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
 /// A stream that notes when bytes pass.
 struct Wire {
-    stream: TcpStream,
+    stream: Stream,
     activity: Activity,
 }
 
@@ -179,7 +195,7 @@ impl AsyncWrite for Wire {
 
 /// Serves one connection to its end. What goes wrong on it is its client's affair.
 pub(super) async fn serve<F>(
-    stream: TcpStream,
+    stream: Stream,
     limits: &Limits,
     shutdown: Watcher,
     answer: impl Fn(Request<Incoming>) -> F,

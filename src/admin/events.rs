@@ -1,6 +1,7 @@
 //! Server-sent events: what happens, as it happens. See the HTML standard, "Server-sent events".
 
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,13 +13,19 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::answer::Answer;
 use super::bulletin::Bulletin;
+use super::caller::Who;
 use super::feed::{Position, passing};
+use super::places::{Share, Shares};
 use super::wire::{Progressed, Reset};
 use crate::daemon::Handle;
 
 /// As many may follow at once.
 const FOLLOWERS: usize = 16;
 static AT_ONCE: Semaphore = Semaphore::const_new(FOLLOWERS);
+
+/// As many of them may be one user, so that nobody keeps the others from following.
+const SHARE: usize = FOLLOWERS / 2;
+static SHARES: LazyLock<Shares> = LazyLock::new(|| Shares::new(SHARE));
 
 /// How often the progress of what runs is told.
 const PROGRESS: Duration = Duration::from_secs(1);
@@ -40,6 +47,7 @@ const WAITING: usize = 16;
 pub(super) struct Events {
     frames: mpsc::Receiver<Bytes>,
     _place: SemaphorePermit<'static>,
+    _share: Share,
 }
 
 impl Body for Events {
@@ -55,11 +63,12 @@ impl Body for Events {
 }
 
 /// Follows the events: after that of an id, or from now on.
-pub(super) fn follow(handle: Handle, bulletin: Bulletin, after: Option<&str>) -> Result<Answer, Answer> {
-    let place = AT_ONCE.try_acquire().map_err(|_| {
-        let message = format!("{FOLLOWERS} others follow the events already; try again later");
-        Answer::error(StatusCode::SERVICE_UNAVAILABLE, "busy", message)
-    })?;
+pub(super) fn follow(handle: Handle, bulletin: Bulletin, who: Who, after: Option<&str>) -> Result<Answer, Answer> {
+    let busy = |message| Answer::error(StatusCode::SERVICE_UNAVAILABLE, "busy", message);
+    let share = SHARES.take(who).ok_or_else(|| busy(format!("you follow the events {SHARE} times already")))?;
+    let place = AT_ONCE
+        .try_acquire()
+        .map_err(|_| busy(format!("{FOLLOWERS} others follow the events already; try again later")))?;
     let known = after.map(|id| bulletin.feed().after(id));
     let (sender, frames) = mpsc::channel(WAITING);
     // The first frames have room, and they tell the reader that it is connected.
@@ -70,7 +79,7 @@ pub(super) fn follow(handle: Handle, bulletin: Bulletin, after: Option<&str>) ->
         drop(sender.try_send(passing("reset", &Reset {})));
     }
     tokio::spawn(feed_reader(handle, bulletin, position, sender));
-    Ok(Answer::events(Events { frames, _place: place }))
+    Ok(Answer::events(Events { frames, _place: place, _share: share }))
 }
 
 /// The reader has gone, or takes too long.

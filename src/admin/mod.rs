@@ -1,6 +1,6 @@
-//! The admin port: a small HTTP/1.1 server on loopback.
+//! The admin port: a small HTTP/1.1 server on loopback; and the admin socket, with the same routes.
 //!
-//! A request passes, in this order: the limits on connections and heads ([`serve`]), the wall (is it meant for us, and
+//! Each has connection places of its own, so that a port that is flooded leaves the socket answering. A request passes, in this order: the limits on connections and heads ([`serve`]), the wall (is it meant for us, and
 //! not from a web page), the token (beyond loopback), the route and its method, the caller (for what changes
 //! something or names files: the daemon's user, root or the token), the query, the body (read and ignored), the supervisor. What is
 //! not HTTP/1.1 at all is answered by hyper, without a body.
@@ -13,16 +13,20 @@
 
 mod access;
 mod answer;
+mod attempts;
 mod bulletin;
+mod caller;
 mod changes;
 mod connection;
 mod events;
 mod feed;
 mod inquiry;
+mod listen;
 mod metrics;
 mod openapi;
 mod page;
 mod peer;
+mod places;
 mod policy;
 mod query;
 mod records;
@@ -36,28 +40,30 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::StatusCode;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
 pub use access::{Access, Token, TokenError};
 pub use bulletin::Bulletin;
+pub use listen::{BindError, Bound, bind, bind_socket};
 pub use policy::{remarks, sentence};
 pub use wire::{Explained, Listed, Previewed, Rule, Run};
 
 use crate::daemon::Handle;
 use answer::Answer;
-use connection::{Limits, Place, Places};
-use peer::{Callers, Peer};
+use attempts::Attempts;
+use caller::Who;
+use connection::{Limits, Stream};
+use listen::Listener;
+use peer::Callers;
+use places::{Place, Places};
 use seldom::Seldom;
 use visit::{Door, Inside, Visit};
 use wall::Wall;
@@ -65,60 +71,7 @@ use wall::Wall;
 /// How long to wait when a connection cannot be accepted, most likely for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A port that is ours, and not served yet.
-#[derive(Debug)]
-pub struct Bound {
-    listener: TcpListener,
-    address: SocketAddr,
-}
-
-impl Bound {
-    /// Its address, with the port that the system chose if it was asked for port 0.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-}
-
-/// Why a port cannot be listened on.
-#[derive(Debug)]
-pub struct BindError {
-    listen: SocketAddr,
-    error: io::Error,
-}
-
-impl fmt::Display for BindError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "cannot listen on {}: ", self.listen)?;
-        match self.error.kind() {
-            io::ErrorKind::AddrInUse => out.write_str("address already in use (is another janitor running?)"),
-            _ => write!(out, "{}", self.error),
-        }
-    }
-}
-
-impl std::error::Error for BindError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.error)
-    }
-}
-
-/// Takes the port. From here on connections queue up; [`serve`] answers them.
-///
-/// # Errors
-/// When the system does not give it to us.
-pub fn bind(listen: SocketAddr) -> Result<Bound, BindError> {
-    let bind = || {
-        // The standard library sets SO_REUSEADDR, so that a restart does not wait for old connections to be forgotten.
-        let listener = TcpListener::bind(listen)?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
-        Ok(Bound { listener, address })
-    };
-    bind().map_err(|error| BindError { listen, error })
-}
-
-/// What is behind the port.
+/// What is behind the port and the socket.
 #[derive(Debug)]
 pub struct Served {
     /// The supervisor.
@@ -129,9 +82,9 @@ pub struct Served {
     pub state_dir: PathBuf,
 }
 
-/// Answers on the port until `shutdown` is ready. Then nothing new is accepted, and what is being worked on has one
-/// second to end.
-pub async fn serve(bound: Bound, served: Served, access: Access, shutdown: impl Future<Output = ()>) {
+/// Answers on the port and the socket until `shutdown` is ready. Then nothing new is accepted, and what is being worked
+/// on has one second to end.
+pub async fn serve(bound: Vec<Bound>, served: Served, access: Access, shutdown: impl Future<Output = ()>) {
     // 0 twice, when the daemon is root.
     let trusted = vec![0, rustix::process::geteuid().as_raw()];
     Server { limits: Limits::DEFAULT, trusted, tables: Callers::kernel_tables() }
@@ -148,48 +101,72 @@ struct Server {
 }
 
 impl Server {
-    async fn serve(self, bound: Bound, served: Served, access: Access, shutdown: impl Future<Output = ()>) {
-        let mut shutdown = pin!(shutdown);
-        let wall = match access.is_loopback() {
-            true => Wall::Loopback { port: bound.address.port() },
-            false => Wall::Beyond,
-        };
-        let listener = match tokio::net::TcpListener::from_std(bound.listener) {
-            Ok(listener) => listener,
-            Err(error) => {
-                tracing::error!("The admin port cannot be served: {error}");
-                return shutdown.await;
-            }
-        };
+    async fn serve(self, bound: Vec<Bound>, served: Served, access: Access, shutdown: impl Future<Output = ()>) {
         let limits = self.limits;
         let (callers, reader) = Callers::new(self.tables);
-        let (trusted, denials) = (self.trusted, Seldom::default());
         let Served { handle, bulletin, state_dir } = served;
-        let inside = Inside { handle, bulletin, state_dir: state_dir.into() };
-        let door = Arc::new(Door { inside, access, wall, callers, trusted, body_time: limits.body, denials });
+        let door = Arc::new(Door {
+            inside: Inside { handle, bulletin, state_dir: state_dir.into() },
+            access,
+            attempts: Attempts::new(limits.wrong_tokens),
+            callers,
+            trusted: self.trusted,
+            body_time: limits.body,
+            denials: Seldom::default(),
+        });
+        let reader = tokio::spawn(reader);
+        // With the sender gone, the doorways close.
+        let (open, closing) = watch::channel(());
+        let mut doorways = JoinSet::new();
+        for bound in bound {
+            let doorway = Doorway { door: door.clone(), wall: bound.wall, limits };
+            doorways.spawn(doorway.serve(bound, closing.clone()));
+        }
+        shutdown.await;
+        drop(open);
+        while let Some(ended) = doorways.join_next().await {
+            note_panic(ended);
+        }
+        reader.abort();
+    }
+}
+
+/// The port, or the socket.
+struct Doorway {
+    door: Arc<Door>,
+    wall: Wall,
+    limits: Limits,
+}
+
+impl Doorway {
+    async fn serve(self, bound: Bound, mut closing: watch::Receiver<()>) {
+        let Self { door, wall, limits } = self;
+        let listener = match Listener::new(bound) {
+            Ok(listener) => listener,
+            Err(error) => return tracing::error!("The admin port or socket cannot be served: {error}"),
+        };
         let places = Arc::new(Places::new(&limits));
         let graceful = GracefulShutdown::new();
         let failures = Seldom::default();
         // Dropping the set ends what is left in it.
         let mut tasks = JoinSet::new();
-        let reader = tokio::spawn(reader);
         loop {
             let accepted = tokio::select! {
-                () = &mut shutdown => break,
+                _ = closing.changed() => break,
                 Some(ended) = tasks.join_next() => {
                     note_panic(ended);
                     continue;
                 }
                 accepted = listener.accept() => accepted,
             };
-            match accepted.and_then(|(stream, address)| Ok((Peer::new(&stream, address)?, stream))) {
-                Ok((peer, stream)) => {
-                    let visit = Visit { door: door.clone(), peer: Arc::new(peer) };
+            match accepted {
+                Ok((stream, peer)) => {
+                    let visit = Visit { door: door.clone(), wall, peer: Arc::new(peer) };
                     let arrival = Arrival { stream, visit, limits, watcher: graceful.watcher() };
                     arrival.settle(&places, &mut tasks);
                 }
                 // It has gone while it waited; the next one may be there.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) if has_gone(&error) => {}
                 Err(error) => {
                     if let Some(held_back) = failures.now() {
                         tracing::warn!("Cannot accept an admin connection: {error}{held_back}");
@@ -203,8 +180,13 @@ impl Server {
             tracing::debug!("Admin connections were still open at the end");
         }
         tasks.shutdown().await;
-        reader.abort();
     }
+}
+
+/// Whether an error is about one connection only, whose client has left before it was accepted.
+fn has_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, NotConnected};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | NotConnected)
 }
 
 /// A panic ends the connection that it happened on, and nothing else.
@@ -218,24 +200,25 @@ fn note_panic(ended: Result<(), JoinError>) {
 
 /// A connection that was just accepted.
 struct Arrival {
-    stream: TcpStream,
+    stream: Stream,
     visit: Visit,
     limits: Limits,
     watcher: Watcher,
 }
 
 impl Arrival {
-    /// Finds a place for it: while there are open ones, one of these; after that one from the reserve, for those whom
-    /// it is for. Whoever finds none is turned away.
+    /// Finds a place for it: while half of them are free, one of these; after that one for which has to be known who it
+    /// is. Whoever finds none is turned away.
     fn settle(self, places: &Arc<Places>, tasks: &mut JoinSet<()>) {
-        if let Some(place) = places.open() {
+        if let Some(place) = places.unasked() {
             tasks.spawn(self.serve(place));
         } else if let Some(waiting) = places.screened() {
             let places = places.clone();
             tasks.spawn(async move {
                 let Door { trusted, callers, .. } = &*self.visit.door;
-                let known = self.visit.peer.uid(callers).await;
-                let place = known.filter(|uid| trusted.contains(uid)).and_then(|_| places.reserved());
+                let who = self.visit.peer.who(callers).await;
+                let is_trusted = matches!(who, Who::Uid(uid) if trusted.contains(&uid));
+                let place = places.of(who, is_trusted);
                 drop(waiting);
                 match place {
                     Some(place) => self.serve(place).await,

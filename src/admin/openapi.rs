@@ -13,7 +13,7 @@ use super::visit::{Told, Visit};
 use super::wire::Refused;
 
 /// What any request can be answered with instead. Those of hyper itself carry no JSON.
-const ALWAYS: [(u16, &str); 9] = [
+const ALWAYS: [(u16, &str); 10] = [
     (400, "bad_request, or no HTTP"),
     (401, "unauthorized"),
     (403, "forbidden_host, forbidden_origin, forbidden"),
@@ -21,6 +21,7 @@ const ALWAYS: [(u16, &str); 9] = [
     (408, "request_timeout"),
     (413, "body_too_large"),
     (414, "uri_too_long"),
+    (429, "too_many_attempts"),
     (500, "internal"),
     (503, "shutting_down, too_many_connections"),
 ];

@@ -1,4 +1,5 @@
-//! Who is calling: the uid of the process at the other end of a loopback connection, from the kernel.
+//! Who is calling: the uid of the process at the other end of a connection, from the kernel. Of the socket it tells it
+//! outright (`SO_PEERCRED`); of a loopback connection it is looked up.
 //!
 //! `/proc/net/tcp` and `/proc/net/tcp6` list every socket of the network namespace with the uid that made it; see
 //! `proc(5)` and `Documentation/networking/proc_net_tcp.rst`. The row we want is the other end of our own connection.
@@ -11,6 +12,7 @@
 //! waiting with one pass over them.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -18,6 +20,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{OnceCell, mpsc, oneshot};
+
+use super::caller::Who;
 
 /// How many questions may wait, and how many are answered by one pass.
 const WAITING: usize = 1024;
@@ -39,7 +43,7 @@ fn end(address: SocketAddr) -> End {
 
 /// A connection as the socket of the client sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Ends {
+pub(super) struct Ends {
     local: End,
     remote: End,
 }
@@ -183,16 +187,21 @@ impl Callers {
 
 /// The other end of one connection.
 #[derive(Debug)]
-pub(super) struct Peer {
-    address: SocketAddr,
-    ends: Ends,
-    /// A second descriptor of the connection, to see whether it is still the one it was.
-    connection: TcpStream,
-    uid: OnceCell<Option<u32>>,
+pub(super) enum Peer {
+    /// On the port.
+    Port {
+        address: SocketAddr,
+        ends: Ends,
+        /// A second descriptor of the connection, to see whether it is still the one it was.
+        connection: TcpStream,
+        uid: OnceCell<Option<u32>>,
+    },
+    /// On the socket: who it was when it connected.
+    Socket { uid: u32, pid: Option<i32> },
 }
 
 impl Peer {
-    /// The peer of a connection that was just accepted.
+    /// The peer of a connection to the port that was just accepted.
     ///
     /// # Errors
     /// When the connection has gone already, or no descriptor is left.
@@ -200,25 +209,61 @@ impl Peer {
         use std::os::fd::AsFd;
         let ends = Ends { local: end(address), remote: end(stream.local_addr()?) };
         let connection = TcpStream::from(stream.as_fd().try_clone_to_owned()?);
-        Ok(Self { address, ends, connection, uid: OnceCell::new() })
+        Ok(Self::Port { address, ends, connection, uid: OnceCell::new() })
     }
 
-    /// Its address.
-    pub(super) fn address(&self) -> SocketAddr {
-        self.address
+    /// The peer of a connection to the socket.
+    ///
+    /// # Errors
+    /// When the kernel does not tell who it is.
+    pub(super) fn of_socket(stream: &tokio::net::UnixStream) -> io::Result<Self> {
+        let known = stream.peer_cred()?;
+        Ok(Self::Socket { uid: known.uid(), pid: known.pid() })
+    }
+
+    /// The process, where the kernel tells it.
+    pub(super) fn pid(&self) -> Option<i32> {
+        match self {
+            Self::Port { .. } => None,
+            Self::Socket { pid, .. } => *pid,
+        }
     }
 
     /// The uid of its process; `None` when the kernel does not tell.
     ///
     /// A socket keeps the uid that made it, so it is asked for once.
     pub(super) async fn uid(&self, callers: &Callers) -> Option<u32> {
-        let ask = async {
-            let uid = callers.ask(self.ends).await?;
-            // Had our connection been reset before the tables were read, another process could have come by the same
-            // two ports since, and the row would be about that one. A socket that was reset has no peer.
-            self.connection.peer_addr().ok().map(|_| uid)
-        };
-        *self.uid.get_or_init(|| ask).await
+        match self {
+            Self::Port { ends, connection, uid, .. } => {
+                let ask = async {
+                    let uid = callers.ask(*ends).await?;
+                    // Had our connection been reset before the tables were read, another process could have come by the
+                    // same two ports since, and the row would be about that one. A socket that was reset has no peer.
+                    connection.peer_addr().ok().map(|_| uid)
+                };
+                *uid.get_or_init(|| ask).await
+            }
+            Self::Socket { uid, .. } => Some(*uid),
+        }
+    }
+
+    /// Whom to count it for: its user, or where it is.
+    pub(super) async fn who(&self, callers: &Callers) -> Who {
+        match (self.uid(callers).await, self) {
+            (Some(uid), _) => Who::Uid(uid),
+            (None, Self::Socket { uid, .. }) => Who::Uid(*uid),
+            (None, Self::Port { address, .. }) => Who::at(address.ip()),
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Port { address, .. } => write!(out, "{address}"),
+            Self::Socket { uid, pid: Some(pid) } => write!(out, "the socket, uid {uid} (pid {pid})"),
+            Self::Socket { uid, pid: None } => write!(out, "the socket, uid {uid}"),
+        }
     }
 }
 

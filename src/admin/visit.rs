@@ -1,19 +1,21 @@
 //! One visit: what every request passes before its route answers it.
 
-use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
-use hyper::header::HeaderMap;
+use hyper::header::{AUTHORIZATION, HeaderMap};
 use hyper::http::request::Parts;
 use hyper::{Request, StatusCode};
 
 use super::access::{Access, Shown};
 use super::answer::Answer;
+use super::attempts::{Attempts, Judged};
 use super::bulletin::Bulletin;
+pub(super) use super::caller::Caller;
+use super::caller::Who;
 use super::changes;
 use super::peer::{Callers, Peer};
 use super::query::Query;
@@ -27,12 +29,12 @@ use crate::names::OneLine;
 /// The largest body that is accepted, in bytes. Bodies mean nothing here; some clients send one all the same.
 const BODY_LIMIT: usize = 4096;
 
-/// What every request on the port needs.
+/// What every request needs, on the port or on the socket.
 #[derive(Debug)]
 pub(super) struct Door {
     pub(super) inside: Inside,
     pub(super) access: Access,
-    pub(super) wall: Wall,
+    pub(super) attempts: Attempts,
     pub(super) callers: Callers,
     /// The users who may change something without the token.
     pub(super) trusted: Vec<u32>,
@@ -45,25 +47,8 @@ pub(super) struct Door {
 #[derive(Clone, Debug)]
 pub(super) struct Visit {
     pub(super) door: Arc<Door>,
+    pub(super) wall: Wall,
     pub(super) peer: Arc<Peer>,
-}
-
-/// Who changes something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Caller {
-    /// A process of this user.
-    Uid(u32),
-    /// Somebody who has the token.
-    TokenHolder,
-}
-
-impl fmt::Display for Caller {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Uid(uid) => write!(out, "uid {uid}"),
-            Self::TokenHolder => out.write_str("a holder of the token"),
-        }
-    }
 }
 
 /// What the work behind the routes needs. Cheap to clone.
@@ -90,7 +75,7 @@ impl Visit {
                 "Refused {} {} from {} with {}{held_back}",
                 OneLine(head.method.as_str()),
                 OneLine(head.uri.path()),
-                self.peer.address(),
+                self.peer,
                 answer.status(),
             );
         }
@@ -99,10 +84,11 @@ impl Visit {
 
     async fn decide(&self, head: &Parts, body: Incoming) -> Result<Answer, Answer> {
         let door = &*self.door;
-        door.wall.check(head)?;
-        if !door.access.is_loopback() {
-            self.need_token(&head.headers)?;
-        }
+        self.wall.check(head)?;
+        let let_in = match self.wall.is_local() {
+            true => None,
+            false => Some(self.need_token(&head.headers).await?),
+        };
         let (route, captured) = routes::find(head.uri.path())
             .ok_or_else(|| Answer::error(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path"))?;
         if !route.allow.split(", ").any(|allowed| allowed == head.method.as_str()) {
@@ -119,7 +105,10 @@ impl Visit {
             Does::Tell(tell) => query().and_then(|_| tell(self)),
             Does::Look(look) => look(door.inside.clone(), query()?).await,
             Does::Work(work) => {
-                let caller = self.let_in(&head.headers).await?;
+                let caller = match let_in {
+                    Some(caller) => caller,
+                    None => self.let_in(&head.headers).await?,
+                };
                 let query = query()?;
                 swallow(body, door.body_time).await?;
                 work(door.inside.clone(), caller, query).await
@@ -149,10 +138,9 @@ impl Visit {
     /// Whether the caller may change something, and who it is.
     async fn let_in(&self, headers: &HeaderMap) -> Result<Caller, Answer> {
         let Door { access, callers, trusted, .. } = &*self.door;
-        match access.shown(headers) {
-            Shown::Nothing if access.is_loopback() => {}
-            // A wrong token is an answer: it does not fall back to the uid.
-            Shown::Nothing | Shown::Right | Shown::Wrong => return self.need_token(headers),
+        // A wrong token is an answer: it does not fall back to the uid.
+        if headers.contains_key(AUTHORIZATION) {
+            return self.need_token(headers).await;
         }
         let how = if access.has_token() {
             "send the token, `Authorization: Bearer …`"
@@ -160,7 +148,9 @@ impl Visit {
             "call as the daemon's user or root, or set admin.token_file in the config and send the token"
         };
         match self.peer.uid(callers).await {
-            Some(uid) if trusted.contains(&uid) => Ok(Caller::Uid(uid)),
+            Some(uid) if trusted.contains(&uid) => {
+                Ok(Caller { who: Who::Uid(uid), pid: self.peer.pid(), by_token: false })
+            }
             Some(uid) => {
                 Err(Answer::forbidden("forbidden", format!("user {uid} may not do this without the token: {how}")))
             }
@@ -171,11 +161,17 @@ impl Visit {
         }
     }
 
-    fn need_token(&self, headers: &HeaderMap) -> Result<Caller, Answer> {
-        match self.door.access.shown(headers) {
-            Shown::Right => Ok(Caller::TokenHolder),
-            Shown::Wrong => Err(Answer::unauthorized("the token is wrong")),
-            Shown::Nothing => Err(Answer::unauthorized("the token is needed: `Authorization: Bearer …`")),
+    /// Whether the caller has the token.
+    async fn need_token(&self, headers: &HeaderMap) -> Result<Caller, Answer> {
+        let Door { access, attempts, callers, .. } = &*self.door;
+        if !headers.contains_key(AUTHORIZATION) {
+            return Err(Answer::unauthorized("the token is needed: `Authorization: Bearer …`"));
+        }
+        let who = self.peer.who(callers).await;
+        match attempts.judge(who, || access.shown(headers) == Shown::Right) {
+            Judged::Right => Ok(Caller { who, pid: self.peer.pid(), by_token: true }),
+            Judged::Wrong => Err(Answer::unauthorized("the token is wrong")),
+            Judged::NotHeard(rest) => Err(Answer::too_many_attempts(rest)),
         }
     }
 }

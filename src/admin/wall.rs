@@ -4,7 +4,7 @@
 //! to 127.0.0.1 (whose page would be of the same origin), the Origin and Sec-Fetch-Site rules stop pages of other
 //! origins. `X-Forwarded-*` and the like mean nothing here.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use hyper::header::{self, HeaderMap, HeaderName};
 use hyper::http::request::Parts;
@@ -15,9 +15,11 @@ use super::answer::Answer;
 /// The longest request target, in bytes.
 pub(super) const URI_LIMIT: usize = 2048;
 
-/// What a port answers to.
-#[derive(Clone, Copy, Debug)]
+/// What a port or a socket answers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wall {
+    /// On the socket: to the names of loopback, which clients say for want of a better one, with any port.
+    Socket,
     /// On loopback: only to its own names.
     Loopback {
         /// Its port.
@@ -29,6 +31,19 @@ pub(super) enum Wall {
 }
 
 impl Wall {
+    /// That of a port.
+    pub(super) fn of(address: SocketAddr) -> Self {
+        match address.ip().to_canonical().is_loopback() {
+            true => Self::Loopback { port: address.port() },
+            false => Self::Beyond,
+        }
+    }
+
+    /// Whether only this machine's users can come here.
+    pub(super) fn is_local(self) -> bool {
+        self != Self::Beyond
+    }
+
     /// Whether the request may be looked at.
     ///
     /// # Errors
@@ -50,7 +65,8 @@ impl Wall {
 
     fn check_host(self, host: &str) -> Result<(), Answer> {
         match self {
-            Self::Loopback { port } => is_ours(host, port).then_some(()).ok_or_else(foreign_host),
+            Self::Loopback { port } => is_ours(host, Some(port)).then_some(()).ok_or_else(foreign_host),
+            Self::Socket => is_ours(host, None).then_some(()).ok_or_else(foreign_host),
             Self::Beyond => Ok(()),
         }
     }
@@ -69,9 +85,9 @@ impl Wall {
         if headers.contains_key(header::ORIGIN) {
             let origin = only(headers, header::ORIGIN).flatten().ok_or_else(refuse)?;
             let own = match self {
-                Self::Loopback { port } => origin.strip_prefix("http://").is_some_and(|text| is_ours(text, port)),
+                Self::Loopback { port } => origin.strip_prefix("http://").is_some_and(|text| is_ours(text, Some(port))),
                 // Behind a proxy that speaks TLS the page's scheme is another than ours.
-                Self::Beyond => origin
+                Self::Beyond | Self::Socket => origin
                     .strip_prefix("http://")
                     .or_else(|| origin.strip_prefix("https://"))
                     .is_some_and(|text| text.eq_ignore_ascii_case(host)),
@@ -99,9 +115,9 @@ fn only(headers: &HeaderMap, name: HeaderName) -> Option<Option<&str>> {
     values.next().is_none().then(|| first.to_str().ok())
 }
 
-/// Whether `HOST` or `HOST:PORT` is this very port on loopback. Nothing is normalized: what is not written the way a
+/// Whether `HOST` or `HOST:PORT` is this very port on loopback, or any port there. Nothing is normalized: what is not written the way a
 /// client writes it is not ours.
-fn is_ours(text: &str, port: u16) -> bool {
+fn is_ours(text: &str, port: Option<u16>) -> bool {
     let (host, written) = match text.strip_prefix('[') {
         Some(rest) => {
             let Some((address, rest)) = rest.split_once(']') else { return false };
@@ -115,8 +131,12 @@ fn is_ours(text: &str, port: u16) -> bool {
             (ours, rest)
         }
     };
+    let is_port = |text: &str| text.parse::<u16>().is_ok_and(|port| port.to_string() == text);
     // Without a port it is the default of http.
-    host && (written == format!(":{port}") || (written.is_empty() && port == 80))
+    host && match port {
+        Some(port) => written == format!(":{port}") || (written.is_empty() && port == 80),
+        None => written.is_empty() || written.strip_prefix(':').is_some_and(is_port),
+    }
 }
 
 #[cfg(test)]
@@ -136,10 +156,10 @@ mod tests {
             "[0:0:0:0:0:0:0:1]:8000",
             "[0000::0001]:8000",
         ] {
-            assert!(is_ours(ours, 8000), "{ours}");
+            assert!(is_ours(ours, Some(8000)), "{ours}");
             let bare = ours.strip_suffix(":8000").unwrap();
-            assert!(!is_ours(bare, 8000), "{bare}: no port means port 80");
-            assert!(is_ours(bare, 80), "{bare}");
+            assert!(!is_ours(bare, Some(8000)), "{bare}: no port means port 80");
+            assert!(is_ours(bare, Some(80)), "{bare}");
         }
         for foreign in [
             "",
@@ -204,9 +224,38 @@ mod tests {
             "localho\u{17f}t:8000",
             "http://localhost:8000",
         ] {
-            assert!(!is_ours(foreign, 8000), "{foreign}");
+            assert!(!is_ours(foreign, Some(8000)), "{foreign}");
         }
-        assert!(is_ours("localhost:80", 80));
-        assert!(!is_ours("localhost:", 80));
+        assert!(is_ours("localhost:80", Some(80)));
+        assert!(!is_ours("localhost:", Some(80)));
+    }
+    #[test]
+    fn on_the_socket_any_port_of_loopback_is_ours() {
+        for ours in ["localhost", "LOCALHOST:80", "127.0.0.1", "127.0.0.1:8000", "[::1]", "[::1]:65535", "localhost:0"]
+        {
+            assert!(is_ours(ours, None), "{ours}");
+        }
+        for foreign in [
+            "",
+            ":",
+            ":80",
+            "evil.com",
+            "127.0.0.1.evil.com",
+            "localhost.",
+            "localhost:",
+            "localhost:x",
+            "localhost:080",
+            "localhost:+80",
+            "localhost:65536",
+            "localhost:80:80",
+            "localhost\u{e9}80",
+            "[::1]\u{e9}",
+            "[::1]80",
+            "127.1",
+            "0.0.0.0",
+            "[::ffff:127.0.0.1]",
+        ] {
+            assert!(!is_ours(foreign, None), "{foreign}");
+        }
     }
 }

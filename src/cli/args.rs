@@ -57,7 +57,7 @@ pub(super) enum Command {
     /// Start the schedule of one target, or of all
     Start(Switch),
     /// Stop the schedule of one target, or of all; manual runs go on working
-    Stop(Switch),
+    Stop(Stop),
     /// Have the daemon read its config again, now
     Reload(Client),
     /// Have the daemon sweep the target of a held run once, without the guard that held it
@@ -69,6 +69,9 @@ pub(super) enum Command {
     Undo(Undo),
     /// List what is in the trash, or empty it
     Trash(Trash),
+    /// Make the file with the bearer token that the config names (`admin.token_file`)
+    #[command(after_help = "It is made for the user who runs this; the daemon has to be able to read it.")]
+    Token(Token),
 }
 
 /// How the result is printed.
@@ -146,8 +149,9 @@ pub(super) struct Next {
 /// What every client of the daemon takes.
 #[derive(Clone, Debug, ClapArgs)]
 pub(super) struct Client {
-    /// The daemon's admin port, if not that of the config (whose token is used all the same)
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    /// The daemon's admin port or socket (a path with a `/`), if not those of the config (whose token is used all the
+    /// same)
+    #[arg(long, value_name = "ADDRESS:PORT|SOCKET")]
     pub(super) admin: Option<String>,
     #[command(flatten)]
     pub(super) printed: Printed,
@@ -198,7 +202,7 @@ pub(super) struct History {
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub(super) count: u32,
     #[command(flatten)]
-    pub(super) printed: Printed,
+    pub(super) client: Client,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -207,7 +211,7 @@ pub(super) struct Undo {
     #[arg(value_name = "RUN")]
     pub(super) run: String,
     #[command(flatten)]
-    pub(super) printed: Printed,
+    pub(super) client: Client,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -229,4 +233,25 @@ pub(super) struct Switch {
     pub(super) target: Option<String>,
     #[command(flatten)]
     pub(super) client: Client,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Stop {
+    /// The target; all of them if none is named
+    #[arg(value_name = "TARGET")]
+    pub(super) target: Option<String>,
+    /// Stop what is being swept, too, before its next file
+    #[arg(long)]
+    pub(super) cancel: bool,
+    #[command(flatten)]
+    pub(super) client: Client,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Token {
+    /// Put a new token in the place of the one that is there
+    #[arg(long)]
+    pub(super) rotate: bool,
+    #[command(flatten)]
+    pub(super) printed: Printed,
 }

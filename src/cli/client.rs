@@ -1,108 +1,218 @@
-//! `status`, `trigger`, `start`, `stop`, `reload`: the daemon's admin port from the shell.
+//! `trigger`, `start`, `stop`, `reload`, `release`: the daemon from the shell, by its socket or its port.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper::Request;
+use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
 
-use super::args::{Client, Release, Status, Switch, Trigger};
+use super::args::{Client, Release, Stop, Switch, Trigger};
 use super::load::admin;
 use super::output::{self, complain};
-use super::table::table;
 use super::{Done, Exit};
-use crate::names::{OneLine, RunId};
+use crate::names::{Escaped, OneLine, RunId};
 
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// How long an answer may take that does not wait for a run.
-const PATIENCE: Duration = Duration::from_secs(15);
-
-/// How often `status --watch` asks.
-const WATCH: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// No answer of the daemon is larger.
 const MAX_ANSWER: usize = 64 << 20;
 
-/// Where the daemon is, and what opens its door.
-struct Daemon {
-    address: String,
+/// Where a daemon may be.
+enum Door {
+    Port(String),
+    Socket(PathBuf),
+}
+
+impl std::fmt::Display for Door {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Port(address) => out.write_str(address),
+            Self::Socket(path) => write!(out, "{}", Escaped(path.as_os_str().as_bytes())),
+        }
+    }
+}
+
+/// Where the daemon may be, and what opens its doors.
+pub(super) struct Daemon {
+    /// Asked in turn, until one can be reached.
+    doors: Vec<Door>,
+    /// Why there are none, if there are none.
+    no_door: &'static str,
     token: Option<String>,
 }
 
+/// Why there is no answer.
+pub(super) struct Failure {
+    pub(super) message: String,
+    /// Whether there is nobody to ask: nobody listens.
+    pub(super) is_absent: bool,
+}
+
+impl Failure {
+    fn broken(message: String) -> Self {
+        Self { message, is_absent: false }
+    }
+}
+
 impl Daemon {
-    fn find(config: Option<&Path>, client: &Client) -> Result<Self, Exit> {
+    /// Where the config has it, or where the command line says.
+    pub(super) fn find(config: Option<&Path>, client: &Client) -> Result<Self, Exit> {
+        let said = client.admin.as_ref().map(|admin| match admin.contains('/') {
+            true => Door::Socket(admin.into()),
+            false => Door::Port(admin.clone()),
+        });
         let Some(settings) = admin(config)? else {
-            let Some(address) = &client.admin else {
+            let Some(door) = said else {
                 complain("the config is too wrong to tell the admin port from; say with --admin where the daemon is");
                 return Err(Exit::Config);
             };
-            return Ok(Self { address: address.clone(), token: None });
+            return Ok(Self { doors: vec![door], no_door: "", token: None });
         };
-        let address = match (&client.admin, settings.listen) {
-            (Some(address), _) => address.clone(),
-            (None, None) => {
-                complain("the config turns the admin port off (admin.listen = \"off\")");
-                return Err(Exit::Failed);
+        let no_door = match (settings.listen, &settings.socket) {
+            (None, None) => "the config turns the admin port off (admin.listen = \"off\"), and names no admin.socket",
+            (None, Some(_)) => "there is no socket where the config has it (is `janitor run` running?)",
+            (Some(_), _) => {
+                "the config lets the system choose the port; say with --admin which it is, the daemon's log has it"
             }
-            (None, Some(listen)) if listen.port() == 0 => {
-                complain(
-                    "the config lets the system choose the port; say with --admin which it is, the daemon's log has it",
-                );
-                return Err(Exit::Failed);
+        };
+        let doors = match said {
+            Some(door) => vec![door],
+            None => {
+                // A socket that the config has got only now is made when the daemon starts anew.
+                let socket = settings.socket.filter(|path| path.symlink_metadata().is_ok()).map(Door::Socket);
+                let port = settings.listen.filter(|listen| listen.port() != 0);
+                let port = port.map(|listen| Door::Port(reachable(listen).to_string()));
+                socket.into_iter().chain(port).collect()
             }
-            (None, Some(listen)) => reachable(listen).to_string(),
         };
         // One that cannot be read is not needed by the daemon's own user, or the daemon will say that it is.
         let token = settings.token_file.and_then(|file| std::fs::read_to_string(file).ok());
-        Ok(Self { address, token: token.map(|token| token.trim().to_owned()) })
+        Ok(Self { doors, no_door, token: token.map(|token| token.trim().to_owned()) })
     }
 
     /// Asks, and takes the answer's JSON.
-    async fn ask(&self, method: &str, path: &str, patience: Option<Duration>) -> Result<Value, String> {
+    pub(super) async fn ask(&self, method: &str, path: &str, patience: Option<Duration>) -> Result<Value, Failure> {
         let Some(patience) = patience else { return self.wait_for(method, path).await };
-        let late = |_| format!("the daemon at {} does not answer within {} s", self.address, patience.as_secs());
+        let late = |_| Failure::broken(format!("the daemon does not answer within {} s", patience.as_secs()));
         timeout(patience, self.wait_for(method, path)).await.map_err(late)?
     }
 
-    async fn wait_for(&self, method: &str, path: &str) -> Result<Value, String> {
-        let address = &self.address;
-        let connecting = timeout(CONNECT, TcpStream::connect(address)).await;
-        let stream = match connecting {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => {
-                return Err(format!(
-                    "cannot reach the daemon at {address}: {error} (is `janitor run` running? If admin.listen was \
-                     changed, it still listens where it did: say so with --admin)"
-                ));
+    async fn wait_for(&self, method: &str, path: &str) -> Result<Value, Failure> {
+        let mut refused = None;
+        for with_token in self.tries() {
+            let (status, answer) = self.once(method, path, *with_token).await?;
+            if !matches!(status.as_u16(), 401 | 403 | 429) {
+                return Ok(answer);
             }
-            Err(_) => {
-                return Err(format!("cannot reach the daemon at {address}: no answer in {} s", CONNECT.as_secs()));
+            if *with_token || refused.is_none() {
+                refused = Some(answer);
             }
-        };
-        let broken = |error: hyper::Error| format!("the daemon at {address} broke off: {error}");
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-        // What goes wrong with the connection shows in the answer.
-        tokio::spawn(async move { drop(connection.await) });
-        let mut request = Request::builder().method(method).uri(path).header("Host", address);
-        if let Some(token) = &self.token {
-            request = request.header("Authorization", format!("Bearer {token}"));
         }
-        let request = request.body(Empty::<Bytes>::new()).map_err(|error| error.to_string())?;
-        let answer = sender.send_request(request).await.map_err(broken)?;
-        let status = answer.status();
-        let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
-        let body = body.map_err(|error| format!("the daemon at {address} broke off: {error}"))?.to_bytes();
-        serde_json::from_slice(&body)
-            .map_err(|_| format!("what answers at {address} is no janitor: HTTP status {status}"))
+        refused.ok_or_else(|| Failure::broken("nobody was asked".to_owned()))
     }
+
+    /// Whether the token is sent, at the first try and at the next. Root mostly needs none, and shows it to nobody then;
+    /// and where the file has a new one that the daemon has not read yet, its own user can still have it read.
+    fn tries(&self) -> &'static [bool] {
+        match (&self.token, rustix::process::geteuid().is_root()) {
+            (None, _) => &[false],
+            (Some(_), true) => &[false, true],
+            (Some(_), false) => &[true, false],
+        }
+    }
+
+    async fn once(&self, method: &str, path: &str, with_token: bool) -> Result<(StatusCode, Value), Failure> {
+        let token = self.token.as_deref().filter(|_| with_token);
+        let mut failure: Option<Failure> = None;
+        for door in &self.doors {
+            let connected = timeout(CONNECT, async {
+                Ok(match door {
+                    Door::Port(address) => Connected::Port(TcpStream::connect(address).await?),
+                    Door::Socket(path) => Connected::Socket(UnixStream::connect(path).await?),
+                })
+            });
+            let (why, is_absent) = match connected.await {
+                Ok(Ok(Connected::Port(stream))) => return exchange(stream, door, method, path, token).await,
+                Ok(Ok(Connected::Socket(stream))) => return exchange(stream, door, method, path, token).await,
+                Ok(Err(error)) => unreachable_because(door, &error),
+                Err(_) => (format!("no answer in {} s", CONNECT.as_secs()), false),
+            };
+            let message = format!("cannot reach the daemon at {door}: {why}");
+            failure = Some(match failure {
+                None => Failure { message, is_absent },
+                Some(before) => Failure {
+                    message: format!("{}; {message}", before.message),
+                    is_absent: before.is_absent && is_absent,
+                },
+            });
+        }
+        Err(failure.unwrap_or_else(|| Failure { message: self.no_door.to_owned(), is_absent: true }))
+    }
+}
+
+async fn exchange<S>(
+    stream: S,
+    door: &Door,
+    method: &str,
+    path: &str,
+    token: Option<&str>,
+) -> Result<(StatusCode, Value), Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let broken = |error: &dyn std::fmt::Display| Failure::broken(format!("the daemon at {door} broke off: {error}"));
+    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+    let (mut sender, connection) = handshake.map_err(|error| broken(&error))?;
+    // What goes wrong with the connection shows in the answer.
+    tokio::spawn(async move { drop(connection.await) });
+    let host = match door {
+        Door::Port(address) => address.as_str(),
+        Door::Socket(_) => "localhost",
+    };
+    let mut request = Request::builder().method(method).uri(path).header("Host", host);
+    if let Some(token) = token {
+        request = request.header("Authorization", format!("Bearer {token}"));
+    }
+    let request = request.body(Empty::<Bytes>::new()).map_err(|error| Failure::broken(error.to_string()))?;
+    let answer = sender.send_request(request).await.map_err(|error| broken(&error))?;
+    let status = answer.status();
+    let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
+    let body = body.map_err(|error| broken(&error))?.to_bytes();
+    let answer = serde_json::from_slice(&body);
+    let answer =
+        answer.map_err(|_| Failure::broken(format!("what answers at {door} is no janitor: HTTP status {status}")))?;
+    Ok((status, answer))
+}
+
+enum Connected {
+    Port(TcpStream),
+    Socket(UnixStream),
+}
+
+/// Why nobody could be reached, and whether that is because nobody is there.
+fn unreachable_because(door: &Door, error: &std::io::Error) -> (String, bool) {
+    let is_absent = matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound);
+    let hint = match door {
+        Door::Port(_) if is_absent => {
+            " (is `janitor run` running? If admin.listen was changed, it still listens where it did: say so with \
+             --admin)"
+        }
+        Door::Socket(_) if is_absent => " (is `janitor run` running?)",
+        Door::Port(_) | Door::Socket(_) => "",
+    };
+    (format!("{error}{hint}"), is_absent)
 }
 
 /// Where a client finds a port that listens everywhere.
@@ -113,7 +223,7 @@ fn reachable(mut listen: SocketAddr) -> SocketAddr {
     listen
 }
 
-fn block_on<T>(work: impl Future<Output = Result<T, Exit>>) -> Result<T, Exit> {
+pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Exit>>) -> Result<T, Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| {
         complain(format_args!("cannot start: {error}"));
@@ -126,12 +236,14 @@ fn block_on<T>(work: impl Future<Output = Result<T, Exit>>) -> Result<T, Exit> {
 fn ask(config: Option<&Path>, client: &Client, path: &str, patience: Option<Duration>) -> Done {
     let daemon = Daemon::find(config, client)?;
     let json = client.printed.json;
-    let answer = block_on(async { daemon.ask("POST", path, patience).await.map_err(|message| failed(message, json)) })?;
+    let answer =
+        block_on(async { daemon.ask("POST", path, patience).await.map_err(|failure| failed(&failure, json)) })?;
     print(&answer, json, show_message)
 }
 
-fn failed(message: String, json: bool) -> Exit {
-    complain(OneLine(&message));
+/// Tells that there is no answer.
+pub(super) fn failed(Failure { message, .. }: &Failure, json: bool) -> Exit {
+    complain(OneLine(message));
     if json {
         // What cannot be printed either has been told on stderr.
         _ = output::json(&json!({ "success": false, "error": "unreachable", "message": message }));
@@ -139,11 +251,12 @@ fn failed(message: String, json: bool) -> Exit {
     Exit::Failed
 }
 
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+pub(super) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_default()
 }
 
-fn print(answer: &Value, json: bool, show: fn(&Value) -> Done) -> Done {
+/// Prints an answer: as JSON, or with `show`.
+pub(super) fn print(answer: &Value, json: bool, show: impl FnOnce(&Value) -> Done) -> Done {
     let success = answer["success"] == true;
     let printed = if json {
         output::json(answer)
@@ -187,7 +300,8 @@ fn show_runs(answer: &Value) -> Done {
     Ok(())
 }
 
-fn path(route: &str, parameters: &[(&str, &str)]) -> String {
+/// A route with its parameters.
+pub(super) fn path(route: &str, parameters: &[(&str, &str)]) -> String {
     if parameters.is_empty() {
         return route.to_owned();
     }
@@ -212,10 +326,18 @@ pub(super) fn trigger(config: Option<&Path>, args: &Trigger) -> Done {
     ask(config, &args.client, &path("/cleanup/manual", &parameters), patience)
 }
 
-/// `janitor start` and `janitor stop`.
-pub(super) fn switch(config: Option<&Path>, route: &str, args: &Switch) -> Done {
+/// `janitor start`.
+pub(super) fn start(config: Option<&Path>, args: &Switch) -> Done {
     let target = args.target.as_deref().map(|target| ("target", target));
-    ask(config, &args.client, &path(route, target.as_slice()), Some(PATIENCE))
+    ask(config, &args.client, &path("/cleanup/start", target.as_slice()), Some(PATIENCE))
+}
+
+/// `janitor stop`.
+pub(super) fn stop(config: Option<&Path>, args: &Stop) -> Done {
+    let target = args.target.as_deref().map(|target| ("target", target));
+    let cancel = args.cancel.then_some(("cancel", "true"));
+    let parameters: Vec<_> = target.into_iter().chain(cancel).collect();
+    ask(config, &args.client, &path("/cleanup/stop", &parameters), Some(PATIENCE))
 }
 
 /// `janitor reload`.
@@ -232,80 +354,4 @@ pub(super) fn release(config: Option<&Path>, args: &Release) -> Done {
     let wait = if args.no_wait { &[("wait", "false")][..] } else { &[] };
     let route = path(&format!("/cleanup/runs/{run}/release"), wait);
     ask(config, &args.client, &route, args.no_wait.then_some(PATIENCE))
-}
-
-/// `janitor status`.
-pub(super) fn status(config: Option<&Path>, args: &Status) -> Done {
-    let daemon = Daemon::find(config, &args.client)?;
-    let json = args.client.printed.json;
-    block_on(async {
-        loop {
-            let done = match daemon.ask("GET", "/cleanup/status", Some(PATIENCE)).await {
-                Ok(answer) => print(&answer, json, show_status),
-                Err(message) => Err(failed(message, json)),
-            };
-            // Who watches wants to see the daemon come back.
-            if !args.watch || done == Err(Exit::Ok) {
-                return done;
-            }
-            sleep(WATCH).await;
-            output::line("")?;
-        }
-    })
-}
-
-fn show_status(answer: &Value) -> Done {
-    let status = &answer["scheduler_status"];
-    let running = if status["is_running"] == true { "the schedule is running" } else { "the schedule is stopped" };
-    let next = status["next_run"].as_str().map(|next| format!(", next run {next}")).unwrap_or_default();
-    output::foreign(&format!("janitor {}: {running}{next}", text(status, "version")))?;
-    let config = &status["config"];
-    if let Some(problems) = config["rejection"]["problems"].as_array() {
-        output::foreign(&format!(
-            "CONFIG REJECTED at {}, the last good one is in force since {}:",
-            text(&config["rejection"], "at"),
-            text(config, "in_force_since")
-        ))?;
-        for problem in problems.iter().filter_map(Value::as_str) {
-            output::foreign(&format!("  {problem}"))?;
-        }
-    }
-    for key in config["needs_restart"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        output::foreign(&format!("{key} has a new value that waits for a restart"))?;
-    }
-    for failure in config["not_applied"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        output::foreign(&format!("COULD NOT BE APPLIED: {failure}"))?;
-    }
-    for hold in status["holds"].as_array().into_iter().flatten() {
-        let (target, run, why) = (text(hold, "target"), text(hold, "run"), text(hold, "why"));
-        output::foreign(&format!("HELD: {target}: {why}; to run it all the same: janitor release {run}"))?;
-    }
-    if let Some(why) = status["clock_problem"].as_str() {
-        output::foreign(&format!("THE CLOCK IS NOT TRUSTED, runs that ask for ages are held: {why}"))?;
-    }
-    if let Some(error) = status["state"]["error"].as_str() {
-        output::foreign(&format!("NOTHING IS REMEMBERED: {error}"))?;
-    }
-    if let Some(error) = status["log"]["error"].as_str() {
-        output::foreign(&format!(
-            "THE LOG CANNOT BE WRITTEN ({} records lost): {error}",
-            status["log"]["lost_records"]
-        ))?;
-    }
-    let row = |target: &Value| {
-        let last = &target["last_run"];
-        let bytes = |value: &Value| value.as_u64().map(|bytes| crate::units::Bytes(bytes).to_string());
-        let number = |value: &Value| value.as_u64().map(|number| number.to_string());
-        let cells = [
-            Some(text(target, "name").to_owned()),
-            Some(text(target, "state").to_owned()),
-            target["next_run"].as_str().map(str::to_owned),
-            last["outcome"].as_str().map(str::to_owned),
-            number(&last["deleted"]),
-            bytes(&last["freed_bytes"]),
-        ];
-        cells.into_iter().map(|cell| OneLine(&cell.unwrap_or_else(|| "-".to_owned())).to_string()).collect()
-    };
-    let rows: Vec<Vec<String>> = status["targets"].as_array().into_iter().flatten().map(row).collect();
-    output::print(&table(&["target", "state", "next run", "last run", "deleted", "freed"], &rows))
 }

@@ -1,10 +1,12 @@
-//! `janitor history`: what the state remembers of runs.
+//! `janitor history`: the runs that are remembered.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::args::History;
+use super::client::{Daemon, Failure, PATIENCE, block_on, failed, path, text};
 use super::load::load;
 use super::output::{self, complain};
 use super::sweeps::as_json;
@@ -12,51 +14,94 @@ use super::table::table;
 use super::{Done, Exit};
 use crate::history;
 use crate::names::OneLine;
-use crate::report::Report;
 use crate::units::{Bytes, Span};
 
-/// Prints the runs, newest first.
+/// The longest page that the daemon gives.
+const PAGE: usize = 1000;
+
+/// Prints the runs, newest first: as the daemon knows them, or from the disk where there is none.
 pub(super) fn history(config: Option<&Path>, args: &History) -> Done {
-    let loaded = load(config)?;
-    let settings = &loaded.config.settings;
-    let target = args.target.as_deref();
-    let runs = if history::exists(&settings.state_dir) {
-        history::runs(&settings.state_dir, target, None, args.count as usize).map_err(|error| {
-            complain(format_args!("cannot read the history: {}", OneLine(&error)));
-            Exit::Failed
-        })?
-    } else {
-        Vec::new()
+    let json = args.client.printed.json;
+    let daemon = Daemon::find(config, &args.client)?;
+    let mut runs = match block_on(async { Ok(asked(&daemon, args).await) })? {
+        Ok(runs) => runs,
+        Err(failure) if failure.is_absent && args.client.admin.is_none() => {
+            complain(format_args!("no daemon answers, so it is read from the disk: {}", OneLine(&failure.message)));
+            here(config, args)?
+        }
+        Err(failure) => return Err(failed(&failure, json)),
     };
-    if args.printed.json {
-        let with = |run: &Report| {
-            let mut value = as_json(run, &settings.zone.tz);
-            if let Value::Object(fields) = &mut value {
-                fields.insert("id".into(), json!(run.run.as_str()));
+    if json {
+        for run in &mut runs {
+            let id = run["run"].clone();
+            if let Value::Object(fields) = run {
+                fields.insert("id".into(), id);
             }
-            value
-        };
-        return output::json(&Value::Array(runs.iter().map(with).collect()));
+        }
+        return output::json(&Value::Array(runs));
     }
     if runs.is_empty() {
         return output::line("no run is remembered");
     }
-    let row = |run: &Report| {
-        let local = run.started.to_zoned_datetime(settings.zone.tz.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string();
-        let what = if run.dry_run { format!("{} (dry run)", run.outcome) } else { run.outcome.to_string() };
-        vec![
-            local,
-            run.run.to_string(),
-            run.target.to_string(),
-            run.trigger.to_string(),
-            what,
-            run.counts.deleted.to_string(),
-            run.counts.failed.to_string(),
-            Bytes(run.counts.freed).to_string(),
-            Span(run.took).to_string(),
-        ]
-    };
     let rows: Vec<Vec<String>> = runs.iter().map(row).collect();
     let head = ["started", "run", "target", "trigger", "outcome", "deleted", "failed", "freed", "took"];
     output::print(&table(&head, &rows))
+}
+
+/// Asks the daemon, page by page.
+async fn asked(daemon: &Daemon, args: &History) -> Result<Vec<Value>, Failure> {
+    let count = args.count as usize;
+    let mut runs = Vec::new();
+    let mut before: Option<String> = None;
+    loop {
+        let limit = PAGE.min(count - runs.len()).max(1).to_string();
+        let mut parameters = vec![("limit", limit.as_str())];
+        parameters.extend(args.target.as_deref().map(|target| ("target", target)));
+        parameters.extend(before.as_deref().map(|before| ("before", before)));
+        let page = daemon.ask("GET", &path("/cleanup/runs", &parameters), Some(PATIENCE)).await?;
+        let Some(found) = page["runs"].as_array() else {
+            return Err(Failure { message: text(&page, "message").to_owned(), is_absent: false });
+        };
+        runs.extend(found.iter().take(count - runs.len()).cloned());
+        match page["next"].as_str() {
+            Some(next) if runs.len() < count => before = Some(next.to_owned()),
+            _ => return Ok(runs),
+        }
+    }
+}
+
+/// Without a daemon.
+fn here(config: Option<&Path>, args: &History) -> Result<Vec<Value>, Exit> {
+    let loaded = load(config)?;
+    let settings = &loaded.config.settings;
+    if !history::exists(&settings.state_dir) {
+        return Ok(Vec::new());
+    }
+    let runs = history::runs(&settings.state_dir, args.target.as_deref(), None, args.count as usize);
+    let runs = runs.map_err(|error| {
+        complain(format_args!("cannot read the history: {}", OneLine(&error)));
+        Exit::Failed
+    })?;
+    Ok(runs.iter().map(|run| json!(as_json(run, &settings.zone.tz))).collect())
+}
+
+fn row(run: &Value) -> Vec<String> {
+    let number = |key: &str| run[key].as_u64().unwrap_or_default();
+    // `2024-09-25T02:00:00+02:00`, in the zone of the config.
+    let local = text(run, "started").get(..19).unwrap_or_default().replace('T', " ");
+    let outcome = text(run, "outcome");
+    let outcome = if run["dry_run"] == true { format!("{outcome} (dry run)") } else { outcome.to_owned() };
+    let took = Duration::try_from_secs_f64(run["took_s"].as_f64().unwrap_or_default()).unwrap_or_default();
+    let cells = [
+        local,
+        text(run, "run").to_owned(),
+        text(run, "target").to_owned(),
+        text(run, "trigger").to_owned(),
+        outcome,
+        number("deleted").to_string(),
+        number("failed").to_string(),
+        Bytes(number("freed_bytes")).to_string(),
+        Span(took).to_string(),
+    ];
+    cells.iter().map(|cell| OneLine(cell).to_string()).collect()
 }

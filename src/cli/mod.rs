@@ -9,9 +9,12 @@ mod load;
 mod next;
 mod output;
 mod run;
+mod status;
 mod sweeps;
 mod table;
+mod token;
 mod trash;
+mod undo;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -61,14 +64,15 @@ fn dispatch(args: Args) -> Done {
         Command::Clean(args) => sweeps::clean(config, &args),
         Command::Next(args) => next::next(config, &args),
         Command::Schema => output::print(&crate::config::schema()),
-        Command::Status(args) => client::status(config, &args),
+        Command::Status(args) => status::status(config, &args),
         Command::Trigger(args) => client::trigger(config, &args),
-        Command::Start(args) => client::switch(config, "/cleanup/start", &args),
-        Command::Stop(args) => client::switch(config, "/cleanup/stop", &args),
+        Command::Start(args) => client::start(config, &args),
+        Command::Stop(args) => client::stop(config, &args),
         Command::Reload(args) => client::reload(config, &args),
         Command::Release(args) => client::release(config, &args),
         Command::History(args) => history::history(config, &args),
-        Command::Undo(args) => trash::undo(config, &args),
+        Command::Undo(args) => undo::undo(config, &args),
         Command::Trash(args) => trash::trash(config, &args),
+        Command::Token(args) => token::token(config, &args),
     }
 }

@@ -1,6 +1,7 @@
 //! `janitor run`: the daemon with its doors.
 
 use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::config::{AdminSettings, Settings};
 use crate::daemon::{Applied, Daemon, LogHealth, News, Start, Stopped, Surface, sweeper};
 use crate::history::Store;
 use crate::logging::{self, Logging, Terminal};
-use crate::names::OneLine;
+use crate::names::{Escaped, OneLine};
 
 /// How long the admin port may take to finish its answers when the daemon has ended.
 const LAST_ANSWERS: Duration = Duration::from_millis(200);
@@ -24,10 +25,11 @@ const LAST_ANSWERS: Duration = Duration::from_millis(200);
 /// What reloads and SIGHUP act upon.
 struct Doors {
     logging: Logging,
-    /// What the config said at start, since a new address waits for a restart.
+    /// What the config said at start, since a new address or socket waits for a restart.
     listen: Option<SocketAddr>,
+    socket: Option<PathBuf>,
     state_dir: PathBuf,
-    access: Option<Access>,
+    access: Access,
     bulletin: Bulletin,
 }
 
@@ -40,14 +42,15 @@ impl Surface for Doors {
         if settings.admin.listen != self.listen {
             applied.needs_restart.push("admin.listen".to_owned());
         }
+        if settings.admin.socket != self.socket {
+            applied.needs_restart.push("admin.socket".to_owned());
+        }
         if settings.state_dir != self.state_dir {
             applied.needs_restart.push("state_dir".to_owned());
         }
-        if let Some(access) = &self.access {
-            match token(&settings.admin) {
-                Ok(token) => access.set_token(token),
-                Err(error) => applied.failed.push(format!("admin.token_file: {error}")),
-            }
+        match token(&settings.admin) {
+            Ok(token) => self.access.set_token(token),
+            Err(error) => applied.failed.push(format!("admin.token_file: {error}")),
         }
         self.bulletin.set_zone(settings.zone.tz.clone());
         applied
@@ -88,31 +91,26 @@ pub(super) fn run(config: Option<&Path>) -> Done {
         error!("{in_use}");
         Exit::Failed
     })?;
-    let door = open_door(&settings.admin)?;
+    let (bound, access) = open_doors(&settings.admin)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
         error!("Cannot start: {error}");
         Exit::Failed
     })?;
-    let access = door.as_ref().map(|(_, access)| access.clone());
     let bulletin = Bulletin::new(clock::wall(), settings.zone.tz.clone());
     let state_dir = settings.state_dir.clone();
     let served = (state_dir.clone(), bulletin.clone());
-    let doors = Doors { logging, listen: settings.admin.listen, state_dir, access, bulletin };
-    let surface = Box::new(doors);
+    let AdminSettings { listen, socket, .. } = settings.admin.clone();
+    let surface = Box::new(Doors { logging, listen, socket, state_dir, access: access.clone(), bulletin });
     let daemon = Daemon::new(Start { config, source, text, surface, log: health, sweeper: sweeper(), state });
     let stopped = runtime.block_on(async {
         let handle = daemon.handle();
-        let door = door.map(|(bound, access)| {
-            let ended = handle.clone();
-            let shutdown = async move { ended.shutdown_begun().await };
-            let (state_dir, bulletin) = served;
-            tokio::spawn(admin::serve(bound, Served { handle, bulletin, state_dir }, access, shutdown))
-        });
+        let ended = handle.clone();
+        let shutdown = async move { ended.shutdown_begun().await };
+        let (state_dir, bulletin) = served;
+        let doors = tokio::spawn(admin::serve(bound, Served { handle, bulletin, state_dir }, access, shutdown));
         let stopped = daemon.run().await;
-        if let Some(door) = door {
-            // Answers that are late are not waited for; that is no failure.
-            drop(tokio::time::timeout(LAST_ANSWERS, door).await);
-        }
+        // Answers that are late are not waited for; that is no failure.
+        drop(tokio::time::timeout(LAST_ANSWERS, doors).await);
         stopped
     });
     // A thread that hangs in a system call must not keep the process.
@@ -127,25 +125,35 @@ pub(super) fn run(config: Option<&Path>) -> Done {
     }
 }
 
-fn open_door(settings: &AdminSettings) -> Result<Option<(Bound, Access)>, Exit> {
+/// Takes the port and the socket, as far as the config wants them.
+fn open_doors(settings: &AdminSettings) -> Result<(Vec<Bound>, Access), Exit> {
     let token = token(settings).map_err(|error| {
         error!("{error}");
         Exit::Config
     })?;
-    let Some(listen) = settings.listen else {
-        info!("Admin port is off");
-        return Ok(None);
+    let taken = |bound: Result<Bound, admin::BindError>| {
+        bound.map_err(|error| {
+            error!("{error}");
+            Exit::Failed
+        })
     };
-    let bound = admin::bind(listen).map_err(|error| {
-        error!("{error}");
-        Exit::Failed
-    })?;
-    let address = bound.address();
-    info!("Admin port listening on {address}");
-    if !address.ip().to_canonical().is_loopback() {
-        warn!(
-            "The admin port can be reached from elsewhere, and speaks plain HTTP: put a reverse proxy with TLS before it"
-        );
+    let mut doors = Vec::new();
+    if let Some(listen) = settings.listen {
+        let bound = taken(admin::bind(listen))?;
+        info!("Admin port listening on {}", bound.address().unwrap_or(listen));
+        if bound.is_beyond_loopback() {
+            warn!(
+                "The admin port can be reached from elsewhere, and speaks plain HTTP: put a reverse proxy with TLS \
+                 before it"
+            );
+        }
+        doors.push(bound);
+    } else {
+        info!("Admin port is off");
     }
-    Ok(Some((bound, Access::new(address, token))))
+    if let Some(path) = &settings.socket {
+        doors.push(taken(admin::bind_socket(path))?);
+        info!("Admin socket listening on {}", Escaped(path.as_os_str().as_bytes()));
+    }
+    Ok((doors, Access::new(token)))
 }

@@ -1,19 +1,14 @@
-//! `janitor trash` and `janitor undo`: what runs have put into the trash, and back from it.
-
-use std::collections::BTreeSet;
+//! `janitor trash`: what runs have put into the trash.
 
 use serde_json::{Value, json};
 
-use super::args::{Trash as TrashArgs, Undo};
+use super::args::Trash as TrashArgs;
 use super::load::load;
 use super::output::{self, complain};
 use super::table::table;
 use super::{Done, Exit};
-use crate::clock;
-use crate::fsys::{PutBack, Weight};
-use crate::names::{OneLine, RunId};
+use crate::fsys::Weight;
 use crate::sweep;
-use crate::target::Target;
 use crate::units::Bytes;
 
 /// Lists what is in the trash, or empties it.
@@ -70,43 +65,4 @@ pub(super) fn trash(config: Option<&std::path::Path>, args: &TrashArgs) -> Done 
     let what = if args.empty { "purged" } else { "in all" };
     output::line(format_args!("{what}: {} file(s), {}", sum.files, Bytes(sum.bytes)))?;
     done
-}
-
-/// Puts the files of a run back.
-pub(super) fn undo(config: Option<&std::path::Path>, args: &Undo) -> Done {
-    let Some(run) = RunId::parse(&args.run) else {
-        complain("this is not the id of a run; `janitor trash` lists those whose files can be put back");
-        return Err(Exit::Usage);
-    };
-    let loaded = load(config)?;
-    let (target, put) = sweep::undo(&loaded.config.targets, &run, clock::wall()).map_err(|error| {
-        complain(error);
-        Exit::Failed
-    })?;
-    told(&run, &target, &put, args.printed.json)
-}
-
-fn told(run: &RunId, target: &Target, put: &PutBack, json: bool) -> Done {
-    let PutBack { restored, occupied, failed } = put;
-    let success = occupied.is_empty() && failed.is_empty();
-    if json {
-        output::json(&json!({
-            "success": success, "run": run.as_str(), "target": target.name.as_str(), "restored": restored,
-            "occupied": occupied, "failed": failed,
-        }))?;
-    } else {
-        output::line(format_args!("{}: {restored} file(s) are back; for a day no run takes them again", target.name))?;
-        // What is in the way of many files is mostly one thing.
-        let shown: BTreeSet<&String> = occupied.iter().take(20).collect();
-        for path in shown {
-            complain(format_args!("stays in the trash, its place is taken: {path}"));
-        }
-        if occupied.len() > 20 {
-            complain(format_args!("… and {} more whose places are taken", occupied.len() - 20));
-        }
-        for why in failed.iter().take(20) {
-            complain(format_args!("stays in the trash: {}", OneLine(why)));
-        }
-    }
-    if success { Ok(()) } else { Err(Exit::Failed) }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,13 +16,16 @@ use super::raw::{At, RawAdmin, RawConfig, RawFormat, RawLevel, RawLog, RawRotati
 use super::target::{Inherited, Keys};
 use super::{AdminSettings, Config, LogFormat, LogLevel, LogSettings, Rotation, Settings, Surroundings};
 use crate::clock;
-use crate::names::TargetName;
+use crate::names::{Escaped, TargetName};
 use crate::protected::Protected;
 use crate::target::{Action, Target, Zone};
 
 /// The names of what stands in when the text names no target.
 pub(super) const BUILT_IN: &str = "marked_images";
 pub(super) const BUILT_IN_SCHEDULE: &str = "0 2 * * *";
+
+/// The longest path of a socket, in bytes: `sun_path` of unix(7), without the NUL at its end.
+const LONGEST_SOCKET: usize = 107;
 
 /// More sweeps on one file system than this help nobody.
 const MOST_SWEEPS: u64 = 8;
@@ -111,8 +115,9 @@ impl Checker<'_> {
     pub(super) fn admin(&mut self, raw: Option<&RawAdmin>) -> AdminSettings {
         let token = raw.and_then(|raw| raw.token_file.as_ref());
         let token_file = token.and_then(|value| self.path(value));
+        let socket = raw.and_then(|raw| raw.socket.as_ref()).and_then(|value| self.socket(value));
         let Some(value) = raw.and_then(|raw| raw.listen.as_ref()) else {
-            return AdminSettings { listen: Some(default_listen()), token_file };
+            return AdminSettings { listen: Some(default_listen()), socket, token_file };
         };
         let written = value.value();
         let loopback = written.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
@@ -135,7 +140,26 @@ impl Checker<'_> {
             let help = "set `token_file`, and put a reverse proxy with TLS in front".to_owned();
             self.problem(value.span(), "an admin port that others can reach needs a token", help);
         }
-        AdminSettings { listen, token_file }
+        AdminSettings { listen, socket, token_file }
+    }
+
+    /// The path of a socket, for which the kernel has less room than for others.
+    fn socket(&mut self, value: &At<String>) -> Option<PathBuf> {
+        if value.value() == "off" {
+            return None;
+        }
+        let path = self.path(value)?;
+        let length = path.as_os_str().len();
+        if length > LONGEST_SOCKET {
+            let help = "choose a shorter one, as in \"/run/janitor/admin.sock\"".to_owned();
+            let message = format!(
+                "the path of a socket can have {LONGEST_SOCKET} bytes, and {} has {length}",
+                Escaped(path.as_os_str().as_bytes())
+            );
+            self.problem(value.span(), message, help);
+            return None;
+        }
+        Some(path)
     }
 
     fn log(&mut self, raw: Option<&RawLog>) -> LogSettings {

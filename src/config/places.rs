@@ -68,6 +68,7 @@ pub(super) fn protected(settings: &Settings, surroundings: &Surroundings) -> Pro
     own(Some(&settings.state_dir), "the janitor's own state");
     own(Some(&settings.log.file), "the janitor's own log");
     own(settings.admin.token_file.as_deref(), "the janitor's own token");
+    own(settings.admin.socket.as_deref(), "the janitor's own socket");
     places.dedup();
     Protected::new(places)
 }

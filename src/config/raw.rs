@@ -68,6 +68,9 @@ pub(super) struct RawAdmin {
     /// Address and port, or "off". Port 0 lets the system choose. An address that is not loopback needs `token_file`.
     #[schemars(extend("default" = "127.0.0.1:8000", "examples" = ["127.0.0.1:8000", "localhost:8100", "off"]))]
     pub(super) listen: Option<At<String>>,
+    /// Path of a Unix socket for the same routes, relative to the working directory, or "off".
+    #[schemars(extend("default" = "off", "examples" = ["off", "/run/janitor/admin.sock"]))]
+    pub(super) socket: Option<At<String>>,
     /// File that holds the bearer token, mode 0600, relative to the working directory.
     pub(super) token_file: Option<At<String>>,
 }

@@ -25,6 +25,8 @@ pub struct Settings {
 pub struct AdminSettings {
     /// The address of the admin port; `None` for `"off"`.
     pub listen: Option<SocketAddr>,
+    /// The path of the admin socket, absolute; `None` for `"off"`.
+    pub socket: Option<PathBuf>,
     /// A file that holds the bearer token.
     pub token_file: Option<PathBuf>,
 }

@@ -58,7 +58,7 @@ fn config(targets: Vec<Arc<Target>>) -> Config {
         format: LogFormat::Text,
         level: LogLevel::Info,
     };
-    let admin = AdminSettings { listen: None, token_file: None };
+    let admin = AdminSettings { listen: None, socket: None, token_file: None };
     let settings = Settings { zone: zone(), state_dir: "/nowhere/state".into(), admin, log, sweeps_per_filesystem: 1 };
     Config {
         settings,

@@ -91,7 +91,7 @@ fn errors_are_json_and_get_changes_nothing() {
         ("POST", "/cleanup/status", 405, "method_not_allowed"),
         ("DELETE", "/cleanup/status", 405, "method_not_allowed"),
         ("OPTIONS", "/cleanup/manual", 405, "method_not_allowed"),
-        ("GET", "/", 404, "not_found"),
+        ("GET", "/x", 404, "not_found"),
         ("GET", "/cleanup/status/", 404, "not_found"),
         ("GET", "/../etc/passwd", 404, "not_found"),
         ("POST", "/cleanup/manual?target=a&target=b", 400, "bad_request"),
@@ -178,6 +178,29 @@ fn another_user_may_look_but_not_touch() {
 }
 
 #[test]
+fn a_wrong_token_does_not_open_and_after_five_none_is_looked_at() {
+    let yard = Yard::new();
+    yard.file("token");
+    fs::write(yard.path("token"), "0123456789abcdef0123456789abcdef\n").expect("written");
+    fs::set_permissions(yard.path("token"), Permissions::from_mode(0o600)).expect("ours");
+    yard.config(&PORT_ANY.replace("[admin]", "[admin]\ntoken_file = \"token\""));
+    let daemon = Daemon::start(&yard);
+    let with = |token: &str| {
+        request_with(daemon.port(), "POST", "/cleanup/stop", &[&format!("Authorization: Bearer {token}")])
+    };
+    for wrong in ["0123456789abcdef0123456789abcdeF", "0123456789abcdef", "", "0123456789abcdef0123456789abcdef0", "x"]
+    {
+        let answer = with(wrong);
+        assert_eq!((answer.status, &answer.json()["error"]), (401, &"unauthorized".into()), "{wrong}");
+        assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+    }
+    let answer = with("0123456789abcdef0123456789abcdef");
+    assert_eq!((answer.status, &answer.json()["error"]), (429, &"too_many_attempts".into()));
+    assert!(answer.header("retry-after").is_some_and(|rest| rest.parse::<u64>().is_ok()), "{answer:?}");
+    assert_eq!(daemon.post("/cleanup/stop").status, 200, "the daemon's own user needs none");
+}
+
+#[test]
 fn a_token_opens_and_a_wrong_one_does_not() {
     let yard = Yard::new();
     yard.file("token");
@@ -189,11 +212,6 @@ fn a_token_opens_and_a_wrong_one_does_not() {
         request_with(daemon.port(), "POST", "/cleanup/stop", &[&format!("Authorization: Bearer {token}")])
     };
     assert_eq!(with("0123456789abcdef0123456789abcdef").status, 200);
-    for wrong in ["0123456789abcdef0123456789abcdeF", "0123456789abcdef", "", "0123456789abcdef0123456789abcdef0"] {
-        let answer = with(wrong);
-        assert_eq!((answer.status, &answer.json()["error"]), (401, &"unauthorized".into()), "{wrong}");
-        assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
-    }
     // A new token is taken over with the next reload.
     fs::write(yard.path("token"), "fedcba9876543210fedcba9876543210\n").expect("written");
     let text = fs::read_to_string(yard.path("config/janitor.toml")).expect("there");

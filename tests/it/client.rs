@@ -2,6 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -35,8 +37,20 @@ impl Answer {
 
 /// Sends bytes and reads until the other side closes, or nothing comes for `patience`.
 pub fn raw(to: SocketAddr, request: &[u8], patience: Duration) -> Answer {
-    let mut stream = TcpStream::connect(to).expect("the port is open");
+    let stream = TcpStream::connect(to).expect("the port is open");
     stream.set_read_timeout(Some(patience)).expect("a time");
+    exchange(stream, request)
+}
+
+/// A request over the admin socket.
+pub fn through(socket: &Path, method: &str, path: &str) -> Answer {
+    let stream = UnixStream::connect(socket).expect("the socket is there");
+    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a time");
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    exchange(stream, request.as_bytes())
+}
+
+fn exchange(mut stream: impl Read + Write, request: &[u8]) -> Answer {
     // The other side may close before it has read everything; what it said counts.
     drop(stream.write_all(request));
     let mut answer = Vec::new();

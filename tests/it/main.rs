@@ -3,6 +3,7 @@
 //! [`yard`] is a directory with files in it, [`daemon`] the program running there, [`client`] what talks to its port.
 
 #![expect(clippy::panic, reason = "this is how a test fails")]
+mod abuse;
 mod admin_wall;
 mod answers;
 mod architecture;
@@ -27,7 +28,9 @@ mod rules;
 mod scenes;
 mod schedule;
 mod seed_day;
+mod shell;
 mod signals;
+mod socket;
 mod stuck;
 mod tmpfiles;
 mod tracer;

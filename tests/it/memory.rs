@@ -89,6 +89,13 @@ fn a_held_run_is_listed_and_released_by_its_id_once() {
     let again = yard.run(&["release", run, "--admin", &port]);
     assert!(again.code == Some(1) && again.err.contains("released already"), "{again:?}");
     assert_eq!(daemon.status()["holds"], serde_json::json!([]));
+    for (line, count) in [
+        (format!("Release of run {run} asked for by uid "), 2),
+        (format!("Run {run} of target released by uid "), 1),
+        (format!("Release of run {run} by uid "), 1),
+    ] {
+        assert_eq!(daemon.count(&line), count, "{line}: {}", daemon.log());
+    }
 }
 
 #[test]

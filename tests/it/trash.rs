@@ -10,8 +10,9 @@ use super::yard::Yard;
 const DAY: Duration = Duration::from_secs(86_400);
 
 fn config(yard: &Yard, more: &str) {
+    // Without a port: no daemon of somebody else is asked.
     yard.config(&format!(
-        "[[target]]\npath = \"target\"\nschedule = \"@daily\"\ninclude = [\"**\"]\naction = \"trash\"\n{more}\n"
+        "[admin]\nlisten = \"off\"\n[[target]]\npath = \"target\"\nschedule = \"@daily\"\ninclude = [\"**\"]\naction = \"trash\"\n{more}\n"
     ));
 }
 

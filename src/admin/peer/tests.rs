@@ -169,7 +169,8 @@ fn a_row_about_a_connection_that_was_reset_does_not_count() {
         assert_eq!(stream.try_write(b"x").unwrap(), 1);
         client.peek(&mut [0]).unwrap();
         drop(client);
-        while peer.connection.peer_addr().is_ok() {
+        let Peer::Port { connection, .. } = &peer else { unreachable!("it came to the port") };
+        while connection.peer_addr().is_ok() {
             tokio::task::yield_now().await;
         }
         assert_eq!(peer.uid(&callers).await, None);

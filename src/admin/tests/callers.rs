@@ -50,7 +50,8 @@ fn another_user_with_the_token_may() {
     assert_eq!(port.post("/cleanup/stop").status, 403);
     let reply = port.send("POST /cleanup/stop", &format!("Authorization: bearer {TOKEN}\r\n"));
     assert_eq!(reply.status, 200);
-    assert!(port.log.lines().contains(&"Cleanup scheduler stopped, by a holder of the token".to_owned()));
+    let own = rustix::process::geteuid().as_raw();
+    assert!(port.log.lines().contains(&format!("Cleanup scheduler stopped, by a holder of the token, uid {own}")));
     // A token that was changed counts from the next request on.
     port.access.set_token(Some(token("another-token-0123")));
     assert_eq!(port.send("POST /cleanup/stop", &format!("Authorization: Bearer {TOKEN}\r\n")).status, 401);
@@ -62,7 +63,9 @@ fn another_user_with_the_token_may() {
 #[test]
 fn a_wrong_token_does_not_fall_back_to_the_user() {
     for token in [true, false] {
-        let port = Setup { token, ..Setup::default() }.open();
+        let mut setup = Setup { token, ..Setup::default() };
+        setup.server.limits.wrong_tokens = u32::MAX;
+        let port = setup.open();
         assert_eq!(port.post("/cleanup/stop").status, 200);
         let long = format!("Bearer {}", "x".repeat(5000));
         for wrong in ["", "Bearer", "Bearer x", "Basic cm9vdDo=", &TOKEN[1..], &long] {
@@ -131,6 +134,49 @@ fn really_another_user_is_refused() {
 }
 
 #[test]
+fn after_five_wrong_tokens_none_is_looked_at_for_a_while() {
+    for beyond in [false, true] {
+        let port = Setup { token: true, beyond, ..Setup::default() }.open();
+        let with = |token: &str| port.send("POST /cleanup/stop", &format!("Authorization: Bearer {token}\r\n"));
+        assert_eq!(with(TOKEN).status, 200);
+        for index in 0..5 {
+            assert_eq!(with("0123456789abcdef").status, 401, "{beyond} {index}");
+        }
+        for token in ["0123456789abcdef", TOKEN] {
+            let reply = with(token);
+            assert_eq!((reply.status, reply.code()), (429, "too_many_attempts".into()), "{beyond} {token}");
+            let rest: u64 = reply.header("retry-after").expect("a time").parse().unwrap();
+            assert!((1..=61).contains(&rest), "{rest}");
+        }
+        // Without a token the daemon's own user may as before; and reading needs none.
+        let own = port.post("/cleanup/stop").status;
+        assert_eq!(own, if beyond { 401 } else { 200 });
+        assert_eq!(port.get("/cleanup/status").status, if beyond { 401 } else { 200 });
+        assert_eq!(port.told().len(), if beyond { 1 } else { 2 });
+        let refused = port.log.lines().iter().filter(|line| line.starts_with("Refused")).count();
+        assert_eq!(refused, 1, "the others wait for the minute");
+    }
+}
+
+#[test]
+fn wrong_tokens_of_one_user_are_not_counted_for_another() {
+    if !rustix::process::geteuid().is_root() {
+        return; // only root can be somebody else
+    }
+    let port = Setup { token: true, ..Setup::default() }.open();
+    // What `ask_as` puts behind the line is the value of a header then.
+    let line =
+        |token: &str| format!("POST /cleanup/stop?x=y HTTP/1.1\\r\\nAuthorization: Bearer {token}\\r\\nX-Rest: y");
+    for _ in 0..5 {
+        assert_eq!(ask_as(65534, &port, &line("0123456789abcdef")).status, 401);
+    }
+    assert_eq!(ask_as(65534, &port, &line(TOKEN)).status, 429);
+    assert_eq!(ask_as(65533, &port, &line(TOKEN)).code(), "bad_request", "let in, and then the query is wrong");
+    let right = format!("Authorization: Bearer {TOKEN}\r\n");
+    assert_eq!(port.send("POST /cleanup/stop", &right).status, 200);
+}
+
+#[test]
 fn another_user_cannot_lock_root_out() {
     if !rustix::process::geteuid().is_root() {
         return; // only root can be somebody else
@@ -148,7 +194,7 @@ fn another_user_cannot_lock_root_out() {
         .spawn()
         .unwrap();
     crowd.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
-    // All of its 100 connections are made, and 48 have a place.
+    // All of its 100 connections are made, and 32 have a place.
     assert_eq!(ask_as(65534, &port, "GET /healthz").code(), "too_many_connections");
     for _ in 0..20 {
         assert_eq!(port.get("/cleanup/status").status, 200);

@@ -3,7 +3,7 @@ use super::*;
 #[test]
 fn a_port_that_is_taken_is_said_to_be() {
     let bound = bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let address = bound.address();
+    let address = bound.address().unwrap();
     assert_ne!(address.port(), 0);
     let error = bind(address).unwrap_err();
     let said = format!("cannot listen on {address}: address already in use (is another janitor running?)");
@@ -44,6 +44,7 @@ fn a_shutdown_lets_what_is_being_worked_on_end() {
     assert_eq!(replies[0].code(), "run_failed");
     port.thread.take().unwrap().join().unwrap();
     assert!(TcpStream::connect(port.address).is_err());
+    assert!(!port.socket.exists(), "a socket that nobody serves is removed");
     port.thread = Some(std::thread::spawn(|| {}));
 }
 

@@ -239,17 +239,20 @@ fn a_panic_ends_its_own_connection_only() {
         let watcher = graceful.watcher();
         let limits = Limits { open: 1, ..Limits::DEFAULT };
         let places = Places::new(&limits);
-        let place = places.open().unwrap();
-        assert!(places.open().is_none());
+        let place = places.of(Who::Uid(7), false).unwrap();
+        assert!(places.of(Who::Uid(7), false).is_none());
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let _place = place;
-            connection::serve(stream, &limits, watcher, |_| async { panic_with("a mistake in a handler") }).await;
+            connection::serve(Stream::Port(stream), &limits, watcher, |_| async {
+                panic_with("a mistake in a handler")
+            })
+            .await;
         });
         let ended = tasks.join_next().await.unwrap();
         assert!(ended.as_ref().unwrap_err().is_panic());
         note_panic(ended);
-        assert!(places.open().is_some(), "its place is free again");
+        assert!(places.of(Who::Uid(7), false).is_some(), "its place is free again");
         assert_eq!(read_all(&client), b"");
     });
 }

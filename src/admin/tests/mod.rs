@@ -3,11 +3,15 @@
 mod callers;
 mod life;
 mod limits;
+mod log;
 mod routes;
+mod socket;
 mod wall;
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -18,6 +22,9 @@ use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 use tracing_subscriber::layer::SubscriberExt;
 
+use log::Log;
+
+use super::wall::Wall;
 use super::*;
 use crate::clock;
 use crate::daemon::fake::{self, Supervisor};
@@ -201,6 +208,7 @@ impl Default for Setup {
 /// A port that is served on a thread of its own, until this is dropped.
 struct Port {
     address: SocketAddr,
+    socket: PathBuf,
     access: Access,
     told: Arc<Mutex<Vec<String>>>,
     log: Log,
@@ -212,16 +220,20 @@ struct Port {
 
 impl Setup {
     fn open(self) -> Port {
-        let bound = bind(self.listen.parse().unwrap()).unwrap();
-        let address = bound.address();
-        let claimed = if self.beyond { "192.0.2.1:8000".parse().unwrap() } else { address };
-        let access = Access::new(claimed, self.token.then(|| token(TOKEN)));
+        let mut port = bind(self.listen.parse().unwrap()).unwrap();
+        let address = port.address().unwrap();
+        if self.beyond {
+            port.wall = Wall::Beyond;
+        }
+        let access = Access::new(self.token.then(|| token(TOKEN)));
         let told = self.script.told.clone();
         let (handle, publish) = fake::handle(self.status, self.script);
         let (stop, stopped) = oneshot::channel();
         let (log, state) = (Log::default(), tempfile::tempdir().unwrap());
         let bulletin = Bulletin::new(instant(), TimeZone::UTC);
         let state_dir = state.path().to_path_buf();
+        let socket = state_dir.join("admin.sock");
+        let bound = vec![port, bind_socket(&socket).unwrap()];
         let served = Served { handle, bulletin, state_dir };
         let also = access.clone();
         let subscriber = tracing_subscriber::registry().with(log.clone());
@@ -231,7 +243,7 @@ impl Setup {
                 runtime.block_on(self.server.serve(bound, served, also, async { stopped.await.unwrap_or(()) }));
             });
         });
-        Port { address, access, told, log, publish, _state: state, stop: Some(stop), thread: Some(thread) }
+        Port { address, socket, access, told, log, publish, _state: state, stop: Some(stop), thread: Some(thread) }
     }
 }
 
@@ -292,9 +304,13 @@ fn panic_with(message: &str) -> ! {
 }
 
 /// Reads answers until the other end closes. A reset is an end, too.
-fn read_all(mut stream: &TcpStream) -> Vec<u8> {
-    let mut bytes = Vec::new();
+fn read_all(stream: &TcpStream) -> Vec<u8> {
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    read_to_end(stream)
+}
+
+fn read_to_end(mut stream: impl Read) -> Vec<u8> {
+    let mut bytes = Vec::new();
     match stream.read_to_end(&mut bytes) {
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
@@ -341,6 +357,14 @@ impl Port {
         self.raw(request.as_bytes()).expect("an answer")
     }
 
+    /// The same over the socket, with exactly these headers.
+    fn through_socket(&self, line: &str, headers: &str) -> Reply {
+        let mut stream = UnixStream::connect(&self.socket).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.write_all(format!("{line} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n").as_bytes()).ok();
+        replies(&read_to_end(&stream), true).pop().expect("an answer")
+    }
+
     fn get(&self, path: &str) -> Reply {
         self.send(&format!("GET {path}"), "")
     }
@@ -351,33 +375,5 @@ impl Port {
 
     fn told(&self) -> Vec<String> {
         std::mem::take(&mut *self.told.lock().unwrap())
-    }
-}
-
-/// Collects the messages that are logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
-
-impl Log {
-    fn lines(&self) -> Vec<String> {
-        self.0.lock().unwrap().clone()
-    }
-}
-
-impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Log {
-    fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
-        struct Message(String);
-        impl tracing::field::Visit for Message {
-            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn fmt::Debug) {
-                if field.name() == "message" {
-                    self.0 = format!("{value:?}");
-                }
-            }
-        }
-        if event.metadata().target().starts_with("janitor") {
-            let mut message = Message(String::new());
-            event.record(&mut message);
-            self.0.lock().unwrap().push(message.0);
-        }
     }
 }

@@ -59,6 +59,13 @@ fn the_admin_port_can_be_off_anywhere_on_loopback_or_behind_a_token() {
     assert_eq!(listen("off"), None);
     assert_eq!(listen("localhost:81").as_deref(), Some("127.0.0.1:81"));
     assert_eq!(listen("[::1]:0").as_deref(), Some("[::1]:0"));
+    let socket = |text: &str| good(&format!("[admin]\nsocket = \"{text}\"\n")).settings.admin.socket;
+    assert_eq!(good("").settings.admin.socket, None);
+    assert_eq!(socket("off"), None);
+    assert_eq!(socket("state/admin.sock").as_deref(), Some(Path::new("/srv/janitor/state/admin.sock")));
+    assert_eq!(socket("./off").as_deref(), Some(Path::new("/srv/janitor/off")));
+    let longest = format!("/{}", "x".repeat(106));
+    assert_eq!(socket(&longest).as_deref(), Some(Path::new(&longest)));
     let open = good("[admin]\nlisten = \"0.0.0.0:80\"\ntoken_file = \"secret\"\n").settings.admin;
     assert_eq!(open.token_file.as_deref(), Some(Path::new("/srv/janitor/secret")));
 }

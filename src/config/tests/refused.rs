@@ -352,6 +352,16 @@ fn what_is_no_toml_is_said_with_all_its_places() {
 }
 
 #[test]
+fn the_path_of_a_socket_has_to_fit_where_the_kernel_keeps_it() {
+    let long = "x".repeat(107);
+    let message = format!("f:2:10: the path of a socket can have 107 bytes, and /{long} has 108");
+    let help = "choose a shorter one, as in \"/run/janitor/admin.sock\"";
+    refused(&format!("[admin]\nsocket = \"/{long}\"\n"), &[&format!("{message}; {help}")]);
+    refused("[admin]\nsocket = \"\"\n", &["f:2:10: the path is empty"]);
+    refused("[admin]\nsocket = 7\n", &["f:2:10: invalid type: integer `7`, expected a string"]);
+}
+
+#[test]
 fn a_problem_is_shown_with_its_line_and_a_mark() {
     refused(
         "\u{feff}colour = 1",

@@ -24,7 +24,7 @@ fn lay(yard: &Yard, more: &str) {
         old(yard, path);
     }
     yard.config(&format!(
-        "[[target]]\npath = \"target\"\nschedule = \"@daily\"\ninclude = [\"**\"]\nolder_than = \"1d\"\naction = \
+        "[admin]\nlisten = \"off\"\n[[target]]\npath = \"target\"\nschedule = \"@daily\"\ninclude = [\"**\"]\nolder_than = \"1d\"\naction = \
          \"trash\"\nthreads = 1\n{more}"
     ));
     remember(yard);

@@ -1,0 +1,147 @@
+//! Places for connections, such that nobody can take all of them.
+//!
+//! The first half of them goes to whoever comes, and nobody is asked who he is. Of the second half each caller gets a
+//! share. What is left beyond that is for those who may change something.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::caller::Who;
+use super::connection::Limits;
+
+/// The places at one port, or one socket.
+#[derive(Debug)]
+pub(super) struct Places {
+    unasked: Arc<Semaphore>,
+    shared: Arc<Semaphore>,
+    shares: Shares,
+    reserved: Arc<Semaphore>,
+    screened: Arc<Semaphore>,
+}
+
+/// A place that is taken until this is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    _permit: OwnedSemaphorePermit,
+    _share: Option<Share>,
+}
+
+impl Places {
+    pub(super) fn new(limits: &Limits) -> Self {
+        let places = |count| Arc::new(Semaphore::new(count));
+        let half = limits.open / 2;
+        Self {
+            unasked: places(half),
+            shared: places(limits.open - half),
+            shares: Shares::new(limits.share),
+            reserved: places(limits.reserved),
+            screened: places(limits.screened),
+        }
+    }
+
+    /// A place for anybody.
+    pub(super) fn unasked(&self) -> Option<Place> {
+        take(&self.unasked)
+    }
+
+    /// A place for somebody who is known by now.
+    pub(super) fn of(&self, who: Who, is_trusted: bool) -> Option<Place> {
+        self.unasked().or_else(|| match is_trusted {
+            true => take(&self.shared).or_else(|| take(&self.reserved)),
+            false => {
+                let share = self.shares.take(who)?;
+                take(&self.shared).map(|place| Place { _share: Some(share), ..place })
+            }
+        })
+    }
+
+    /// A place to wait for the answer to who this is.
+    pub(super) fn screened(&self) -> Option<Place> {
+        take(&self.screened)
+    }
+}
+
+fn take(from: &Arc<Semaphore>) -> Option<Place> {
+    from.clone().try_acquire_owned().ok().map(|permit| Place { _permit: permit, _share: None })
+}
+
+/// How many of something each caller has. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Shares {
+    /// How many one may have.
+    most: usize,
+    taken: Arc<Mutex<HashMap<Who, usize>>>,
+}
+
+/// One of them, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Share {
+    of: Shares,
+    who: Who,
+}
+
+impl Shares {
+    pub(super) fn new(most: usize) -> Self {
+        Self { most, taken: Arc::default() }
+    }
+
+    /// One more for this caller, who may have as many already as one may have.
+    pub(super) fn take(&self, who: Who) -> Option<Share> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = taken.entry(who).or_default();
+        (*count < self.most).then(|| {
+            *count += 1;
+            Share { of: self.clone(), who }
+        })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut taken = self.of.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = taken.get_mut(&self.who) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.who);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(mut take: impl FnMut() -> Option<Place>) -> Vec<Place> {
+        std::iter::from_fn(&mut take).collect()
+    }
+
+    #[test]
+    fn nobody_gets_all_of_the_places() {
+        let places = Places::new(&Limits { open: 48, share: 8, reserved: 16, ..Limits::DEFAULT });
+        let unasked = all(|| places.unasked());
+        let first = all(|| places.of(Who::Uid(1000), false));
+        assert_eq!((unasked.len(), first.len()), (24, 8));
+        let second = all(|| places.of(Who::Uid(1001), false));
+        assert_eq!(second.len(), 8);
+        assert_eq!(all(|| places.of(Who::Uid(0), true)).len(), 8 + 16, "what is left, and the reserve");
+        // What is given back can be taken again, and nothing is remembered of those who have gone.
+        drop(first);
+        assert_eq!(all(|| places.of(Who::Uid(1000), false)).len(), 8);
+        drop((unasked, second));
+        assert!(places.shares.taken.lock().expect("not poisoned").is_empty());
+    }
+
+    #[test]
+    fn who_is_known_takes_a_place_that_has_become_free_first() {
+        let places = Places::new(&Limits { open: 2, share: 1, reserved: 0, ..Limits::DEFAULT });
+        let one = places.unasked().expect("free");
+        let two = places.of(Who::Uid(7), false).expect("a share");
+        assert!(places.of(Who::Uid(7), false).is_none());
+        drop(one);
+        assert!(places.of(Who::Uid(7), false).is_some());
+        drop(two);
+    }
+}
