@@ -123,6 +123,11 @@ fn what_is_no_pattern_or_an_ambiguous_one_is_refused() {
         (Include, "a\\/b", "a `/` cannot be escaped"),
         (Include, "a\\", "the backslash at the end escapes nothing"),
         (Include, "a\0b", "no file name holds a NUL"),
+        (Exclude, "x[\u{e4}\u{f6}]y", "`\u{e4}` inside `[…]` would match only a part of it"),
+        (Include, "[a-\u{e4}]", "`\u{e4}` inside `[…]` would match only a part of it"),
+        (Exclude, "[a-c-e]", "a `-` right behind a range is ambiguous"),
+        (Exclude, "[!a-c-e]", "a `-` right behind a range is ambiguous"),
+        (Include, &format!("{}a{}", "{".repeat(11), "}".repeat(11)), "braces can stand 10 deep at most"),
     ] {
         let error = Globs::check(list, text).expect_err(text);
         assert_eq!(error.message, message, "{text}");
@@ -130,6 +135,11 @@ fn what_is_no_pattern_or_an_ambiguous_one_is_refused() {
     }
     for text in ["[a", "{a", "a}", "[z-a]"] {
         assert!(Globs::check(Include, text).is_err(), "{text}");
+    }
+    for text in
+        ["[-a-c]", "[a-c-]", "[!a-c-]", "[a-ce-g]", "[]-a]", "[+--]", "{\u{e4},\u{f6}}", "{{{{{{{{{{a}}}}}}}}}}"]
+    {
+        assert_eq!(Globs::check(Include, text), Ok(()), "{text}");
     }
     assert!(Globs::check(Include, &"x".repeat(1001)).is_err());
     assert!(Globs::check(Include, &["a"; 61].join("/")).is_err());
