@@ -11,6 +11,7 @@ use super::nested::Nested;
 use super::pass::{Gathered, Limit, Overview, Pass};
 use super::walk::{Sweep, Walked, walk};
 use super::{Control, Observer, Order, remarks};
+use crate::clock;
 use crate::entry::Stamp;
 use crate::fsys::{self, Dir, Root, Space};
 use crate::judge;
@@ -83,6 +84,7 @@ pub(super) fn begin<'a, A>(
         errors: AtomicU64::new(0),
         aside: Aside::new(&root.dir, order.target.threads()),
         workers: AtomicUsize::new(0),
+        began: clock::wall().into(),
     }
 }
 
