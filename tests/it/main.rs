@@ -5,6 +5,7 @@
 #![expect(clippy::panic, reason = "this is how a test fails")]
 mod admin_wall;
 mod architecture;
+mod attacks;
 mod audit;
 mod client;
 mod command_line;

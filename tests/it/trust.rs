@@ -2,10 +2,9 @@
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::daemon::{Daemon, wait_for};
+use super::daemon::Daemon;
 use super::needs;
 use super::yard::{Ran, Yard};
 
@@ -145,93 +144,4 @@ fn what_a_sweep_moves_away_arrives_though_it_is_confined() {
     let (_, run) = cleaned(&yard);
     assert_eq!(yard.left("archive"), ["deep/a"], "{run}");
     assert_ne!(run["sandbox"], "off");
-}
-
-/// Not a test: what the tests below start as another user.
-#[test]
-#[ignore = "it is the attacker of other tests"]
-fn attacker() {
-    let Some(square) = std::env::var_os("JANITOR_ATTACKED") else { return };
-    std::env::set_current_dir(square).expect("it is there");
-    let exchange = |one: &str, other: &str| {
-        let here = rustix::fs::CWD;
-        _ = rustix::fs::renameat_with(here, one, here, other, rustix::fs::RenameFlags::EXCHANGE);
-    };
-    loop {
-        for depth in ["dir", "a/dir", "a/b/c/dir"] {
-            exchange(depth, &depth.replace("dir", "link"));
-        }
-    }
-}
-
-/// Kills it at the end of the test.
-struct Attacker(Child);
-
-impl Drop for Attacker {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
-fn attack(yard: &Yard) -> Attacker {
-    let itself = std::env::current_exe().expect("this program");
-    let mut command = if needs::is_root() {
-        let mut other = Command::new("setpriv");
-        other.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(itself);
-        other
-    } else {
-        Command::new(itself)
-    };
-    command.args(["--exact", "trust::attacker", "--ignored"]).env("JANITOR_ATTACKED", yard.path("square"));
-    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
-    Attacker(child)
-}
-
-/// Directories are exchanged, without pause, for links to a directory full of old files.
-#[test]
-fn nothing_is_removed_through_a_link_that_is_swapped_in() {
-    if !needs::tool("setpriv") {
-        return;
-    }
-    let yard = Yard::new();
-    square(&yard, "include = [\"**\"]\nolder_than = \"1d\"\nremove_empty_dirs = true");
-    let victims: Vec<String> = (0..20).map(|number| format!("victim/{number}")).collect();
-    for victim in &victims {
-        yard.aged(victim, DAY * 3);
-    }
-    for parent in ["", "a/", "a/b/c/"] {
-        symlink(yard.path("victim"), yard.directory(&format!("square/{parent}")).join("link")).expect("made");
-        yard.directory(&format!("square/{parent}dir"));
-    }
-    for directory in ["square", "square/a", "square/a/b", "square/a/b/c"] {
-        fs::set_permissions(yard.path(directory), Permissions::from_mode(0o777)).expect("ours");
-    }
-    let attacker = attack(&yard);
-    let link = yard.path("square/dir");
-    wait_for("the attacker", || link.is_symlink().then_some(()));
-    let seconds = std::env::var("JANITOR_ATTACK_SECONDS").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(2);
-    #[expect(clippy::disallowed_methods, reason = "an attack has a length")]
-    let began = std::time::Instant::now();
-    let (mut sweeps, mut removed) = (0, 0);
-    while began.elapsed() < Duration::from_secs(seconds) {
-        for parent in ["", "a/", "a/b/c/"] {
-            // Where the directory is just now.
-            for name in ["dir", "link"] {
-                let path = yard.path(format!("square/{parent}{name}"));
-                if !path.is_symlink() && fs::create_dir_all(&path).is_ok() {
-                    drop(fs::write(path.join("old"), "content"));
-                }
-            }
-        }
-        let (ran, run) = cleaned(&yard);
-        assert!(matches!(ran.code, Some(0 | 1)), "{ran:?}");
-        sweeps += 1;
-        removed += run["deleted"].as_u64().expect("a number");
-        let lost: Vec<_> = victims.iter().filter(|victim| !yard.path(victim).exists()).collect();
-        assert!(lost.is_empty(), "after {sweeps} sweeps: {lost:?}: {run}");
-    }
-    drop(attacker);
-    eprintln!("{sweeps} sweeps, {removed} files removed, 0 of {} victims", victims.len());
-    assert!(sweeps > 3);
 }
