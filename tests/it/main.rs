@@ -7,6 +7,7 @@ mod admin_wall;
 mod architecture;
 mod attacks;
 mod audit;
+mod capabilities;
 mod client;
 mod command_line;
 mod daemon;
