@@ -29,6 +29,8 @@ mod answer;
 mod changes;
 mod connection;
 mod explain;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod peer;
 mod query;
 mod routes;
