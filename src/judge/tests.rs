@@ -125,6 +125,18 @@ fn the_newest_of_a_directory_are_protected_by_weight_and_name() {
     for (age, name) in [(5, "a"), (5, "b"), (9, "c"), (1, "d"), (5, "e")] {
         newest.add(age * second, name.as_bytes());
     }
+    // However many have looked, together they find the same.
+    let mut other = Newest::new(three);
+    let mut third = other.clone();
+    for (at, (age, name)) in [(5, "a"), (5, "b"), (9, "c"), (1, "d"), (5, "e")].into_iter().enumerate() {
+        if at % 2 == 0 { &mut other } else { &mut third }.add(age * second, name.as_bytes());
+    }
+    other.merge(third);
+    assert_eq!(other.kept(), newest.clone().kept());
+    let mut few = Newest::new(three);
+    few.add(5, b"a");
+    few.add(9, b"b");
+    assert_eq!(few.kept(), Kept::all(three), "not more than are kept, so all are");
     let kept = newest.kept();
     let held = |age: i64, name: &str| {
         let said = by_facts(&policy(), &facts(10, 1_000_000 - age), name.as_bytes(), Some(&kept), now());
