@@ -1,10 +1,12 @@
 //! What can be trusted where others can write: verified removal, the sandbox, what a killed run leaves behind.
 
 use std::fs::{self, File, Permissions};
+use std::io::Read;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::daemon::Daemon;
+use super::daemon::{Daemon, wait_for};
 use super::needs;
 use super::yard::{Ran, Yard};
 
@@ -74,6 +76,88 @@ fn an_open_or_locked_file_stays_where_others_can_write_and_the_run_says_so() {
     drop((open, locked));
     cleaned(&yard);
     assert!(left(&yard).is_empty());
+}
+
+/// Holds files in every way that there is, then says so, and waits to be killed.
+const HOLDER: &str = r#"
+import array, mmap, os, socket, subprocess, sys, time
+def reading(name): return os.open(name, os.O_RDONLY)
+kept = [reading("reading"), os.open("writing", os.O_WRONLY), os.open("append", os.O_WRONLY | os.O_APPEND)]
+maps = []
+for name, access in (("mapped", mmap.ACCESS_READ), ("mapped-shared", mmap.ACCESS_WRITE), ("mapped-private", mmap.ACCESS_COPY)):
+    fd = os.open(name, os.O_RDWR)
+    maps.append(mmap.mmap(fd, 0, access=access))
+    os.close(fd)
+try:
+    held = [subprocess.Popen(["./executing", "600"])]
+except PermissionError:
+    sys.stderr.write("\n*** NOT RUN: nothing can be executed here ***\n")
+    held, kept = [], kept + [reading("executing")]
+fd = reading("inherited")
+held.append(subprocess.Popen(["sleep", "600"], pass_fds=[fd]))
+os.close(fd)
+one, other = socket.socketpair()
+fd = reading("sent")
+socket.send_fds(one, [b"x"], [fd])
+os.close(fd)
+kept.append(reading("../elsewhere/other-name"))
+print("ready", flush=True)
+try:
+    sys.stdin.read()
+finally:
+    for process in held:
+        process.kill()
+"#;
+
+const HELD: [&str; 10] = [
+    "append",
+    "executing",
+    "inherited",
+    "linked",
+    "mapped",
+    "mapped-private",
+    "mapped-shared",
+    "reading",
+    "sent",
+    "writing",
+];
+
+#[test]
+fn a_file_in_use_in_any_way_stays_on_the_disk_and_in_memory() {
+    if !needs::tool("python3") || !needs::leases() {
+        return;
+    }
+    for place in needs::file_systems() {
+        let yard = Yard::below(&place.path);
+        square(&yard, "include = [\"*\"]\nolder_than = \"1d\"");
+        for name in HELD.iter().chain(&["free", "path-only"]) {
+            yard.aged(&format!("square/{name}"), DAY * 3);
+        }
+        let sleep = fs::read("/bin/sleep").expect("it is there");
+        fs::write(yard.path("square/executing"), sleep).expect("ours");
+        fs::set_permissions(yard.path("square/executing"), Permissions::from_mode(0o755)).expect("ours");
+        yard.grow_old("square/executing", DAY * 3);
+        yard.directory("elsewhere");
+        fs::hard_link(yard.path("square/linked"), yard.path("elsewhere/other-name")).expect("made");
+        let mut holder = Command::new("python3");
+        holder.args(["-c", HOLDER]).current_dir(yard.path("square")).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut holder = holder.spawn().expect("python3 runs");
+        let mut ready = [0; 6];
+        holder.stdout.as_mut().expect("piped").read_exact(&mut ready).expect("it says so");
+        // Who holds a file only by its path cannot read it.
+        let path_only = rustix::fs::OFlags::PATH;
+        let by_path = rustix::fs::open(yard.path("square/path-only"), path_only, rustix::fs::Mode::empty());
+        let (_, run) = cleaned(&yard);
+        assert_eq!(left(&yard), HELD, "on {}: {run}", place.kind);
+        assert_eq!(run["deleted"], 2, "on {}: {run}", place.kind);
+        drop((holder.stdin.take(), by_path));
+        holder.wait().expect("it ends");
+        let all = || {
+            cleaned(&yard);
+            left(&yard).is_empty().then_some(())
+        };
+        wait_for("what nobody holds any more to go", all);
+    }
 }
 
 #[test]

@@ -54,11 +54,15 @@ fn a_tree_that_somebody_makes_deeper_all_the_time_is_left_at_last() {
         let attackers = Attackers::deepen(yard);
         let deep = format!("square/{}", [CHAIN; 5].join("/"));
         wait_for("the attacker", || yard.path(&deep).exists().then_some(()));
-        let run = cleaned(yard);
-        drop(attackers);
-        assert_eq!(run["skipped_directories"], 1, "it is left where it grew: {run}");
         let mut told = Told::default();
-        told.count(&run);
+        // On a busy machine a run may be faster than the attacker for once.
+        let is_left = (0..100).any(|_| {
+            let run = cleaned(yard);
+            told.count(&run);
+            run["skipped_directories"] == 1
+        });
+        drop(attackers);
+        assert!(is_left, "no run left the tree where it grew");
         let emptied = Command::new("rm").arg("-rf").arg(yard.path("square")).status().expect("rm runs");
         assert!(emptied.success());
         told

@@ -134,17 +134,22 @@ fn a_fresh_file_that_takes_an_old_name_is_never_lost() {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 let mut fresh: BTreeMap<u64, OwnedFd> = BTreeMap::new();
+                let mut turn = 0_u64;
                 while !stop.load(Ordering::Relaxed) {
-                    for name in &names {
+                    // One name more each time, so that each is fresh and old in turn.
+                    for name in names.iter().cycle().take(PAIRS + 1) {
                         let free = |made: &Path| renameat_with(CWD, made, CWD, name, RenameFlags::NOREPLACE).is_ok();
+                        turn += 1;
+                        if turn.is_multiple_of(2) {
+                            free(&yard.aged("aside", DAY * 30));
+                            continue;
+                        }
                         let made = yard.path("made");
                         fs::write(&made, "").expect("written");
                         let (inode, watched) = (fs::metadata(&made).expect("ours").ino(), watch(&made));
                         if free(&made) {
                             fresh.insert(inode, watched);
                         }
-                        // The next that finds the name free is old.
-                        free(&yard.aged("aside", DAY * 30));
                     }
                     // What was taken away is let go of here and nowhere else, so what is lost otherwise is lost.
                     for taken in fs::read_dir(yard.path("attic")).expect("ours").flatten() {
