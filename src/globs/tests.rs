@@ -146,6 +146,7 @@ fn what_is_no_pattern_or_an_ambiguous_one_is_refused() {
     {
         assert_eq!(Globs::check(Include, text), Ok(()), "{text}");
     }
+    assert!(Globs::check(Include, &"x".repeat(1000)).is_ok());
     assert!(Globs::check(Include, &"x".repeat(1001)).is_err());
     assert!(Globs::check(Include, &["a"; 61].join("/")).is_err());
     assert!(Globs::check(Include, &["a"; 60].join("/")).is_ok());
