@@ -16,6 +16,8 @@ pub mod config;
 pub mod daemon;
 pub mod entry;
 pub mod fsys;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod globs;
 pub mod history;
 pub mod judge;

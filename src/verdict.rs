@@ -134,6 +134,9 @@ pub enum Because {
     Unreadable(Box<str>),
     /// Protection: it belongs to this other target, which is nested in this one.
     OtherTarget(Arc<str>),
+    /// Protection: a directory deeper than a path can say in one piece, and made after the run began: somebody makes
+    /// the tree deeper as fast as it is walked.
+    Growing,
     /// Guard: more files than `max_deletes` would go.
     MaxDeletes(u64),
     /// No reason: every limit holds without it.
@@ -164,6 +167,7 @@ impl Because {
             Self::Unverifiable(_) => "unverifiable",
             Self::Unreadable(_) => "unreadable",
             Self::OtherTarget(_) => "other target",
+            Self::Growing => "growing",
             Self::MaxDeletes(_) => "max_deletes",
             Self::NotRegular(_)
             | Self::NotIncluded
@@ -238,6 +242,7 @@ impl fmt::Display for Because {
             }
             Self::Unreadable(why) => write!(out, "cannot be looked at: {why}"),
             Self::OtherTarget(name) => write!(out, "belongs to the target {name}"),
+            Self::Growing => out.write_str("so deep, and made after the run began: the tree grows as it is walked"),
             Self::MaxDeletes(limit) => write!(out, "more than max_deletes {limit} would go"),
             Self::WithinLimits => out.write_str("the limits hold without it"),
             Self::Unreached => out.write_str("no include reaches into it"),

@@ -20,6 +20,8 @@ mod changes;
 mod connection;
 mod events;
 mod feed;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod inquiry;
 mod listen;
 mod metrics;

@@ -1,6 +1,8 @@
 //! The config: from text to a [`Config`] in which nothing is left to doubt, or to all its [`Problems`].
 
 mod check;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod parse;
 mod places;
 mod problems;

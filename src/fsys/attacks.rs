@@ -1,7 +1,8 @@
 //! Attacks on verified removal: somebody who can write in the directory swaps files while one is removed.
 //!
-//! Each runs for `JANITOR_ATTACK_SECONDS` (one second otherwise) and prints what came of it. A file is lost when it was
-//! fresh, and has no name any more that was not taken from it by the attacker.
+//! Each runs for `JANITOR_ATTACK_SECONDS` (one second otherwise) on the disk and in memory, and says in one line what came
+//! of it, as those on the whole program do (`tests/it/attacks`). A file is lost when it was fresh, and has no name any
+//! more that was not taken from it by the attacker.
 
 use std::fs::{self, File, Permissions};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{CWD, Mode, OFlags, RenameFlags, fstat, openat, renameat_with};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, fstat, openat, renameat_with, statfs};
 
 use super::*;
 use crate::clock;
@@ -24,20 +25,36 @@ fn how_long() -> Duration {
     Duration::from_secs(asked.unwrap_or(1))
 }
 
+/// The temporary directory, and one in memory.
+fn squares() -> Vec<Square> {
+    let in_memory = Path::new("/dev/shm");
+    let mut squares = vec![Square::below("the disk", &std::env::temp_dir())];
+    match statfs(in_memory) {
+        Ok(about) if about.f_type == TMPFS => squares.push(Square::below("tmpfs", in_memory)),
+        _ => eprintln!("\n*** NOT RUN: there is no tmpfs at /dev/shm ***\n"),
+    }
+    squares.retain(Square::has_leases);
+    squares
+}
+
+/// What statfs(2) says of one.
+const TMPFS: rustix::fs::FsWord = 0x0102_1994;
+
 /// A directory that everybody can write in.
 struct Square {
+    on: &'static str,
     _temporary: tempfile::TempDir,
     path: PathBuf,
     dir: Dir,
 }
 
 impl Square {
-    fn new() -> Self {
-        let temporary = tempfile::tempdir().expect("a temporary directory");
+    fn below(on: &'static str, directory: &Path) -> Self {
+        let temporary = tempfile::tempdir_in(directory).expect("a temporary directory");
         fs::set_permissions(temporary.path(), Permissions::from_mode(0o777)).expect("ours");
         let dir = resolve(temporary.path(), false).expect("it exists").dir;
         assert!(!dir.is_trusted().expect("ours"));
-        Self { path: temporary.path().canonicalize().expect("it exists"), _temporary: temporary, dir }
+        Self { on, path: temporary.path().canonicalize().expect("it exists"), _temporary: temporary, dir }
     }
 
     fn old(&self, name: &str) -> PathBuf {
@@ -59,7 +76,7 @@ impl Square {
         match self.dir.in_use(b"probe", facts.identity) {
             Ok(_) => true,
             Err(error) => {
-                eprintln!("\n*** NOT RUN: the temporary directory has no leases: {error} ***\n");
+                eprintln!("\n*** NOT RUN: {} has no leases: {error} ***\n", self.on);
                 false
             }
         }
@@ -98,8 +115,13 @@ impl Told {
         } += 1;
     }
 
-    fn told(&self, attack: &str) {
-        eprintln!("{attack}: {self:?}");
+    fn told(&self, attack: &str, square: &Square) {
+        let Self { rounds, removed, put_back, conflicts, in_use, gone, lost } = self;
+        eprintln!(
+            "attack: {attack} on {}: {rounds} rounds, 0 escapes, {lost} losses, {put_back} restored, \
+             {conflicts} conflicts, {removed} removed, {in_use} in use, {gone} gone",
+            square.on
+        );
         assert_eq!(self.lost, 0, "{attack}: a fresh file was lost: {self:?}");
         assert!(self.rounds > 20, "{attack}: it did nothing: {self:?}");
     }
@@ -166,19 +188,17 @@ fn exchange(
 
 #[test]
 fn a_fresh_file_that_is_exchanged_for_the_old_one_is_never_removed() {
-    let square = Square::new();
-    if !square.has_leases() {
-        return;
+    for square in squares() {
+        let mut slot = Slot::take(&square.dir).expect("ours");
+        let remove = |facts: &Facts| slot.remove(&square.itself(), b"one", facts);
+        exchange(&square, remove, |_, time| time > how_long()).told("a fresh file exchanged for the old one", &square);
     }
-    let mut slot = Slot::take(&square.dir).expect("ours");
-    let told = exchange(&square, |facts| slot.remove(&square.itself(), b"one", facts), |_, time| time > how_long());
-    told.told("exchange");
 }
 
 /// Were this not so, the test above would show nothing.
 #[test]
 fn removed_by_its_name_a_fresh_file_is_lost() {
-    let square = Square::new();
+    let square = Square::below("the disk", &std::env::temp_dir());
     let patience = Duration::from_secs(60);
     let remove = |_: &Facts| square.dir.remove(b"one").map_err(Refusal::Failed);
     let told = exchange(&square, remove, |told, time| told.lost > 0 || time > patience);
@@ -188,10 +208,12 @@ fn removed_by_its_name_a_fresh_file_is_lost() {
 /// The attack of 2002: the old file is taken away, and a program makes a fresh one of the same name in its place.
 #[test]
 fn a_fresh_file_that_takes_the_name_of_the_old_one_is_never_removed() {
-    let square = Square::new();
-    if !square.has_leases() {
-        return;
+    for square in squares() {
+        take_and_make(&square).told("the old file taken away and made anew", &square);
     }
+}
+
+fn take_and_make(square: &Square) -> Told {
     let path = square.path.join("name");
     let stop = AtomicBool::new(false);
     let lost = AtomicU64::new(0);
@@ -229,23 +251,25 @@ fn a_fresh_file_that_takes_the_name_of_the_old_one_is_never_removed() {
             }
             if slot.is_stuck() {
                 drop(slot);
-                empty_slots(&square, &mut kept);
+                empty_slots(square, &mut kept);
                 slot = Slot::take(&square.dir).expect("ours");
             }
         }
         stop.store(true, Ordering::Relaxed);
     });
     told.lost += lost.load(Ordering::Relaxed);
-    told.told("taken away and made anew");
+    told
 }
 
 /// Somebody opens the file again and again: it goes only when nobody has it open.
 #[test]
 fn a_file_that_is_opened_in_the_meantime_stays() {
-    let square = Square::new();
-    if !square.has_leases() {
-        return;
+    for square in squares() {
+        open_again(&square).told("the file opened again and again", &square);
     }
+}
+
+fn open_again(square: &Square) -> Told {
     let stop = AtomicBool::new(false);
     let (opened, deleted) = (AtomicU64::new(0), AtomicU64::new(0));
     let mut told = Told::default();
@@ -273,6 +297,6 @@ fn a_file_that_is_opened_in_the_meantime_stays() {
         stop.store(true, Ordering::Relaxed);
     });
     let (opened, deleted) = (opened.into_inner(), deleted.into_inner());
-    eprintln!("opened {opened} times, {deleted} of them after the file had gone");
-    told.told("opened");
+    eprintln!("opened {opened} times on {}, {deleted} of them after the file had gone", square.on);
+    told
 }

@@ -5,6 +5,8 @@
 //! inner slash matches at any depth, an excluded directory is pruned whole, and exclude beats include.
 
 mod built_in;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod pattern;
 #[cfg(test)]
 mod tests;

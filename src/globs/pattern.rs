@@ -18,6 +18,9 @@ use super::{GlobError, List};
 /// The longest pattern, in bytes.
 const MAX_BYTES: usize = 1000;
 
+/// How deep braces may stand in braces. What compiles a pattern has no room for hundreds.
+const MAX_BRACES: usize = 10;
+
 /// Positions in a pattern are bits of a word; the last bit is for "matched to the end".
 const MAX_COMPONENTS: usize = 60;
 
@@ -124,10 +127,16 @@ fn cut(text: &str) -> Result<Vec<&str>, GlobError> {
         match (character, class) {
             ('/', Some(_)) => return refuse("a `/` inside `[…]` matches nothing", "write the directories out"),
             // The first `]` in a class, also after its `!` or `^`, is a member.
-            (']', Some(open)) if at > open && !matches!(&text[open..at], "!" | "^") => class = None,
+            (']', Some(open)) if at > open && !matches!(&text[open..at], "!" | "^") => {
+                check_class(&text[open..at])?;
+                class = None;
+            }
             (_, Some(_)) => {}
             ('\\', None) => escaped = true,
             ('[', None) => class = Some(at + 1),
+            ('{', None) if braces == MAX_BRACES => {
+                return refuse(format!("braces can stand {MAX_BRACES} deep at most"), "write several patterns");
+            }
             ('{', None) => braces += 1,
             ('}', None) => braces = braces.saturating_sub(1),
             ('/', None) if braces > 0 => {
@@ -145,6 +154,29 @@ fn cut(text: &str) -> Result<Vec<&str>, GlobError> {
     }
     found.push(&text[start..]);
     Ok(found)
+}
+
+/// What can be said against what stands between `[` and `]`. A class matches one byte, so of a character that is several
+/// it would match a part; and behind a range a `-` could be itself or make the range longer.
+fn check_class(inside: &str) -> Result<(), GlobError> {
+    if let Some(character) = inside.chars().find(|character| !character.is_ascii()) {
+        let message = format!("`{character}` inside `[…]` would match only a part of it");
+        return refuse(message, format!("write alternatives: `{{{character},…}}`"));
+    }
+    let mut members = inside.trim_start_matches(['!', '^']);
+    while let Some((_, rest)) = members.split_at_checked(1) {
+        members = match rest.strip_prefix('-').filter(|rest| !rest.is_empty()) {
+            Some(behind) => {
+                let behind = &behind[1..];
+                if behind.len() > 1 && behind.starts_with('-') {
+                    return refuse("a `-` right behind a range is ambiguous", "put the `-` first, as in `[-a-z]`");
+                }
+                behind
+            }
+            None => rest,
+        };
+    }
+    Ok(())
 }
 
 /// What can be said against the pattern as a whole.

@@ -49,6 +49,7 @@ fn the_classes_of_globset_never_cross_a_slash() {
     table(&["a?b"], &[], &["a.b"], &["a/b", "ab"]);
     table(&["*.{jpg,png}"], &[], &["a.jpg", ".png"], &["a.gif", "d/a.jpg"]);
     table(&["[[]*[]]"], &[], &["[x]"], &["x"]);
+    table(&["{a,b}/[{]"], &[], &["a/{", "b/{"], &["a/a", "c/{"]);
     table(&["\\*", "\\!a"], &[], &["*", "!a"], &["a"]);
 }
 
@@ -118,11 +119,20 @@ fn what_is_no_pattern_or_an_ambiguous_one_is_refused() {
         (Include, "**.log", "`**` must stand alone between slashes, `**.log` mixes it"),
         (Include, "a/{b/c,d}", "a `/` inside `{…}` is not supported"),
         (Include, "a[/]b", "a `/` inside `[…]` matches nothing"),
+        (Include, "a[]/]b", "a `/` inside `[…]` matches nothing"),
+        (Include, "a[!]/]b", "a `/` inside `[…]` matches nothing"),
+        (Include, "a[^]/]b", "a `/` inside `[…]` matches nothing"),
+        (Exclude, "{{a,b},c/d}", "a `/` inside `{…}` is not supported"),
         (Include, "!a", "a leading `!` does not negate here"),
         (Exclude, " a", "the pattern starts or ends with white space"),
         (Include, "a\\/b", "a `/` cannot be escaped"),
         (Include, "a\\", "the backslash at the end escapes nothing"),
         (Include, "a\0b", "no file name holds a NUL"),
+        (Exclude, "x[\u{e4}\u{f6}]y", "`\u{e4}` inside `[…]` would match only a part of it"),
+        (Include, "[a-\u{e4}]", "`\u{e4}` inside `[…]` would match only a part of it"),
+        (Exclude, "[a-c-e]", "a `-` right behind a range is ambiguous"),
+        (Exclude, "[!a-c-e]", "a `-` right behind a range is ambiguous"),
+        (Include, &format!("{}a{}", "{".repeat(11), "}".repeat(11)), "braces can stand 10 deep at most"),
     ] {
         let error = Globs::check(list, text).expect_err(text);
         assert_eq!(error.message, message, "{text}");
@@ -131,10 +141,104 @@ fn what_is_no_pattern_or_an_ambiguous_one_is_refused() {
     for text in ["[a", "{a", "a}", "[z-a]"] {
         assert!(Globs::check(Include, text).is_err(), "{text}");
     }
+    for text in
+        ["[-a-c]", "[a-c-]", "[!a-c-]", "[a-ce-g]", "[]-a]", "[+--]", "{\u{e4},\u{f6}}", "{{{{{{{{{{a}}}}}}}}}}"]
+    {
+        assert_eq!(Globs::check(Include, text), Ok(()), "{text}");
+    }
+    assert!(Globs::check(Include, &"x".repeat(1000)).is_ok());
     assert!(Globs::check(Include, &"x".repeat(1001)).is_err());
     assert!(Globs::check(Include, &["a"; 61].join("/")).is_err());
     assert!(Globs::check(Include, &["a"; 60].join("/")).is_ok());
     assert!(Globs::check(Exclude, "cache/").is_ok());
+}
+
+#[test]
+fn both_lists_are_kept_as_they_were_written() {
+    let globs = globs(&["a/*.zip", "b"], &["c/", "d"]);
+    assert_eq!(globs.include().collect::<Vec<_>>(), ["a/*.zip", "b"]);
+    assert_eq!(globs.exclude().collect::<Vec<_>>(), ["c/", "d"]);
+}
+
+#[test]
+fn an_include_that_an_exclude_beats_whatever_is_there_is_told() {
+    for (include, exclude, beaten) in [
+        ("*.zip", "*.zip", true),
+        ("*.zip", "*", true),
+        ("*.zip", "**", true),
+        ("a/*.zip", "**/*", true),
+        ("a", "a", true),
+        ("a/b/c", "c", true),
+        ("a/b/c", "b", true),
+        ("a/b/c", "b/", true),
+        ("a/b/c", "c/", false),
+        ("a/b/c", "a/b", true),
+        ("a/b/c", "a/b/c/d", false),
+        ("a/b/c", "b/c", false),
+        ("a.zip", "*.zip", true),
+        ("*.zip", "a.zip", false),
+        ("*.zip", "*.*", false),
+        ("a", "b", false),
+        ("a/b", "x/", false),
+    ] {
+        let globs = globs(&[include], &["unrelated", exclude]);
+        let told: Vec<_> = globs.shadowed().collect();
+        assert_eq!(told, if beaten { vec![(include, exclude)] } else { vec![] }, "{include} without {exclude}");
+    }
+}
+
+/// What is said, in a word.
+fn word(entered: &Entered) -> String {
+    match entered {
+        Entered::Place(_) => "place".to_owned(),
+        Entered::Unreached => "unreached".to_owned(),
+        Entered::Excluded(text) => text.to_string(),
+        Entered::BuiltIn(text) => (*text).to_owned(),
+    }
+}
+
+#[test]
+fn a_directory_that_goes_whole_is_named_by_an_include_and_held_by_what_holds_any_part_of_it() {
+    let globs = globs(&["run*", ".git", "x/deep"], &["keep", "logs/", "a/b"]);
+    let root = globs.root();
+    for (name, said) in [
+        ("run1", "place"),
+        ("other", "unreached"),
+        ("x", "unreached"),
+        ("keep", "keep"),
+        ("logs", "logs/"),
+        (".git", "place"),
+        (".svn", ".svn/"),
+        ("run.part", "*.part"),
+    ] {
+        assert_eq!(word(&globs.whole(&root, name.as_bytes())), said, "{name}");
+    }
+    let Entered::Place(run) = globs.whole(&root, b"run1") else { panic!("it is named") };
+    for (name, directory, said) in [
+        ("anything", false, "place"),
+        ("anything", true, "place"),
+        ("keep", false, "keep"),
+        ("keep", true, "keep"),
+        ("logs", false, "place"),
+        ("logs", true, "logs/"),
+        (".git", false, "place"),
+        (".git", true, ".git/"),
+        ("a.part", false, "*.part"),
+        (".nfs1", false, ".nfs*"),
+    ] {
+        assert_eq!(word(&globs.inside(&run, name.as_bytes(), directory)), said, "{name} {directory}");
+    }
+    // Anchored excludes hold at their place alone, and what is spelled is lifted at its place.
+    let Entered::Place(a) = globs.inside(&root, b"a", true) else { panic!("nothing holds it") };
+    assert_eq!(word(&globs.inside(&a, b"b", false)), "a/b");
+    assert_eq!(word(&globs.inside(&run, b"b", false)), "place");
+    let lifting = self::globs(&["run/a.part", "run/.git/x"], &[]);
+    let Entered::Place(run) = lifting.directory(&lifting.root(), b"run") else { panic!("an include reaches in") };
+    for (name, directory, said) in
+        [("a.part", false, "place"), ("b.part", false, "*.part"), (".git", true, "place"), (".svn", true, ".svn/")]
+    {
+        assert_eq!(word(&lifting.inside(&run, name.as_bytes(), directory)), said, "{name}");
+    }
 }
 
 /// A pattern as the oracle sees it: it never parses the text that the matcher parses.

@@ -91,3 +91,76 @@ impl Links {
         totals
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(inode: u64) -> Identity {
+        Identity { device: 1, inode }
+    }
+
+    fn amount(bytes: u64, freed: u64) -> Amount {
+        Amount { files: 0, bytes, freed }
+    }
+
+    /// One inode of 100 bytes with three links, and what became of those that were met.
+    fn met(fates: &[(u64, Fate<'_>)]) -> Links {
+        let mut links = Links::default();
+        for (here, fate) in fates {
+            assert!(links.add(identity(1), 100, 3, *here, *fate));
+        }
+        links
+    }
+
+    fn waits(weight: i128, path: &str) -> Fate<'_> {
+        Fate::Waits(weight, path.as_bytes())
+    }
+
+    #[test]
+    fn its_bytes_go_with_the_last_of_its_links_and_are_freed_with_all_of_them() {
+        for (fates, expected) in [
+            (vec![(1, waits(5, "a")), (1, waits(3, "b")), (1, waits(3, "a"))], Some((3, "b", amount(100, 100)))),
+            (vec![(1, waits(5, "a")), (1, waits(3, "b"))], Some((3, "b", amount(100, 0)))),
+            (vec![(2, Fate::Goes), (1, waits(5, "a"))], Some((5, "a", amount(100, 100)))),
+            (vec![(1, Fate::Goes), (1, Fate::Goes), (1, waits(5, "a"))], Some((5, "a", amount(100, 100)))),
+            (vec![(1, Fate::Goes), (1, waits(5, "a"))], Some((5, "a", amount(100, 0)))),
+            (vec![(1, Fate::Protected), (1, waits(5, "a")), (1, waits(3, "b"))], None),
+            (vec![(3, Fate::Goes)], None),
+        ] {
+            let links = met(&fates);
+            let going: Vec<_> = links.going().collect();
+            let expected: Vec<_> = expected
+                .map(|(weight, path, amount)| (Rank { weight, path: path.as_bytes().into() }, amount))
+                .into_iter()
+                .collect();
+            assert_eq!(going, expected.iter().map(|(rank, amount)| (rank, *amount)).collect::<Vec<_>>(), "{fates:?}");
+        }
+    }
+
+    #[test]
+    fn each_counts_once_and_goes_anyway_only_when_none_of_its_links_stays() {
+        for (fates, goes) in [
+            (vec![(3, Fate::Goes)], amount(100, 100)),
+            (vec![(1, Fate::Goes), (1, Fate::Goes)], amount(100, 0)),
+            (vec![(1, Fate::Goes), (1, waits(5, "a"))], amount(0, 0)),
+            (vec![(1, Fate::Goes), (1, Fate::Protected)], amount(0, 0)),
+            (vec![(1, Fate::Protected)], amount(0, 0)),
+            (vec![(1, waits(5, "a"))], amount(0, 0)),
+        ] {
+            assert_eq!(met(&fates).totals(), (amount(100, 0), goes), "{fates:?}");
+        }
+        let mut two = met(&[(3, Fate::Goes)]);
+        assert!(two.add(identity(2), 20, 2, 2, Fate::Goes));
+        assert_eq!(two.totals(), (amount(120, 0), amount(120, 120)));
+    }
+
+    #[test]
+    fn of_more_than_a_million_none_is_forgotten_in_silence() {
+        let mut links = Links::default();
+        assert!((0..Links::MOST as u64).all(|inode| links.add(identity(inode), 1, 2, 1, Fate::Goes)));
+        assert!(!links.add(identity(u64::MAX), 1, 2, 1, Fate::Goes));
+        assert!(links.add(identity(7), 1, 2, 1, Fate::Goes), "this one is known");
+        assert_eq!(links.totals().1, amount(1_000_000, 1));
+    }
+}

@@ -79,6 +79,106 @@ fn a_stamp_matters_only_when_an_age_is_asked_for() {
     assert!(verdict(&Policy { older_than: None, ..born }, &facts(1, 0)).goes());
 }
 
+#[test]
+fn what_only_a_limit_can_take_waits_and_what_is_protected_is_called_so() {
+    let day = Duration::from_secs(86_400);
+    let said = |policy: &Policy, age: i64| by_facts(policy, &facts(10, 1_000_000 - age), b"name", None, now());
+    let limited = Policy { max_files: Some(3), ..policy() };
+    assert_eq!(said(&limited, 5), Standing::Waits(Because::WithinLimits));
+    let young = Because::MinAge { age: Duration::from_secs(5), limit: day };
+    let held = Policy { min_age: Some(day), ..limited.clone() };
+    assert_eq!(said(&held, 5), Standing::Protected(young.clone()));
+    let old = Policy { older_than: Some(day), ..held };
+    assert_eq!(said(&old, 5), Standing::Protected(young), "a limit could take it, were it not protected");
+    let not_old = Because::NotOld { age: Duration::from_secs(5), limit: day };
+    assert_eq!(said(&Policy { min_age: None, ..old.clone() }, 5), Standing::Waits(not_old.clone()));
+    // Without a limit nothing asks for it, so nothing protects it either.
+    assert_eq!(said(&Policy { max_files: None, ..old }, 5), Standing::Waits(not_old));
+}
+
+#[test]
+fn a_candidate_is_what_passes_the_filters() {
+    let sized = Policy { larger_than: Some(10), smaller_than: Some(20), ..policy() };
+    let candidates: Vec<u64> = (9..22).filter(|size| is_candidate(&sized, &facts(*size, 0))).collect();
+    assert_eq!(candidates, (11..20).collect::<Vec<_>>());
+    assert!(is_candidate(&policy(), &facts(0, 2_000_000)));
+}
+
+#[test]
+fn the_oldest_is_the_heaviest_unless_the_largest_goes_first() {
+    let aged = |age: i64| facts(10, 1_000_000 - age);
+    let second = 1_000_000_000_i128;
+    assert_eq!(weight(&policy(), &aged(7), now()), 7 * second);
+    assert_eq!(weight(&policy(), &aged(-7), now()), -7 * second);
+    let largest = Policy { order: GoesFirst::Largest, ..policy() };
+    assert_eq!(weight(&largest, &aged(7), now()), 4096);
+    assert_eq!(newest_weight(&largest, &aged(7), now()), 7 * second, "the newest is the newest in any order");
+    let born = Policy { age_by: AgeBy::Created, ..policy() };
+    assert_eq!(newest_weight(&born, &aged(7), now()), i128::MIN);
+}
+
+#[test]
+fn the_newest_of_a_directory_are_protected_by_weight_and_name() {
+    let three = 3.try_into().expect("not zero");
+    let mut newest = Newest::new(three);
+    let second = 1_000_000_000_i128;
+    for (age, name) in [(5, "a"), (5, "b"), (9, "c"), (1, "d"), (5, "e")] {
+        newest.add(age * second, name.as_bytes());
+    }
+    // However many have looked, together they find the same.
+    let mut other = Newest::new(three);
+    let mut third = other.clone();
+    for (at, (age, name)) in [(5, "a"), (5, "b"), (9, "c"), (1, "d"), (5, "e")].into_iter().enumerate() {
+        if at % 2 == 0 { &mut other } else { &mut third }.add(age * second, name.as_bytes());
+    }
+    other.merge(third);
+    assert_eq!(other.kept(), newest.clone().kept());
+    let mut few = Newest::new(three);
+    few.add(5, b"a");
+    few.add(9, b"b");
+    assert_eq!(few.kept(), Kept::all(three), "not more than are kept, so all are");
+    let kept = newest.kept();
+    let held = |age: i64, name: &str| {
+        let said = by_facts(&policy(), &facts(10, 1_000_000 - age), name.as_bytes(), Some(&kept), now());
+        match said {
+            Standing::Protected(because) => {
+                assert_eq!(because, Because::KeepNewest(3));
+                true
+            }
+            said => {
+                assert_eq!(said, Standing::Goes(Reason::Included));
+                false
+            }
+        }
+    };
+    // Of equally old ones the last by name are kept.
+    let held: Vec<bool> = [(5, "a"), (5, "b"), (9, "c"), (1, "d"), (5, "e")].map(|(age, name)| held(age, name)).into();
+    assert_eq!(held, [false, true, false, true, true]);
+}
+
+#[test]
+fn a_directory_that_was_empty_before_needs_an_age() {
+    let (day, week) = (Duration::from_secs(86_400), Duration::from_secs(604_800));
+    let said =
+        |policy: &Policy, age: i64| empty_directory(policy, &facts(0, 1_000_000 - age).stamps, false, now()).is_ok();
+    let ages = Policy { older_than: Some(day), min_age: Some(week), ..policy() };
+    for (policy, limit) in [
+        (policy(), EMPTY_AGE),
+        (Policy { min_age: None, ..ages.clone() }, day),
+        (Policy { older_than: None, ..ages.clone() }, week),
+        (ages.clone(), week),
+    ] {
+        let limit = i64::try_from(limit.as_secs()).expect("small");
+        assert_eq!([limit - 1, limit, limit + 1, -1].map(|age| said(&policy, age)), [false, true, true, false]);
+    }
+    let stamps = facts(0, 1_000_000).stamps;
+    assert_eq!(empty_directory(&ages, &stamps, true, now()), Ok(Reason::Emptied));
+    let young = Because::MinAge { age: Duration::ZERO, limit: week };
+    assert_eq!(empty_directory(&ages, &stamps, false, now()), Err(young));
+    let future = facts(0, 2_000_000).stamps;
+    assert_eq!(empty_directory(&ages, &future, false, now()), Err(Because::Future));
+}
+
 const AGES: [AgeBy; 5] = [AgeBy::Modified, AgeBy::Accessed, AgeBy::Changed, AgeBy::Created, AgeBy::Newest];
 
 /// The one sentence, word by word: passes the filters, has a reason, and nothing protects it. In plain nanoseconds.

@@ -9,8 +9,12 @@
 //! tests hold against a naive rewriting of that loop, minute by minute, over the zones of the world.
 
 mod calendar;
+#[cfg(any(test, fuzzing))]
+mod debian;
 mod error;
 mod field;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod next;
 mod parse;
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::pass::{Gathered, Limit, Overview, Pass};
 use super::remarks::Unmet;
 use super::walk::{Sweep, Walked, walk};
 use super::{Control, Observer, Order, remarks};
+use crate::clock;
 use crate::entry::Stamp;
 use crate::fsys::{self, Dir, Root, Space};
 use crate::judge;
@@ -86,6 +87,7 @@ pub(super) fn begin<'a, A>(
         aside: Aside::new(&root.dir, order.target.threads()),
         moves_within: moves_within(order, root),
         workers: AtomicUsize::new(0),
+        began: clock::wall().into(),
     }
 }
 

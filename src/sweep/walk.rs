@@ -22,7 +22,7 @@ use super::queue::{Queue, Waiting, Work};
 use super::tree::Node;
 use super::{Control, Observer, Order};
 use crate::entry::Stamp;
-use crate::fsys::{self, Dir, ListingBuffer};
+use crate::fsys::{self, Dir, Found, ListingBuffer};
 use crate::judge::Kept;
 use crate::judge::links::Links;
 use crate::report::{Counts, Failures};
@@ -58,7 +58,12 @@ pub(super) struct Sweep<'a, A> {
     pub(super) moves_within: bool,
     /// How many workers there have been.
     pub(super) workers: AtomicUsize,
+    /// When it began.
+    pub(super) began: Stamp,
 }
+
+/// A path longer than this, in bytes, cannot be said to the kernel in one piece (`PATH_MAX`).
+const LONGEST_PATH: usize = 4096;
 
 impl<A> Sweep<'_, A> {
     pub(super) fn policy(&self) -> &Policy {
@@ -68,6 +73,13 @@ impl<A> Sweep<'_, A> {
     /// Whether what goes for this reason gives its space back.
     pub(super) fn frees(&self, reason: &Reason) -> bool {
         !self.moves_within && super::trash::frees(self.order, reason)
+    }
+
+    /// Why a directory is not entered that is so deep that hardly anything but an attack makes it, and that was made
+    /// after the sweep began. Without this who makes a tree deeper and deeper keeps a sweep busy for ever.
+    pub(super) fn growing(&self, path: &[u8], found: impl FnOnce() -> io::Result<Found>) -> Option<Because> {
+        let is_new = || found().is_ok_and(|found| found.facts.stamps.created.is_some_and(|made| made > self.began));
+        (path.len() > LONGEST_PATH && is_new()).then_some(Because::Growing)
     }
 }
 
@@ -281,10 +293,13 @@ impl<'a, A: Act> Worker<'a, A> {
         };
         let at = At { directory: path, name: b"" };
         let refused = match opened {
-            Ok(dir) => match self.sweep.nested.owner(path, &dir) {
-                None => return Some(dir),
-                Some(name) => Ok(Because::OtherTarget(name)),
-            },
+            Ok(dir) => {
+                let growing = || self.sweep.growing(path, || dir.look_at_itself().map(|(_, found)| found));
+                match self.sweep.nested.owner(path, &dir).map(Because::OtherTarget).or_else(growing) {
+                    None => return Some(dir),
+                    Some(because) => Ok(because),
+                }
+            }
             Err(error) if error.raw_os_error() == Some(Errno::XDEV.raw_os_error()) => Ok(Because::MountPoint),
             Err(error) => Err(error),
         };

@@ -211,6 +211,10 @@ impl<A: Act> Worker<'_, A> {
                 continue;
             }
             if let Ok((_, found)) = opened.look_at_itself() {
+                if let Some(because) = self.sweep.growing(&path, || Ok(found)) {
+                    sum.hold(&path, because);
+                    continue;
+                }
                 sum.facts.stamps = newest(&sum.facts.stamps, &found.facts.stamps.of_directory());
             }
             self.sum_directory(&mut sum, node, (&at, &path), &opened, &place, &mut waiting);
@@ -381,6 +385,9 @@ impl<A: Act> Worker<'_, A> {
                 return Err(Stopped::Changed);
             }
             if found.kind == Kind::Directory {
+                if self.sweep.growing(&opened.path, || Ok(found)).is_some() {
+                    return Err(Stopped::Changed);
+                }
                 inside.push(name);
             } else if now.modified > judged.modified
                 // The removal of another of its links has changed the inode of this one.

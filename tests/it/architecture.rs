@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Which floor a module stands on.
-const FLOORS: [(&str, u32); 21] = [
+const FLOORS: [(&str, u32); 22] = [
     ("names", 0),
     ("units", 0),
     ("clock", 0),
@@ -25,6 +25,7 @@ const FLOORS: [(&str, u32); 21] = [
     ("admin", 7),
     ("logging", 7),
     ("cli", 8),
+    ("fuzzing", 8),
     ("lib", 9),
 ];
 

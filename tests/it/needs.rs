@@ -1,7 +1,7 @@
 //! What a test needs and not every machine has. Where it is missing the test says so loudly and passes; with
 //! `JANITOR_REQUIRE_ALL=1`, as in the project's own gate, it fails.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 fn missing(what: &str) -> bool {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
@@ -42,4 +42,30 @@ pub fn leases() -> bool {
         eprintln!("\n*** NOT RUN: the temporary directory has no leases ***\n");
     }
     has
+}
+
+/// A place for files, and the kind of its file system.
+pub struct Place {
+    pub path: PathBuf,
+    pub kind: String,
+}
+
+/// The temporary directory, and one in memory.
+pub fn file_systems() -> Vec<Place> {
+    let kind = |path: &Path| match rustix::fs::statfs(path).map(|about| about.f_type) {
+        Ok(0xEF53) => "ext4".to_owned(),
+        Ok(0x0102_1994) => "tmpfs".to_owned(),
+        Ok(0x5846_5342) => "xfs".to_owned(),
+        Ok(0x9123_683E) => "btrfs".to_owned(),
+        Ok(0x794C_7630) => "overlay".to_owned(),
+        Ok(other) => format!("file system {other:#x}"),
+        Err(error) => format!("no file system ({error})"),
+    };
+    let places = [std::env::temp_dir(), PathBuf::from("/dev/shm")];
+    let mut found: Vec<Place> = places.into_iter().map(|path| Place { kind: kind(&path), path }).collect();
+    if found[1].kind != "tmpfs" {
+        missing("a tmpfs at /dev/shm");
+        found.pop();
+    }
+    found
 }

@@ -1,8 +1,9 @@
 //! What can be trusted where others can write: verified removal, the sandbox, what a killed run leaves behind.
 
 use std::fs::{self, File, Permissions};
+use std::io::Read;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::daemon::{Daemon, wait_for};
@@ -77,6 +78,88 @@ fn an_open_or_locked_file_stays_where_others_can_write_and_the_run_says_so() {
     assert!(left(&yard).is_empty());
 }
 
+/// Holds files in every way that there is, then says so, and waits to be killed.
+const HOLDER: &str = r#"
+import array, mmap, os, socket, subprocess, sys, time
+def reading(name): return os.open(name, os.O_RDONLY)
+kept = [reading("reading"), os.open("writing", os.O_WRONLY), os.open("append", os.O_WRONLY | os.O_APPEND)]
+maps = []
+for name, access in (("mapped", mmap.ACCESS_READ), ("mapped-shared", mmap.ACCESS_WRITE), ("mapped-private", mmap.ACCESS_COPY)):
+    fd = os.open(name, os.O_RDWR)
+    maps.append(mmap.mmap(fd, 0, access=access))
+    os.close(fd)
+try:
+    held = [subprocess.Popen(["./executing", "600"])]
+except PermissionError:
+    sys.stderr.write("\n*** NOT RUN: nothing can be executed here ***\n")
+    held, kept = [], kept + [reading("executing")]
+fd = reading("inherited")
+held.append(subprocess.Popen(["sleep", "600"], pass_fds=[fd]))
+os.close(fd)
+one, other = socket.socketpair()
+fd = reading("sent")
+socket.send_fds(one, [b"x"], [fd])
+os.close(fd)
+kept.append(reading("../elsewhere/other-name"))
+print("ready", flush=True)
+try:
+    sys.stdin.read()
+finally:
+    for process in held:
+        process.kill()
+"#;
+
+const HELD: [&str; 10] = [
+    "append",
+    "executing",
+    "inherited",
+    "linked",
+    "mapped",
+    "mapped-private",
+    "mapped-shared",
+    "reading",
+    "sent",
+    "writing",
+];
+
+#[test]
+fn a_file_in_use_in_any_way_stays_on_the_disk_and_in_memory() {
+    if !needs::tool("python3") || !needs::leases() {
+        return;
+    }
+    for place in needs::file_systems() {
+        let yard = Yard::below(&place.path);
+        square(&yard, "include = [\"*\"]\nolder_than = \"1d\"");
+        for name in HELD.iter().chain(&["free", "path-only"]) {
+            yard.aged(&format!("square/{name}"), DAY * 3);
+        }
+        let sleep = fs::read("/bin/sleep").expect("it is there");
+        fs::write(yard.path("square/executing"), sleep).expect("ours");
+        fs::set_permissions(yard.path("square/executing"), Permissions::from_mode(0o755)).expect("ours");
+        yard.grow_old("square/executing", DAY * 3);
+        yard.directory("elsewhere");
+        fs::hard_link(yard.path("square/linked"), yard.path("elsewhere/other-name")).expect("made");
+        let mut holder = Command::new("python3");
+        holder.args(["-c", HOLDER]).current_dir(yard.path("square")).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut holder = holder.spawn().expect("python3 runs");
+        let mut ready = [0; 6];
+        holder.stdout.as_mut().expect("piped").read_exact(&mut ready).expect("it says so");
+        // Who holds a file only by its path cannot read it.
+        let path_only = rustix::fs::OFlags::PATH;
+        let by_path = rustix::fs::open(yard.path("square/path-only"), path_only, rustix::fs::Mode::empty());
+        let (_, run) = cleaned(&yard);
+        assert_eq!(left(&yard), HELD, "on {}: {run}", place.kind);
+        assert_eq!(run["deleted"], 2, "on {}: {run}", place.kind);
+        drop((holder.stdin.take(), by_path));
+        holder.wait().expect("it ends");
+        let all = || {
+            cleaned(&yard);
+            left(&yard).is_empty().then_some(())
+        };
+        wait_for("what nobody holds any more to go", all);
+    }
+}
+
 #[test]
 fn a_directory_that_somebody_has_put_in_the_place_of_the_slots_keeps_the_files() {
     let yard = Yard::new();
@@ -145,93 +228,4 @@ fn what_a_sweep_moves_away_arrives_though_it_is_confined() {
     let (_, run) = cleaned(&yard);
     assert_eq!(yard.left("archive"), ["deep/a"], "{run}");
     assert_ne!(run["sandbox"], "off");
-}
-
-/// Not a test: what the tests below start as another user.
-#[test]
-#[ignore = "it is the attacker of other tests"]
-fn attacker() {
-    let Some(square) = std::env::var_os("JANITOR_ATTACKED") else { return };
-    std::env::set_current_dir(square).expect("it is there");
-    let exchange = |one: &str, other: &str| {
-        let here = rustix::fs::CWD;
-        _ = rustix::fs::renameat_with(here, one, here, other, rustix::fs::RenameFlags::EXCHANGE);
-    };
-    loop {
-        for depth in ["dir", "a/dir", "a/b/c/dir"] {
-            exchange(depth, &depth.replace("dir", "link"));
-        }
-    }
-}
-
-/// Kills it at the end of the test.
-struct Attacker(Child);
-
-impl Drop for Attacker {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
-fn attack(yard: &Yard) -> Attacker {
-    let itself = std::env::current_exe().expect("this program");
-    let mut command = if needs::is_root() {
-        let mut other = Command::new("setpriv");
-        other.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(itself);
-        other
-    } else {
-        Command::new(itself)
-    };
-    command.args(["--exact", "trust::attacker", "--ignored"]).env("JANITOR_ATTACKED", yard.path("square"));
-    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
-    Attacker(child)
-}
-
-/// Directories are exchanged, without pause, for links to a directory full of old files.
-#[test]
-fn nothing_is_removed_through_a_link_that_is_swapped_in() {
-    if !needs::tool("setpriv") {
-        return;
-    }
-    let yard = Yard::new();
-    square(&yard, "include = [\"**\"]\nolder_than = \"1d\"\nremove_empty_dirs = true");
-    let victims: Vec<String> = (0..20).map(|number| format!("victim/{number}")).collect();
-    for victim in &victims {
-        yard.aged(victim, DAY * 3);
-    }
-    for parent in ["", "a/", "a/b/c/"] {
-        symlink(yard.path("victim"), yard.directory(&format!("square/{parent}")).join("link")).expect("made");
-        yard.directory(&format!("square/{parent}dir"));
-    }
-    for directory in ["square", "square/a", "square/a/b", "square/a/b/c"] {
-        fs::set_permissions(yard.path(directory), Permissions::from_mode(0o777)).expect("ours");
-    }
-    let attacker = attack(&yard);
-    let link = yard.path("square/dir");
-    wait_for("the attacker", || link.is_symlink().then_some(()));
-    let seconds = std::env::var("JANITOR_ATTACK_SECONDS").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(2);
-    #[expect(clippy::disallowed_methods, reason = "an attack has a length")]
-    let began = std::time::Instant::now();
-    let (mut sweeps, mut removed) = (0, 0);
-    while began.elapsed() < Duration::from_secs(seconds) {
-        for parent in ["", "a/", "a/b/c/"] {
-            // Where the directory is just now.
-            for name in ["dir", "link"] {
-                let path = yard.path(format!("square/{parent}{name}"));
-                if !path.is_symlink() && fs::create_dir_all(&path).is_ok() {
-                    drop(fs::write(path.join("old"), "content"));
-                }
-            }
-        }
-        let (ran, run) = cleaned(&yard);
-        assert!(matches!(ran.code, Some(0 | 1)), "{ran:?}");
-        sweeps += 1;
-        removed += run["deleted"].as_u64().expect("a number");
-        let lost: Vec<_> = victims.iter().filter(|victim| !yard.path(victim).exists()).collect();
-        assert!(lost.is_empty(), "after {sweeps} sweeps: {lost:?}: {run}");
-    }
-    drop(attacker);
-    eprintln!("{sweeps} sweeps, {removed} files removed, 0 of {} victims", victims.len());
-    assert!(sweeps > 3);
 }

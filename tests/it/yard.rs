@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File, FileTimes, Permissions};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
+
+use rustix::fs::OFlags;
 
 /// The program under test.
 pub const JANITOR: &str = env!("CARGO_BIN_EXE_janitor");
@@ -21,7 +23,12 @@ pub struct Yard {
 impl Yard {
     /// An empty one, which everybody may enter, since some tests run the program as somebody else.
     pub fn new() -> Self {
-        let temporary = tempfile::tempdir().expect("a temporary directory");
+        Self::below(&std::env::temp_dir())
+    }
+
+    /// The same in this directory.
+    pub fn below(directory: &Path) -> Self {
+        let temporary = tempfile::tempdir_in(directory).expect("a temporary directory");
         fs::set_permissions(temporary.path(), Permissions::from_mode(0o755)).expect("ours");
         let top = temporary.path().canonicalize().expect("it exists");
         Self { _temporary: Some(temporary), top }
@@ -66,10 +73,16 @@ impl Yard {
 
     /// Makes something that is there look as if it was last modified so long ago.
     pub fn grow_old(&self, relative: &str, age: Duration) {
+        self.try_to_grow_old(&self.path(relative), age).expect("it is there, and ours");
+    }
+
+    /// The same where somebody may take it away meanwhile.
+    pub fn try_to_grow_old(&self, path: &Path, age: Duration) -> std::io::Result<()> {
         #[expect(clippy::disallowed_methods, reason = "real files have real ages")]
         let modified = SystemTime::now() - age;
-        let file = File::open(self.path(relative)).expect("it is there");
-        file.set_times(FileTimes::new().set_modified(modified)).expect("ours");
+        let flags = OFlags::NONBLOCK.bits().cast_signed();
+        let file = File::options().read(true).custom_flags(flags).open(path)?;
+        file.set_times(FileTimes::new().set_modified(modified))
     }
 
     /// Writes the config that the program finds by itself.
@@ -112,6 +125,14 @@ impl Yard {
     /// Runs the program to its end.
     pub fn run(&self, arguments: &[&str]) -> Ran {
         Ran::of(self.command(arguments).output().expect("the program runs"))
+    }
+
+    /// The same, and it has to end within this time.
+    pub fn run_within(&self, limit: Duration, arguments: &[&str]) -> Ran {
+        let mut command = Command::new("timeout");
+        command.args(["--signal", "KILL", &limit.as_secs().to_string(), JANITOR]).args(arguments);
+        command.current_dir(&self.top).env("TZ", "UTC").env("HOME", "/nonexistent").stdin(Stdio::null());
+        Ran::of(command.output().expect("timeout runs"))
     }
 
     /// The same as another user, who owns nothing here.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::judge::links::Fate;
 
 fn item(weight: i128, path: &str) -> (i128, String) {
     (weight, path.to_owned())
@@ -92,7 +93,7 @@ fn what_is_held_has_an_end() {
         tally.add(1, at.to_string().as_bytes(), Amount::default(), Identity { device: 1, inode: at });
     }
     assert!(tally.held.is_none());
-    assert!(tally.sample.len() <= 2 * SAMPLED, "{}", tally.sample.len());
+    assert!(tally.sample.len() < 2 * SAMPLED, "{}", tally.sample.len());
     let long = vec![b'x'; 1_000_000];
     let mut tally = Tally::new(Arc::new(Spec::all()));
     for at in 0..50 {
@@ -100,4 +101,124 @@ fn what_is_held_has_an_end() {
     }
     assert!(tally.held.is_none());
     assert!(tally.sample_bytes <= HELD_BYTES / 2, "{}", tally.sample_bytes);
+}
+
+#[test]
+fn the_heaviest_goes_first_and_of_equals_the_first_by_path() {
+    let rank = |weight: i128, path: &str| Rank { weight, path: path.as_bytes().into() };
+    let order = [rank(9, "b"), rank(5, "a"), rank(5, "b"), rank(-1, "a")];
+    for (at, one) in order.iter().enumerate() {
+        for (other_at, other) in order.iter().enumerate() {
+            let before = one.goes_before(other.weight, &other.path);
+            let after = one.is_after(other.weight, &other.path);
+            assert_eq!((before, after), (at < other_at, at > other_at), "{one:?} {other:?}");
+            assert_eq!(one.partial_cmp(other), Some(at.cmp(&other_at)));
+        }
+    }
+}
+
+#[test]
+fn each_step_of_the_scale_is_a_256th() {
+    assert_eq!(Scale::Weights.slots(), 120 * 256);
+    assert_eq!(Scale::Weights.slot(0, b""), 120 * 256 - 1);
+    for bit in 8..126 {
+        let (weight, step) = (1_i128 << bit, 1_i128 << (bit - 8));
+        let slot = Scale::Weights.slot(weight, b"");
+        assert_eq!(Scale::Weights.slot(weight + step, b"") + 1, slot, "{bit}");
+        assert_eq!(Scale::Weights.slot(weight + step - 1, b""), slot, "{bit}");
+        assert_eq!(Scale::Weights.slot(weight - 1, b""), slot + 1, "{bit}");
+    }
+    let ranks =
+        |weights: &[i128]| weights.iter().map(|weight| Rank { weight: *weight, path: b"m"[..].into() }).collect();
+    let between = Scale::Between(ranks(&[9, 5, 1]));
+    assert_eq!(between.slots(), 4);
+    for (weight, path, slot) in
+        [(10, "a", 0), (9, "a", 0), (9, "m", 0), (9, "z", 1), (5, "m", 1), (2, "a", 2), (0, "a", 3)]
+    {
+        assert_eq!(between.slot(weight, path.as_bytes()), slot, "{weight} {path}");
+    }
+}
+
+#[test]
+fn candidates_are_held_until_there_is_one_too_many() {
+    assert_eq!((HELD, HELD_BYTES), (32_768, 4_194_304));
+    let identity = |inode| Identity { device: 1, inode };
+    let mut tally = Tally::new(Arc::new(Spec::all()));
+    for at in 0..HELD as u64 {
+        tally.add(1, b"x", Amount::default(), identity(at));
+    }
+    assert!(tally.held.is_some());
+    tally.add(1, b"x", Amount::default(), identity(0));
+    assert!(tally.held.is_none());
+    let mut tally = Tally::new(Arc::new(Spec::all()));
+    for at in 0..4 {
+        tally.add(1, &vec![b'x'; HELD_BYTES / 4], Amount::default(), identity(at));
+    }
+    assert!(tally.held.is_some());
+    tally.add(1, b"x", Amount::default(), identity(4));
+    assert!(tally.held.is_none());
+}
+
+#[test]
+fn what_several_links_are_worth_is_found_where_the_last_of_them_is() {
+    let mut links = Links::default();
+    assert!(links.add(Identity { device: 1, inode: 1 }, 100, 2, 1, Fate::Waits(5, b"a")));
+    assert!(links.add(Identity { device: 1, inode: 1 }, 100, 2, 1, Fate::Waits(3, b"c")));
+    for spilled in [false, true] {
+        let mut tally = Tally::new(Arc::new(Spec::all()));
+        for (weight, path) in [(9, "z"), (5, "a"), (4, "b"), (3, "c"), (1, "d")] {
+            let identity = Identity { device: 1, inode: 2 };
+            tally.add(weight, path.as_bytes(), Amount { files: 1, bytes: 0, freed: 0 }, identity);
+        }
+        if spilled {
+            tally.spill();
+        }
+        tally.credit(&links);
+        match tally.find(Amount { files: 0, bytes: 100, freed: 100 }) {
+            Search::Found { cut, amount } => {
+                assert!(!spilled);
+                assert_eq!(cut, Cut::Until(Rank { weight: 3, path: b"c"[..].into() }));
+                assert_eq!(amount, Amount { files: 4, bytes: 100, freed: 100 });
+            }
+            Search::Closer { spec, before } => {
+                assert!(spilled);
+                assert_eq!(spec.range[0].1, Scale::Weights.slot(3, b"c"));
+                assert_eq!(before, Amount { files: 3, bytes: 0, freed: 0 });
+            }
+        }
+    }
+    // A closer look at other candidates has nothing to do with it.
+    let elsewhere = Spec { range: vec![(Scale::Weights, 0)], scale: Scale::Whole };
+    let mut tally = Tally::new(Arc::new(elsewhere));
+    tally.spill();
+    tally.credit(&links);
+    assert_eq!(tally.slots, [Amount::default()]);
+}
+
+#[test]
+fn the_sample_of_several_workers_is_as_random_as_that_of_one() {
+    let worker = |from: u64, to: u64| {
+        let mut tally = Tally::new(Arc::new(Spec::all()));
+        for at in from..to {
+            tally.add(1, b"x", Amount::default(), Identity { device: 1, inode: at });
+        }
+        tally
+    };
+    let mut sum = worker(0, 100_000);
+    let until = sum.sampled_until;
+    sum.merge(worker(100_000, 100_100));
+    assert!(sum.sampled_until <= until);
+    assert!(sum.sample.iter().all(|(hash, _)| *hash <= sum.sampled_until));
+    assert!(sum.sample.len() >= SAMPLED, "{}", sum.sample.len());
+    assert_eq!(sum.sample_bytes, sum.sample.len());
+    let mut other = worker(100_000, 100_100);
+    other.merge(worker(0, 100_000));
+    assert_eq!(other.sample.len(), sum.sample.len());
+}
+
+#[test]
+fn inodes_are_spread_as_split_mix_spreads_them() {
+    // The first output of the generator (Steele, Lea and Flood 2014) with these seeds.
+    assert_eq!(scatter(0), 0xe220_a839_7b1d_cdaf);
+    assert_eq!(scatter(1_234_567), 6_457_827_717_110_365_317);
 }

@@ -1,7 +1,6 @@
 //! Tests of schedules. The oracle is [`debian`], which shares no code with what it judges.
 
 mod agreement;
-mod debian;
 mod invariants;
 mod parsing;
 mod pinned;
@@ -10,7 +9,7 @@ mod zones;
 
 use proptest::prelude::*;
 
-use super::Schedule;
+use super::{Schedule, debian};
 
 fn schedule(text: &str) -> Schedule {
     Schedule::parse(text).unwrap_or_else(|error| unreachable!("`{text}`: {error:?}"))

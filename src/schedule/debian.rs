@@ -32,6 +32,9 @@ pub(super) struct Job {
 const MONTHS: &str = "janfebmaraprmayjunjulaugsepoctnovdec";
 const DAYS: &str = "sunmontuewedthufrisat";
 
+/// What no value of a calendar exceeds.
+const SMALL: &str = "less than 256";
+
 impl Job {
     /// Reads five or six valid fields.
     pub(super) fn new(text: &str) -> Self {
@@ -65,15 +68,15 @@ impl Job {
 
     /// The condition in `find_jobs`, at `clock` seconds of local time.
     fn matches(&self, clock: i64) -> bool {
-        let of = |unit: i64, wrap: i64| u8::try_from((clock / unit) % wrap).unwrap();
+        let of = |unit: i64, wrap: i64| u8::try_from((clock / unit) % wrap).expect(SMALL);
         if !self.second.contains(&of(1, 60)) || !self.minute.contains(&of(60, 60)) || !self.hour.contains(&of(3600, 24))
         {
             return false;
         }
-        let date = Offset::UTC.to_datetime(Timestamp::from_second(clock).unwrap()).date();
-        let dom = self.dom.contains(&u8::try_from(date.day()).unwrap());
-        let dow = self.dow.contains(&u8::try_from(date.weekday().to_sunday_zero_offset()).unwrap());
-        self.month.contains(&u8::try_from(date.month()).unwrap())
+        let date = Offset::UTC.to_datetime(Timestamp::from_second(clock).expect("a time of the calendar")).date();
+        let dom = self.dom.contains(&u8::try_from(date.day()).expect(SMALL));
+        let dow = self.dow.contains(&u8::try_from(date.weekday().to_sunday_zero_offset()).expect(SMALL));
+        self.month.contains(&u8::try_from(date.month()).expect(SMALL))
             && if self.dom_star_or_dow_star { dom && dow } else { dom || dow }
     }
 }
@@ -81,8 +84,8 @@ impl Job {
 /// The values of a field: each that some place of its list lets through.
 fn values(field: &str, low: u8, high: u8, names: &str, first: u8) -> Vec<u8> {
     let number = |text: &str| match names.find(text) {
-        Some(at) if text.len() == 3 => u8::try_from(at / 3).unwrap() + first,
-        _ => text.parse().unwrap(),
+        Some(at) if text.len() == 3 => u8::try_from(at / 3).expect(SMALL) + first,
+        _ => text.parse().expect("a number that was read before"),
     };
     let lets_through = |item: &str, value: u8| {
         let (range, step) = item.split_once('/').unwrap_or((item, "1"));

@@ -1,0 +1,54 @@
+//! What holds of every text that is taken for a config.
+
+use super::{Config, Problems, Surroundings, admin_of, check};
+
+/// A text is accepted and means the same when it is written anew, or each of its problems has a place in it. Tells which.
+///
+/// # Panics
+/// When it is not so.
+#[must_use]
+pub fn holds(data: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(data) else { return false };
+    let surroundings = Surroundings {
+        working_directory: "/srv/janitor".into(),
+        home: Some("/home/keeper".into()),
+        config_file: Some("/srv/janitor/config/janitor.toml".into()),
+    };
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let checked = check(text, "f", &surroundings);
+    let admin = admin_of(text, &surroundings);
+    match &checked {
+        Ok(config) => {
+            assert_eq!(admin.as_ref(), Some(&config.settings.admin));
+            means_the_same(text, config, &surroundings);
+        }
+        Err(problems) => have_places(text, problems),
+    }
+    checked.is_ok()
+}
+
+/// The keys in another order, the strings in other quotes, the tables in another notation: nothing of that counts.
+fn means_the_same(text: &str, config: &Config, surroundings: &Surroundings) {
+    let table: toml::Table = text.parse().expect("what is accepted is TOML");
+    let anew = toml::to_string(&table).expect("what was read can be written");
+    let again = check(&anew, "f", surroundings).expect("it was accepted before");
+    assert_eq!(&again, config, "{anew}");
+}
+
+fn have_places(text: &str, problems: &Problems) {
+    assert!(!problems.render(false).is_empty());
+    let lines: Vec<&str> = text.split('\n').collect();
+    for told in problems.lines() {
+        assert!(!told.contains(char::is_control), "{told:?}");
+        assert!(!told.contains("this cannot be read"), "nothing says why: {told}");
+        let mut parts = told.split(':').skip(1);
+        let mut number = || parts.next().and_then(|part| part.parse::<usize>().ok());
+        let (Some(line), Some(column)) = (number(), number()) else {
+            assert!(told.contains("there are more problems"), "{told}");
+            continue;
+        };
+        let there = line.checked_sub(1).and_then(|line| lines.get(line));
+        let room = there.map_or(0, |line| line.chars().count() + 1);
+        assert!((1..=room).contains(&column), "{told}: not in the text");
+    }
+}

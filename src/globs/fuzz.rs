@@ -1,0 +1,221 @@
+//! What holds of all globs and paths: the walk names what a naive matcher names, which reads the patterns itself and
+//! shares no code with what it judges.
+
+use super::{Entered, Globs, List, Named};
+
+/// What a component of a path can be made of at most here, and how many there may be: the naive matcher tries everything.
+const LONGEST_NAME: usize = 24;
+const LONGEST_PATTERN: usize = 48;
+const MOST_COMPONENTS: usize = 8;
+
+/// A line that starts with `+` is an include, one with `-` an exclude, any other a path. Every pattern is refused, or
+/// decides of each path as the naive matcher does. Tells which.
+///
+/// # Panics
+/// When it is not so.
+#[must_use]
+pub fn holds(data: &[u8]) -> bool {
+    let (mut include, mut exclude, mut paths) = (Vec::new(), Vec::new(), Vec::new());
+    for line in data.split(|byte| *byte == b'\n') {
+        match (line.split_first(), line.get(1..).and_then(|text| std::str::from_utf8(text).ok())) {
+            (Some((b'+', _)), Some(text)) => include.push(text),
+            (Some((b'-', _)), Some(text)) => exclude.push(text),
+            _ => paths.push(line),
+        }
+    }
+    let checks = |list, texts: &[&str]| texts.iter().all(|text| Globs::check(list, text).is_ok());
+    let good = checks(List::Include, &include) && checks(List::Exclude, &exclude);
+    let made = Globs::new(include.iter().copied(), exclude.iter().copied());
+    assert_eq!(made.is_ok(), good, "{include:?} {exclude:?}");
+    let Ok(globs) = made else { return false };
+    let patterns = || include.iter().chain(&exclude);
+    if patterns().any(|text| text.len() > LONGEST_PATTERN || text.split('/').count() > MOST_COMPONENTS) {
+        return true;
+    }
+    for (one, other) in globs.shadowed() {
+        let alone = Globs::new([one], [other]).expect("both were good before");
+        for path in paths.iter().filter(|path| is_path(path)) {
+            assert!(!names(&alone, path), "{other:?} does not beat {one:?} at {path:?}");
+        }
+    }
+    for path in paths.iter().filter(|path| is_path(path)) {
+        let expected = is_named(&include, &exclude, path);
+        assert_eq!(names(&globs, path), expected, "{path:?} with {include:?} without {exclude:?}");
+    }
+    true
+}
+
+fn is_path(path: &[u8]) -> bool {
+    let names: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
+    names.len() <= MOST_COMPONENTS
+        && names
+            .iter()
+            .all(|name| !matches!(*name, b"" | b"." | b"..") && name.len() <= LONGEST_NAME && !name.contains(&b'\0'))
+}
+
+/// Walks down to a path as a sweep would; whether it is reached and named by an include.
+fn names(globs: &Globs, path: &[u8]) -> bool {
+    let mut place = globs.root();
+    let mut names = path.split(|byte| *byte == b'/').peekable();
+    while let Some(name) = names.next() {
+        if names.peek().is_none() {
+            return globs.file(&place, name) == Named::Included;
+        }
+        match globs.directory(&place, name) {
+            Entered::Place(next) => place = next,
+            _ => return false,
+        }
+    }
+    false
+}
+
+/// The same, naively.
+fn is_named(include: &[&str], exclude: &[&str], path: &[u8]) -> bool {
+    let names: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
+    let is_excluded = exclude.iter().any(|pattern| {
+        let body = pattern.strip_suffix('/').unwrap_or(pattern);
+        let parts: Vec<&str> = body.split('/').collect();
+        (1..=names.len()).filter(|length| *length < names.len() || body.len() == pattern.len()).any(|length| {
+            match (parts.as_slice(), &names[..length]) {
+                ([part], [.., last]) if *part != "**" => is_name(part, last),
+                (parts, names) => leads(parts, names, false, false),
+            }
+        })
+    });
+    !is_excluded && include.iter().any(|pattern| leads(&pattern.split('/').collect::<Vec<_>>(), &names, true, true))
+}
+
+/// Whether the parts of a pattern take all the names. With `holding`, what a built-in exclude names is taken only by a
+/// part that spells it; `file` says that the last name is no directory.
+fn leads(parts: &[&str], names: &[&[u8]], holding: bool, file: bool) -> bool {
+    let is_free = |name: &[u8], last: bool, spelled: &[u8]| {
+        !holding || BUILT_IN.iter().all(|held| !held.holds(name, last && file) || held.is_in(spelled))
+    };
+    match (parts, names) {
+        ([], []) => true,
+        (["**"], [name]) => is_free(name, true, b""),
+        (["**", more @ ..], _) if !more.is_empty() && leads(more, names, holding, file) => true,
+        (["**", ..], [name, below @ ..]) => {
+            is_free(name, below.is_empty(), b"") && !below.is_empty() && leads(parts, below, holding, file)
+        }
+        ([part, more @ ..], [name, below @ ..]) if *part != "**" => {
+            is_free(name, below.is_empty(), part.as_bytes()) && is_name(part, name) && leads(more, below, holding, file)
+        }
+        _ => false,
+    }
+}
+
+/// A built-in exclude: how its names begin and end, whether nothing is between, whether directories alone are meant.
+struct BuiltIn(&'static str, &'static str, bool, bool);
+
+const BUILT_IN: [BuiltIn; 9] = [
+    BuiltIn(".git", "", true, true),
+    BuiltIn(".svn", "", true, true),
+    BuiltIn(".hg", "", true, true),
+    BuiltIn("lost+found", "", true, true),
+    BuiltIn(".janitor", "", false, false),
+    BuiltIn(".nfs", "", false, false),
+    BuiltIn("", ".part", false, false),
+    BuiltIn("", ".crdownload", false, false),
+    BuiltIn("", ".download", false, false),
+];
+
+impl BuiltIn {
+    fn is_in(&self, name: &[u8]) -> bool {
+        let Self(start, end, whole, _) = self;
+        name.starts_with(start.as_bytes()) && name.ends_with(end.as_bytes()) && (!whole || name.len() == start.len())
+    }
+
+    fn holds(&self, name: &[u8], file: bool) -> bool {
+        self.is_in(name) && !(self.3 && file)
+    }
+}
+
+/// What a component of a pattern is made of.
+#[derive(Clone)]
+enum Piece {
+    Star,
+    One,
+    Byte(u8),
+    Class { negated: bool, members: Vec<(u8, u8)> },
+    Either(Vec<Vec<Piece>>),
+}
+
+fn is_name(part: &str, name: &[u8]) -> bool {
+    let mut characters = part.chars().collect::<Vec<_>>().into_iter();
+    let pieces = read(&mut characters, false).pop().unwrap_or_default();
+    takes(&pieces, name)
+}
+
+/// The alternatives up to the closing brace, or the one there is up to the end.
+fn read(text: &mut impl Iterator<Item = char>, inside: bool) -> Vec<Vec<Piece>> {
+    let mut found = Vec::new();
+    let mut pieces = Vec::new();
+    while let Some(character) = text.next() {
+        match character {
+            '*' => pieces.push(Piece::Star),
+            '?' => pieces.push(Piece::One),
+            '[' => pieces.push(class(text)),
+            // An alternative of nothing is none.
+            '{' => {
+                let alternatives: Vec<_> = read(text, true).into_iter().filter(|pieces| !pieces.is_empty()).collect();
+                if !alternatives.is_empty() {
+                    pieces.push(Piece::Either(alternatives));
+                }
+            }
+            '}' if inside => break,
+            ',' if inside => found.push(std::mem::take(&mut pieces)),
+            '\\' => literal(text.next().unwrap_or('\\'), &mut pieces),
+            other => literal(other, &mut pieces),
+        }
+    }
+    found.push(pieces);
+    found
+}
+
+fn literal(character: char, pieces: &mut Vec<Piece>) {
+    pieces.extend(character.to_string().bytes().map(Piece::Byte));
+}
+
+/// What is between `[` and `]`; a `]` at the start is a member, a `-` at either end too.
+fn class(text: &mut impl Iterator<Item = char>) -> Piece {
+    let mut inside: Vec<u8> = Vec::new();
+    let mut negated = false;
+    for character in text {
+        match character {
+            '!' | '^' if inside.is_empty() && !negated => negated = true,
+            ']' if !inside.is_empty() => break,
+            other => inside.push(u8::try_from(other).expect("classes are of ASCII")),
+        }
+    }
+    let mut members = Vec::new();
+    let mut at = 0;
+    while let Some(low) = inside.get(at) {
+        match inside.get(at + 1..at + 3) {
+            Some([b'-', high]) => {
+                members.push((*low, *high));
+                at += 3;
+            }
+            _ => {
+                members.push((*low, *low));
+                at += 1;
+            }
+        }
+    }
+    Piece::Class { negated, members }
+}
+
+/// By trying everything.
+fn takes(pieces: &[Piece], name: &[u8]) -> bool {
+    let Some((piece, more)) = pieces.split_first() else { return name.is_empty() };
+    let first = |is: &dyn Fn(u8) -> bool| name.split_first().is_some_and(|(byte, rest)| is(*byte) && takes(more, rest));
+    match piece {
+        Piece::Star => (0..=name.len()).any(|taken| takes(more, &name[taken..])),
+        Piece::One => first(&|_| true),
+        Piece::Byte(wanted) => first(&|byte| byte == *wanted),
+        Piece::Class { negated, members } => {
+            first(&|byte| members.iter().any(|(low, high)| (*low..=*high).contains(&byte)) != *negated)
+        }
+        Piece::Either(alternatives) => alternatives.iter().any(|pieces| takes(&[pieces, more].concat(), name)),
+    }
+}
