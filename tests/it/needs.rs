@@ -27,6 +27,12 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// To trace processes of one's own that one has not started, which Yama may refuse.
+pub fn tracing() -> bool {
+    let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
+    is_root() || matches!(scope.trim(), "" | "0") || missing("kernel.yama.ptrace_scope = 0, or root")
+}
+
 /// A file of the system.
 pub fn file(path: &str) -> bool {
     Path::new(path).exists() || missing(path)

@@ -19,7 +19,7 @@ use serde_json::Value;
 use super::tracer::Call;
 use super::yard::{Ran, Yard};
 
-pub use state::{Commits, Damaged, Migration};
+pub use state::{Begun, Commits, Damaged, Migration};
 pub use strict::{Conflict, Strict};
 pub use trash::{Again, ToTrash, Undo};
 
