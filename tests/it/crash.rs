@@ -55,12 +55,12 @@ fn killed_at_each_call(scene: &dyn Scene) {
     });
     let violations = violations.into_inner().expect("no panic");
     let killed = killed.into_inner();
-    eprintln!(
+    needs::say(&format!(
         "{}: {points} calls, {killed} kills, {} with a file aside, {} violations; {calls:?}",
         scene.name(),
         caught.into_inner(),
         violations.len()
-    );
+    ));
     assert!(violations.is_empty(), "{violations:#?}");
     // The order of the files is that of their inodes, so a run may take some calls more or fewer than the first did.
     assert!(killed * 10 > points * 9 && killed > 20, "{killed} of {points}");

@@ -194,14 +194,14 @@ fn cut(scene: &dyn Scene, way: Way, work: &Path) -> usize {
     let violations = violations.into_inner().expect("no panic");
     let cuts = seen.into_inner().expect("no panic").len();
     let writes = recorded.log.iter().filter(|told| **told != Told::Flush).count();
-    eprintln!(
+    needs::say(&format!(
         "{}, {}: {writes} writes, {} flushes, {cuts} power cuts, {} with a file aside, {} violations",
         scene.name(),
         way.name(),
         recorded.log.len() - writes,
         caught.into_inner(),
         violations.len()
-    );
+    ));
     assert!(violations.is_empty(), "{violations:#?}");
     cuts
 }
