@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::needs;
-use super::scenes::{Again, Conflict, Damaged, Migration, Scene, Strict, ToTrash, Undo};
+use super::scenes::{Again, Begun, Conflict, Damaged, Migration, Scene, Strict, ToTrash, Undo};
 use super::tracer::{Then, killed_at};
 use super::yard::Yard;
 
@@ -55,12 +55,12 @@ fn killed_at_each_call(scene: &dyn Scene) {
     });
     let violations = violations.into_inner().expect("no panic");
     let killed = killed.into_inner();
-    eprintln!(
+    needs::say(&format!(
         "{}: {points} calls, {killed} kills, {} with a file aside, {} violations; {calls:?}",
         scene.name(),
         caught.into_inner(),
         violations.len()
-    );
+    ));
     assert!(violations.is_empty(), "{violations:#?}");
     // The order of the files is that of their inodes, so a run may take some calls more or fewer than the first did.
     assert!(killed * 10 > points * 9 && killed > 20, "{killed} of {points}");
@@ -98,6 +98,11 @@ fn what_was_put_back_stays_protected_when_another_undo_is_killed() {
 #[test]
 fn a_migration_of_the_state_that_is_killed_at_any_call_is_done_by_the_next_run() {
     killed_at_each_call(&Migration);
+}
+
+#[test]
+fn a_state_that_is_begun_is_whole_wherever_the_daemon_is_killed() {
+    killed_at_each_call(&Begun);
 }
 
 #[test]

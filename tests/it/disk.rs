@@ -192,7 +192,7 @@ pub fn in_private(name: &str, about: &str) {
     command.args(["--exact", name, "--ignored", "--nocapture", "--test-threads", "1"]).env(ABOUT, about);
     let done = command.stdin(Stdio::null()).output().expect("unshare runs");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    eprint!("{}", text(&done.stderr));
+    needs::say(text(&done.stderr).trim_end());
     assert!(done.status.success(), "{about}: {}\n{}", text(&done.stdout), text(&done.stderr));
     assert!(text(&done.stdout).contains("1 passed"), "{name} is no test: {}", text(&done.stdout));
 }

@@ -1,13 +1,19 @@
 //! What a test needs and not every machine has. Where it is missing the test says so loudly and passes; with
 //! `JANITOR_REQUIRE_ALL=1`, as in the project's own gate, it fails.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
+
+/// Says something on stderr, also where the test passes, of which the harness would keep what is printed.
+pub fn say(text: &str) {
+    _ = writeln!(std::io::stderr(), "{text}");
+}
 
 fn missing(what: &str) -> bool {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     let strict = std::env::var_os("JANITOR_REQUIRE_ALL").is_some_and(|value| value == "1");
     assert!(!strict, "{test} needs {what}, and JANITOR_REQUIRE_ALL=1 says that nothing may be left out");
-    eprintln!("\n*** NOT RUN: {test} needs {what} ***\n");
+    say(&format!("\n*** NOT RUN: {test} needs {what} ***\n"));
     false
 }
 
@@ -27,6 +33,12 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// To trace processes of one's own that one has not started, which Yama may refuse.
+pub fn tracing() -> bool {
+    let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
+    is_root() || matches!(scope.trim(), "" | "0") || missing("kernel.yama.ptrace_scope = 0, or root")
+}
+
 /// A file of the system.
 pub fn file(path: &str) -> bool {
     Path::new(path).exists() || missing(path)
@@ -39,7 +51,7 @@ pub fn leases() -> bool {
     let file = tempfile::tempfile().expect("a temporary file");
     let has = janitor_lease::try_write_lease(file.as_fd()).is_ok();
     if !has {
-        eprintln!("\n*** NOT RUN: the temporary directory has no leases ***\n");
+        say("\n*** NOT RUN: the temporary directory has no leases ***\n");
     }
     has
 }

@@ -5,7 +5,7 @@
 //! mounted again, which is what a machine does when the power is back, and the janitor is called.
 
 use std::collections::HashSet;
-use std::fs;
+use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::Mutex;
@@ -27,6 +27,31 @@ const SCENES: [(&str, &dyn Scene); 4] =
 const MAKE: &str = "truncate -s 6M \"$1\" && mkfs.ext4 -q -m 0 -b 1024 -I 256 -N 192 -J size=1 -O ^resize_inode -E \
                     lazy_itable_init=0,lazy_journal_init=0,nodiscard \"$1\"";
 
+/// How a scene is played.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// What is written is on the disk when it suits the system.
+    Usual,
+    /// The same, but somebody has all of it written just before each file is removed: so what is half done gets there.
+    Synced,
+    /// Each change is on the disk at once, which makes the most moments.
+    AtOnce,
+}
+
+impl Way {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Usual => "as usual",
+            Self::Synced => "with somebody who syncs",
+            Self::AtOnce => "each change at once",
+        }
+    }
+
+    fn options(self) -> &'static str {
+        if self == Self::AtOnce { "loop,sync,dirsync" } else { "loop" }
+    }
+}
+
 /// What was written to a disk while a scene was played.
 struct Recorded {
     before: Vec<u8>,
@@ -37,7 +62,7 @@ struct Recorded {
     promised: Vec<String>,
 }
 
-fn record(scene: &dyn Scene, options: &str, work: &Path) -> Recorded {
+fn record(scene: &dyn Scene, way: Way, work: &Path) -> Recorded {
     let (image, served, mounted) = (work.join("base.img"), work.join("served"), work.join("mounted"));
     for directory in [&served, &mounted] {
         fs::create_dir_all(directory).expect("made");
@@ -49,9 +74,14 @@ fn record(scene: &dyn Scene, options: &str, work: &Path) -> Recorded {
     let before = fs::read(&image).expect("there");
     let disk = Disk::new(before.clone());
     let session = disk.serve(&served);
-    sh(&format!("mount -o loop,{options} \"$1\" \"$2\""), &[&served.join("disk.img"), &mounted]);
+    sh(&format!("mount -o {} \"$1\" \"$2\"", way.options()), &[&served.join("disk.img"), &mounted]);
     let yard = Yard::at(&mounted);
-    killed_at(&yard, &arguments, usize::MAX, |call| scene.meanwhile(&yard, call));
+    killed_at(&yard, &arguments, usize::MAX, |call| {
+        scene.meanwhile(&yard, call);
+        if way == Way::Synced && call.name() == "unlinkat" {
+            rustix::fs::syncfs(File::open(&mounted).expect("it is there")).expect("written");
+        }
+    });
     let promised_at = disk.told();
     let promised = scenes::history(&yard).expect("it is remembered");
     sh("umount \"$1\"", &[&mounted]);
@@ -129,8 +159,8 @@ fn after(scene: &dyn Scene, recorded: &Recorded, cut: &Cut, image: &Path, mounte
 }
 
 /// Plays a scene, and cuts the power wherever it can be cut. How many different disks that made.
-fn cut(scene: &dyn Scene, options: &str, work: &Path) -> usize {
-    let recorded = record(scene, options, work);
+fn cut(scene: &dyn Scene, way: Way, work: &Path) -> usize {
+    let recorded = record(scene, way, work);
     let cuts = cuts(&recorded);
     let (next, caught) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let (seen, violations) = (Mutex::new(HashSet::new()), Mutex::new(Vec::new()));
@@ -164,13 +194,14 @@ fn cut(scene: &dyn Scene, options: &str, work: &Path) -> usize {
     let violations = violations.into_inner().expect("no panic");
     let cuts = seen.into_inner().expect("no panic").len();
     let writes = recorded.log.iter().filter(|told| **told != Told::Flush).count();
-    eprintln!(
-        "{} ({options}): {writes} writes, {} flushes, {cuts} power cuts, {} with a file aside, {} violations",
+    needs::say(&format!(
+        "{}, {}: {writes} writes, {} flushes, {cuts} power cuts, {} with a file aside, {} violations",
         scene.name(),
+        way.name(),
         recorded.log.len() - writes,
         caught.into_inner(),
         violations.len()
-    );
+    ));
     assert!(violations.is_empty(), "{violations:#?}");
     cuts
 }
@@ -184,10 +215,8 @@ fn played() {
     let yard = Yard::new();
     sh("mount -t tmpfs -o mode=755 none \"$1\"", &[&yard.path("")]);
     let mut total = 0;
-    // Written when it suits the system; and each change at once, which makes more moments.
-    for options in ["defaults", "sync,dirsync"] {
-        let work = yard.directory(if options == "defaults" { "defaults" } else { "sync" });
-        total += cut(scene, options, &work);
+    for (number, way) in [Way::Usual, Way::Synced, Way::AtOnce].into_iter().enumerate() {
+        total += cut(scene, way, &yard.directory(&number.to_string()));
     }
     sh("umount -l \"$1\"", &[&yard.path("")]);
     assert!(total > 60, "{total}");

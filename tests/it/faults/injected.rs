@@ -9,7 +9,7 @@ use serde_json::Value;
 const ALL: &str = "include = [\"**\"]";
 
 fn can() -> bool {
-    needs::tool("strace")
+    needs::tool("strace") && needs::tracing()
 }
 
 /// Removing fails with each of these, which is counted under its own words; the next run has what this one had not.

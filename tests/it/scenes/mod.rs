@@ -19,7 +19,7 @@ use serde_json::Value;
 use super::tracer::Call;
 use super::yard::{Ran, Yard};
 
-pub use state::{Commits, Damaged, Migration};
+pub use state::{Begun, Commits, Damaged, Migration};
 pub use strict::{Conflict, Strict};
 pub use trash::{Again, ToTrash, Undo};
 
@@ -102,7 +102,7 @@ pub fn account(
     let mut caught = false;
     for (content, places) in found {
         if !kept.contains(content) && !may_go.contains(content) {
-            return Err(format!("{places:?} holds {content:?}, which nobody has written"));
+            return Err(format!("{places:?} holds {content:?}, which nobody wrote, or which was to go"));
         }
         let [place] = places.as_slice() else { return Err(format!("{content:?} is there more than once: {places:?}")) };
         let belongs = content.split_once(' ').map_or("", |(_, path)| path);

@@ -1,11 +1,16 @@
 //! The state.
 
 use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::OnceLock;
 
 use super::{Scene, Wrong, Yard, account, cleaned, found, history, integrity, old, remembered, state_is_whole};
 
 /// A state that an older janitor has left is brought to the version of this one. The oldest there is has nothing in it.
 pub struct Migration;
+
+/// A daemon begins a state, where there is none, and ends because its port is taken.
+pub struct Begun;
 
 /// A state that is damaged is put aside.
 pub struct Damaged;
@@ -43,6 +48,43 @@ impl Scene for Migration {
         let runs = history(yard)?;
         if runs.first().map(String::as_str) != Some(run) || runs.len() > 2 {
             return Err(format!("{run} is not the newest of {runs:?}"));
+        }
+        integrity(yard)
+    }
+}
+
+impl Begun {
+    /// A port that is taken as long as the tests run.
+    fn taken() -> SocketAddr {
+        static TAKEN: OnceLock<TcpListener> = OnceLock::new();
+        let taken = TAKEN.get_or_init(|| TcpListener::bind("127.0.0.1:0").expect("a port"));
+        taken.local_addr().expect("it is bound")
+    }
+}
+
+impl Scene for Begun {
+    fn name(&self) -> &'static str {
+        "a state that is begun"
+    }
+
+    fn lay(&self, yard: &Yard) -> Vec<String> {
+        let target = "[[target]]\npath = \"target\"\nschedule = \"@yearly\"\ninclude = [\"*\"]\n";
+        yard.config(&format!("[admin]\nlisten = \"{}\"\n{target}", Self::taken()));
+        vec!["run".to_owned()]
+    }
+
+    fn at_once(&self, _yard: &Yard) -> Result<bool, Wrong> {
+        Ok(false)
+    }
+
+    fn afterwards(&self, yard: &Yard) -> Result<(), Wrong> {
+        let ran = yard.run(&["run"]);
+        if ran.code != Some(1) || !ran.err.contains(&Self::taken().to_string()) || ran.err.contains("state") {
+            return Err(format!("{ran:?}"));
+        }
+        let run = cleaned(yard)?;
+        if history(yard)? != [run["run"].as_str().ok_or("no id")?] {
+            return Err(format!("the history does not have {run}"));
         }
         integrity(yard)
     }
