@@ -23,13 +23,13 @@ pub(super) struct Answer {
     /// What a browser may do with it: a Content-Security-Policy.
     policy: &'static str,
     /// The one header that some answers have beyond those that all have.
-    header: Option<(HeaderName, HeaderValue)>,
+    header: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
 #[derive(Debug)]
 enum Content {
     Whole(Bytes),
-    Events(Events),
+    Events(Box<Events>),
 }
 
 const JSON: &str = "application/json";
@@ -78,7 +78,7 @@ impl Answer {
 
     /// 200 with events, for as long as there are any.
     pub(super) fn events(events: Events) -> Self {
-        let body = Content::Events(events);
+        let body = Content::Events(Box::new(events));
         Self { status: StatusCode::OK, body, media_type: "text/event-stream", policy: NOTHING, header: None }
     }
 
@@ -99,7 +99,7 @@ impl Answer {
 
     /// 401: the token is needed, or the one given is wrong.
     pub(super) fn unauthorized(message: impl Into<String>) -> Self {
-        let header = Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
+        let header = Some(Box::new((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))));
         Self { header, ..Self::error(StatusCode::UNAUTHORIZED, "unauthorized", message) }
     }
 
@@ -107,20 +107,20 @@ impl Answer {
     pub(super) fn too_many_attempts(rest: Duration) -> Self {
         let seconds = rest.as_secs() + 1;
         let message = format!("too many wrong tokens came from you; none is looked at for {seconds} s");
-        let header = Some((header::RETRY_AFTER, HeaderValue::from(seconds)));
+        let header = Some(Box::new((header::RETRY_AFTER, HeaderValue::from(seconds))));
         Self { header, ..Self::error(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", message) }
     }
 
     /// 405, with the methods that the path has.
     pub(super) fn method_not_allowed(allow: &'static str) -> Self {
         let message = format!("this path answers {allow} only");
-        let header = Some((header::ALLOW, HeaderValue::from_static(allow)));
+        let header = Some(Box::new((header::ALLOW, HeaderValue::from_static(allow))));
         Self { header, ..Self::error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message) }
     }
 
     /// The same, and the connection ends after it: what was sent is not read to its end.
     pub(super) fn closing(self) -> Self {
-        Self { header: Some((header::CONNECTION, HeaderValue::from_static("close"))), ..self }
+        Self { header: Some(Box::new((header::CONNECTION, HeaderValue::from_static("close")))), ..self }
     }
 
     /// 500: a mistake of ours.
@@ -151,7 +151,7 @@ impl Answer {
     pub(super) fn into_response(self) -> Response<Sent> {
         let mut response = Response::new(match self.body {
             Content::Whole(body) => Either::Left(Full::new(body)),
-            Content::Events(events) => Either::Right(events),
+            Content::Events(events) => Either::Right(*events),
         });
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
@@ -164,7 +164,8 @@ impl Answer {
         ] {
             headers.insert(name, HeaderValue::from_static(value));
         }
-        if let Some((name, value)) = self.header {
+        if let Some(header) = self.header {
+            let (name, value) = *header;
             headers.insert(name, value);
         }
         response
