@@ -206,7 +206,7 @@ fn the_way_that_is_shown_for_curl_works() {
         return;
     }
     let yard = Yard::new();
-    yard.config(&format!("[admin]\nlisten = \"off\"\nsocket = \"admin.sock\"\ntoken_file = \"it's a token\"\n"));
+    yard.config("[admin]\nlisten = \"off\"\nsocket = \"admin.sock\"\ntoken_file = \"it's a token\"\n");
     let shown = yard.run(&["token"]).out;
     let _daemon = Daemon::start(&yard);
     let line = shown.lines().last().expect("the example").trim().to_owned();
