@@ -161,6 +161,24 @@ fn both_lists_are_kept_as_they_were_written() {
 }
 
 #[test]
+fn globs_are_equal_when_their_texts_are() {
+    let one = globs(&["a", "b"], &["c"]);
+    assert_eq!(one, globs(&["a", "b"], &["c"]));
+    for other in [globs(&["a", "x"], &["c"]), globs(&["a", "b"], &["x"]), globs(&["b", "a"], &["c"])] {
+        assert_ne!(one, other);
+    }
+    assert_eq!(format!("{one:?}"), r#"Globs { include: ["a", "b"], exclude: ["c"] }"#);
+}
+
+#[test]
+fn a_directory_that_an_include_names_is_not_entered_for_that() {
+    let globs = globs(&["a", "b/c"], &[]);
+    assert_eq!(word(&globs.directory(&globs.root(), b"a")), "unreached");
+    let Entered::Place(b) = globs.directory(&globs.root(), b"b") else { panic!("an include reaches in") };
+    assert_eq!(word(&globs.directory(&b, b"c")), "unreached");
+}
+
+#[test]
 fn an_include_that_an_exclude_beats_whatever_is_there_is_told() {
     for (include, exclude, beaten) in [
         ("*.zip", "*.zip", true),
