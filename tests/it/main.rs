@@ -19,6 +19,7 @@ mod memory;
 mod needs;
 mod reload;
 mod rules;
+mod safety;
 mod schedule;
 mod seed_day;
 mod signals;
