@@ -95,9 +95,11 @@ impl Pinned {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::symlink;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
+    use crate::entry::{Kind, Stamp};
     use crate::fsys::resolve;
 
     #[test]
@@ -130,5 +132,38 @@ mod tests {
             assert!(!said.is_empty(), "the two did not meet");
             assert!(said.iter().all(gone), "{:?}", said.iter().find(|error| !gone(error)));
         });
+    }
+
+    #[test]
+    fn a_link_is_pinned_itself_and_is_not_what_it_leads_to() {
+        let yard = tempfile::tempdir().expect("a temporary directory");
+        fs::write(yard.path().join("real"), "x").expect("written");
+        symlink("real", yard.path().join("link")).expect("made");
+        let dir = resolve(yard.path(), false).expect("it exists").dir;
+        let (real, link) = (Pinned::at(&dir, b"real").expect("there"), Pinned::at(&dir, b"link").expect("there"));
+        assert_eq!((real.found().kind, link.found().kind), (Kind::File, Kind::Symlink));
+        let is_at = |pinned: &Pinned, name: &[u8]| pinned.is_at(&dir, name).expect("there");
+        assert_eq!([is_at(&real, b"real"), is_at(&real, b"link")], [true, false]);
+        assert_eq!([is_at(&link, b"real"), is_at(&link, b"link")], [false, true]);
+    }
+
+    #[test]
+    fn a_file_that_was_only_read_or_given_blocks_is_the_same() {
+        let stamp = |seconds| Stamp::new(seconds, 0);
+        let stamps = Stamps { modified: stamp(1), accessed: stamp(2), changed: stamp(3), created: Some(stamp(4)) };
+        let then = Facts { size: 5, allocated: 6, links: 1, identity: Identity { device: 7, inode: 8 }, stamps };
+        let read = Facts { allocated: 9, stamps: Stamps { accessed: stamp(9), ..stamps }, ..then };
+        assert!(same(&then, &then) && same(&read, &then));
+        for other in [
+            Facts { size: 9, ..then },
+            Facts { links: 2, ..then },
+            Facts { identity: Identity { device: 9, inode: 8 }, ..then },
+            Facts { identity: Identity { device: 7, inode: 9 }, ..then },
+            Facts { stamps: Stamps { modified: stamp(9), ..stamps }, ..then },
+            Facts { stamps: Stamps { changed: stamp(9), ..stamps }, ..then },
+            Facts { stamps: Stamps { created: None, ..stamps }, ..then },
+        ] {
+            assert!(!same(&other, &then), "{other:?}");
+        }
     }
 }

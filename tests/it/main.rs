@@ -27,6 +27,7 @@ mod needs;
 mod power;
 mod reload;
 mod rules;
+mod safety;
 mod scenes;
 mod schedule;
 mod seed_day;
