@@ -164,9 +164,6 @@ fn owned(in_force: &InForce, path: &str, name: Option<&str>) -> Result<Vec<(Arc<
     if path.split('/').any(|component| matches!(component, "." | "..")) {
         return Err(Answer::bad_request("the path must be written without `.` and `..`"));
     }
-    if path.contains('\0') {
-        return Err(Answer::bad_request("a path has no NUL"));
-    }
     if written.is_absolute() {
         let owners = sweep::owners(&targets, written);
         let owners = owners.ok_or_else(|| {

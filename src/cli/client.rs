@@ -23,6 +23,9 @@ use crate::names::{Escaped, OneLine, RunId};
 
 const CONNECT: Duration = Duration::from_secs(5);
 
+/// Why nobody is asked where the config wants no doors.
+const NO_DOOR: &str = "the config turns the admin port off (admin.listen = \"off\"), and names no admin.socket";
+
 /// How long an answer may take that does not wait for a run.
 pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -67,6 +70,11 @@ impl Failure {
 }
 
 impl Daemon {
+    /// Whether the config wants no doors, so that nobody can be asked.
+    pub(super) fn has_no_door(&self) -> bool {
+        self.no_door == NO_DOOR
+    }
+
     /// Where the config has it, or where the command line says.
     pub(super) fn find(config: Option<&Path>, client: &Client) -> Result<Self, Exit> {
         let said = client.admin.as_ref().map(|admin| match admin.contains('/') {
@@ -81,7 +89,7 @@ impl Daemon {
             return Ok(Self { doors: vec![door], no_door: "", token: None });
         };
         let no_door = match (settings.listen, &settings.socket) {
-            (None, None) => "the config turns the admin port off (admin.listen = \"off\"), and names no admin.socket",
+            (None, None) => NO_DOOR,
             (None, Some(_)) => "there is no socket where the config has it (is `janitor run` running?)",
             (Some(_), _) => {
                 "the config lets the system choose the port; say with --admin which it is, the daemon's log has it"

@@ -26,7 +26,9 @@ pub(super) fn history(config: Option<&Path>, args: &History) -> Done {
     let mut runs = match block_on(async { Ok(asked(&daemon, args).await) })? {
         Ok(runs) => runs,
         Err(failure) if failure.is_absent && args.client.admin.is_none() => {
-            complain(format_args!("no daemon answers, so it is read from the disk: {}", OneLine(&failure.message)));
+            if !daemon.has_no_door() {
+                complain(format_args!("no daemon answers, so it is read from the disk: {}", OneLine(&failure.message)));
+            }
             here(config, args)?
         }
         Err(failure) => return Err(failed(&failure, json)),

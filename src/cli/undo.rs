@@ -30,7 +30,9 @@ pub(super) fn undo(config: Option<&Path>, args: &Undo) -> Done {
     let answer = match asked {
         Ok(answer) => answer,
         Err(failure) if failure.is_absent && args.client.admin.is_none() => {
-            complain(format_args!("no daemon answers, so it is done here: {}", OneLine(&failure.message)));
+            if !daemon.has_no_door() {
+                complain(format_args!("no daemon answers, so it is done here: {}", OneLine(&failure.message)));
+            }
             here(config, &run)?
         }
         Err(failure) => return Err(failed(&failure, json)),

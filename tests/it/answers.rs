@@ -114,6 +114,7 @@ fn every_answer_is_as_it_is_described() {
     let one = get("/cleanup/runs/{id}", &format!("/cleanup/runs/{}", id(&trashed)), 200);
     assert_eq!(one["undo"]["files"], 3, "{one}");
     get("/cleanup/runs/{id}", "/cleanup/runs/x", 404);
+    yard.aged("full/again", 3 * DAY);
     let preview = get("/cleanup/preview", "/cleanup/preview?target=full&kept=true", 200);
     let previewed = &preview["targets"][0];
     for list in ["would_delete", "kept"] {

@@ -55,6 +55,11 @@ impl Disk {
         fuser::spawn_mount(self.clone(), at, &Config::default()).expect("root may mount")
     }
 
+    /// To be held while a file system on the served disk is mounted at a place.
+    pub fn mounted<'a>(&'a self, at: &'a Path) -> Mounted<'a> {
+        Mounted { disk: self, at }
+    }
+
     /// How much it was told so far.
     pub fn told(&self) -> usize {
         self.0.image.lock().unwrap_or_else(PoisonError::into_inner).1.len()
@@ -93,6 +98,23 @@ impl Disk {
             rdev: 0,
             flags: 0,
             blksize: 4096,
+        }
+    }
+}
+
+/// Unmounts what is on the disk when a test fails. Were that left to the end of the process, the thread that serves the
+/// disk could be the one that unmounts, and it would wait for itself for ever.
+pub struct Mounted<'a> {
+    disk: &'a Disk,
+    at: &'a Path,
+}
+
+impl Drop for Mounted<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.disk.set_broken(true);
+            // It is about what is left, and the test has failed already.
+            drop(Command::new("umount").arg(self.at).output());
         }
     }
 }

@@ -75,6 +75,7 @@ fn record(scene: &dyn Scene, way: Way, work: &Path) -> Recorded {
     let disk = Disk::new(before.clone());
     let session = disk.serve(&served);
     sh(&format!("mount -o {} \"$1\" \"$2\"", way.options()), &[&served.join("disk.img"), &mounted]);
+    let _unmounted = disk.mounted(&mounted);
     let yard = Yard::at(&mounted);
     killed_at(&yard, &arguments, usize::MAX, |call| {
         scene.meanwhile(&yard, call);

@@ -192,6 +192,8 @@ mod made {
         let session = disk.serve(&yard.path("served"));
         let device = Loop::on(&yard.path("served/disk.img"));
         device.mount(yard);
+        let bad = yard.path("bad");
+        let _unmounted = disk.mounted(&bad);
         script(yard, "rmdir bad/lost+found && chmod 777 bad");
         let mut pair = Pair::start(yard, ALL);
         lay(yard);
