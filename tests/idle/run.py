@@ -75,8 +75,11 @@ def main():
             read = lambda: line.search(log.read_text()) if log.exists() else None
             port = int(wait_for("the port", read)[1])
             get(port, "/cleanup/status")
+            # It has just begun: the config is read once more, and the log is written.
+            wait_for("the start", lambda: True if "scheduler started successfully" in log.read_text() else None)
+            time.sleep(2)
             began, before = time.monotonic(), processor_time(daemon.pid)
-            time.sleep(20)
+            time.sleep(31)
             share = (processor_time(daemon.pid) - before) / (time.monotonic() - began) * 100
             check(f"idle, {TARGETS} targets, processor", share, 0.1, "% of a core")
             check(f"idle, {TARGETS} targets, resident", resident(daemon.pid), 16, "MiB")
