@@ -16,6 +16,7 @@ use fuser::{
     LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyWrite, Request, WriteFlags,
 };
 
+use super::daemon::wait_for;
 use super::needs;
 
 /// Something that the disk was told.
@@ -202,6 +203,15 @@ pub fn sh(script: &str, arguments: &[&Path]) {
     command.args(["-c", script, "sh"]).args(arguments).stdin(Stdio::null());
     let done = command.output().expect("sh runs");
     assert!(done.status.success(), "{script} {arguments:?}: {done:?}");
+}
+
+/// Unmounts. A program that another thread is just starting may hold a copy of a handle for a moment.
+#[track_caller]
+pub fn unmount(at: &Path) {
+    wait_for("a file system that nobody uses", || {
+        let done = Command::new("umount").arg(at).output().expect("umount runs");
+        done.status.success().then_some(())
+    });
 }
 
 /// Runs the ignored test `name` of this program in a mount namespace of its own, with `about` in its environment, and

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::disk::{self, Disk, Told, can_mount, in_private, sh};
+use super::disk::{self, Disk, Told, can_mount, in_private, sh, unmount};
 use super::needs;
 use super::scenes::{self, Commits, Scene, Strict, ToTrash, Undo};
 use super::tracer::killed_at;
@@ -70,7 +70,7 @@ fn record(scene: &dyn Scene, way: Way, work: &Path) -> Recorded {
     sh(MAKE, &[&image]);
     sh("mount -o loop \"$1\" \"$2\" && chmod 755 \"$2\"", &[&image, &mounted]);
     let arguments = scene.lay(&Yard::at(&mounted));
-    sh("umount \"$1\"", &[&mounted]);
+    unmount(&mounted);
     let before = fs::read(&image).expect("there");
     let disk = Disk::new(before.clone());
     let session = disk.serve(&served);
@@ -85,7 +85,7 @@ fn record(scene: &dyn Scene, way: Way, work: &Path) -> Recorded {
     });
     let promised_at = disk.told();
     let promised = scenes::history(&yard).expect("it is remembered");
-    sh("umount \"$1\"", &[&mounted]);
+    unmount(&mounted);
     drop(session);
     Recorded { before, log: disk.log(), promised_at, promised }
 }
@@ -155,7 +155,7 @@ fn after(scene: &dyn Scene, recorded: &Recorded, cut: &Cut, image: &Path, mounte
         Ok(caught)
     };
     let checked = checked();
-    sh("umount \"$1\"", &[mounted]);
+    unmount(mounted);
     checked
 }
 
