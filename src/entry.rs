@@ -139,6 +139,37 @@ impl Stamps {
     }
 }
 
+/// Which stamps of a file are asked for. A file system may tell more than that, and what it was not asked for may be
+/// wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Whether mtime is.
+    pub modified: bool,
+    /// Whether atime is.
+    pub accessed: bool,
+    /// Whether ctime is.
+    pub changed: bool,
+    /// Whether btime is.
+    pub created: bool,
+}
+
+impl Asked {
+    /// All of them.
+    pub const ALL: Self = Self { modified: true, accessed: true, changed: true, created: true };
+
+    /// Those that an age is counted from.
+    #[must_use]
+    pub fn by(age_by: AgeBy) -> Self {
+        let newest = age_by == AgeBy::Newest;
+        Self {
+            modified: newest || age_by == AgeBy::Modified,
+            accessed: age_by == AgeBy::Accessed,
+            changed: newest || age_by == AgeBy::Changed,
+            created: newest || age_by == AgeBy::Created,
+        }
+    }
+}
+
 /// Which inode something is: the same for every name and every path it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Identity {

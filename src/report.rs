@@ -129,6 +129,9 @@ pub struct Counts {
     pub verified: u64,
     /// Bytes given back by that: the allocated bytes of files whose last link went.
     pub freed: u64,
+    /// Of the files removed, how many nobody has looked at, since nothing but their names is asked for: what they gave
+    /// back is estimated, by those of them that were looked at.
+    pub unseen: u64,
     /// Directories removed; in a dry run, directories that would be.
     pub directories: u64,
     /// Files that were to go and could not be removed.
@@ -141,6 +144,20 @@ pub struct Counts {
     pub vanished: u64,
 }
 
+impl Counts {
+    /// A word before [`Counts::freed`] where that is an estimate.
+    #[must_use]
+    pub fn about(&self) -> &'static str {
+        about(self.unseen)
+    }
+}
+
+/// A word before the bytes given back, where so many files went without a look.
+#[must_use]
+pub fn about(unseen: u64) -> &'static str {
+    if unseen > 0 { "about " } else { "" }
+}
+
 impl std::ops::AddAssign for Counts {
     fn add_assign(&mut self, other: Self) {
         // Taken apart, so that no new counter is forgotten here.
@@ -151,6 +168,7 @@ impl std::ops::AddAssign for Counts {
             deleted,
             verified,
             freed,
+            unseen,
             directories,
             failed,
             kept,
@@ -163,6 +181,7 @@ impl std::ops::AddAssign for Counts {
         self.deleted += deleted;
         self.verified += verified;
         self.freed += freed;
+        self.unseen += unseen;
         self.directories += directories;
         self.failed += failed;
         self.kept += kept;

@@ -177,6 +177,16 @@ impl Policy {
             || self.keep_newest.is_some()
             || (self.has_limits() && self.order == GoesFirst::Oldest)
     }
+
+    /// Whether a verdict needs to know more of a file than its name and what it is.
+    #[must_use]
+    pub fn asks_for_facts(&self) -> bool {
+        self.asks_for_age()
+            || self.has_limits()
+            || self.larger_than.is_some()
+            || self.smaller_than.is_some()
+            || self.skip_open
+    }
 }
 
 /// A directory that is kept clean.

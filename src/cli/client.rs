@@ -20,6 +20,7 @@ use super::load::admin;
 use super::output::{self, complain};
 use super::{Done, Exit};
 use crate::names::{Escaped, OneLine, RunId};
+use crate::report::about;
 
 const CONNECT: Duration = Duration::from_secs(5);
 
@@ -296,9 +297,10 @@ fn show_runs(answer: &Value) -> Done {
             None => format!("{target}: run {id}"),
             Some(outcome) => {
                 let deleted = if run["dry_run"] == true { "would delete" } else { "deleted" };
+                let about = about(run["unseen"].as_u64().unwrap_or_default());
                 let freed = crate::units::Bytes(run["freed_bytes"].as_u64().unwrap_or_default());
                 format!(
-                    "{target}: {outcome}, {deleted} {} file(s), {} failed, freed {freed}",
+                    "{target}: {outcome}, {deleted} {} file(s), {} failed, freed {about}{freed}",
                     run["deleted"], run["failed"]
                 )
             }

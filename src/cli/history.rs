@@ -14,6 +14,7 @@ use super::table::table;
 use super::{Done, Exit};
 use crate::history;
 use crate::names::OneLine;
+use crate::report::about;
 use crate::units::{Bytes, Span};
 
 /// The longest page that the daemon gives.
@@ -102,7 +103,7 @@ fn row(run: &Value) -> Vec<String> {
         outcome,
         number("deleted").to_string(),
         number("failed").to_string(),
-        Bytes(number("freed_bytes")).to_string(),
+        format!("{}{}", about(number("unseen")), Bytes(number("freed_bytes"))),
         Span(took).to_string(),
     ];
     cells.iter().map(|cell| OneLine(cell).to_string()).collect()

@@ -13,6 +13,7 @@ use super::output;
 use super::table::table;
 use super::{Done, Exit};
 use crate::names::OneLine;
+use crate::report::about;
 use crate::units::Bytes;
 
 /// How often `status --watch` asks.
@@ -136,7 +137,8 @@ fn show_status(answer: &Value, disks: &Disks) -> Done {
             target["next_run"].as_str().map(str::to_owned),
             last["outcome"].as_str().map(str::to_owned),
             number(&last["deleted"]),
-            bytes(&last["freed_bytes"]),
+            bytes(&last["freed_bytes"])
+                .map(|freed| about(last["unseen"].as_u64().unwrap_or_default()).to_owned() + &freed),
             disks.get(text(target, "name")).map(free),
         ];
         cells.into_iter().map(|cell| OneLine(&cell.unwrap_or_else(|| "-".to_owned())).to_string()).collect()

@@ -236,11 +236,12 @@ fn summary(report: &Report) -> String {
     let message = report.message.as_deref().filter(|_| report.outcome == Outcome::Done);
     let remark = message.map(|message| format!(" ({message})")).unwrap_or_default();
     format!(
-        "{}: {deleted} {} file(s), {} failed, {} stay, freed {} in {}{remark}",
+        "{}: {deleted} {} file(s), {} failed, {} stay, freed {}{} in {}{remark}",
         report.target,
         counts.deleted,
         counts.failed,
         counts.kept,
+        counts.about(),
         Bytes(counts.freed),
         Span(report.took)
     )

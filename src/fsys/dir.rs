@@ -1,6 +1,6 @@
 //! A directory held open, and what can be done in it.
 
-use std::ffi::OsStr;
+use std::ffi::{CStr, OsStr};
 use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
@@ -14,9 +14,10 @@ use rustix::fs::{
     openat2, seek, statx, syncfs, unlinkat,
 };
 use rustix::io::Errno;
+use rustix::path::Arg;
 
 use super::identity_of;
-use crate::entry::{Facts, Identity, Kind, Stamp, Stamps};
+use crate::entry::{Asked, Facts, Identity, Kind, Stamp, Stamps};
 
 /// How a directory is opened to be read.
 pub(super) const READ: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -130,6 +131,7 @@ pub(super) fn found(stat: &Statx) -> Found {
 }
 
 /// Tries a step again while the kernel asks for it.
+#[inline(always)]
 pub(super) fn again<T>(mut step: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
     let mut tries = 0;
     loop {
@@ -244,9 +246,29 @@ impl Dir {
     /// # Errors
     /// `ENOENT` when it is gone, and what else the kernel says.
     pub fn look(&self, name: &[u8]) -> io::Result<Found> {
+        self.look_for(name, Asked::ALL)
+    }
+
+    /// As [`Dir::look`], for a name that is as the kernel takes it, where only these stamps are needed: a file system
+    /// on a network may have to ask for each.
+    ///
+    /// # Errors
+    /// As [`Dir::look`].
+    #[inline(always)]
+    pub fn look_listed(&self, name: &CStr, asked: Asked) -> io::Result<Found> {
+        self.look_for(name, asked)
+    }
+
+    #[inline(always)]
+    fn look_for(&self, name: impl Arg + Copy, asked: Asked) -> io::Result<Found> {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-        let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
-        again(|| statx(&self.fd, path(name), flags, wanted)).map(|stat| found(&stat))
+        let Asked { modified, accessed, changed, created } = asked;
+        let mut wanted = StatxFlags::TYPE | StatxFlags::INO | StatxFlags::NLINK | StatxFlags::SIZE | StatxFlags::BLOCKS;
+        wanted.set(StatxFlags::MTIME, modified);
+        wanted.set(StatxFlags::ATIME, accessed);
+        wanted.set(StatxFlags::CTIME, changed);
+        wanted.set(StatxFlags::BTIME, created);
+        again(|| statx(&self.fd, name, flags, wanted)).map(|stat| found(&stat))
     }
 
     /// What the file system says about the directory itself.
@@ -275,7 +297,21 @@ impl Dir {
     /// # Errors
     /// `ENOENT` when it is gone, `EISDIR` when it is a directory by now, and what else the kernel says.
     pub fn remove(&self, name: &[u8]) -> io::Result<()> {
-        again(|| unlinkat(&self.fd, path(name), AtFlags::empty()))
+        self.unlink(name)
+    }
+
+    /// As [`Dir::remove`], for a name that is as the kernel takes it and need not be copied.
+    ///
+    /// # Errors
+    /// As [`Dir::remove`].
+    #[inline(always)]
+    pub fn remove_listed(&self, name: &CStr) -> io::Result<()> {
+        self.unlink(name)
+    }
+
+    #[inline(always)]
+    fn unlink(&self, name: impl Arg + Copy) -> io::Result<()> {
+        again(|| unlinkat(&self.fd, name, AtFlags::empty()))
     }
 
     /// Removes the directory `name`, which must be empty.
@@ -283,7 +319,7 @@ impl Dir {
     /// # Errors
     /// `ENOTEMPTY` when it is not, `EBUSY` when something is mounted on it, and what else the kernel says.
     pub fn remove_directory(&self, name: &[u8]) -> io::Result<()> {
-        again(|| unlinkat(&self.fd, path(name), AtFlags::REMOVEDIR))
+        again(|| unlinkat(&self.fd, name, AtFlags::REMOVEDIR))
     }
 
     /// Whether its file system is in memory (tmpfs, ramfs), and gone with the next start of the machine.

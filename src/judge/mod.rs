@@ -55,6 +55,13 @@ pub fn by_name(policy: &Policy, place: &Place, name: &[u8], kind: Kind) -> Optio
     }
 }
 
+/// Why a regular file goes that [`by_name`] let through, where nothing else is asked of it: a system call for each file
+/// that need not be made. `None`: the facts have to be asked for.
+#[must_use]
+pub fn by_name_alone(policy: &Policy) -> Option<Reason> {
+    (!policy.asks_for_facts()).then_some(Reason::Included)
+}
+
 /// The first half of the verdict on a directory that goes or stays whole: its place, or why it is no candidate.
 ///
 /// # Errors

@@ -1,5 +1,6 @@
 //! What is done to what goes.
 
+use std::ffi::CStr;
 use std::io;
 
 use super::aside::Aside;
@@ -43,11 +44,16 @@ pub(super) trait Act: Sync {
         None
     }
 
+    /// Whether all that it does to a file of `directory` is to remove its name, whatever is known about the file.
+    fn goes_by_name(&self, _directory: &Opened) -> bool {
+        false
+    }
+
     /// Does it to an entry of `directory` that is none itself.
     fn act(
         &self,
         directory: &Opened,
-        name: &[u8],
+        name: &CStr,
         facts: &Facts,
         reason: &Reason,
         hands: Hands<'_>,
@@ -83,15 +89,19 @@ impl Act for Remove {
         true
     }
 
-    fn act(&self, directory: &Opened, name: &[u8], facts: &Facts, _: &Reason, hands: Hands<'_>) -> Result<How, Undone> {
-        if directory.is_trusted() {
-            directory.dir.remove(name)?;
+    fn goes_by_name(&self, directory: &Opened) -> bool {
+        directory.is_trusted()
+    }
+
+    fn act(&self, directory: &Opened, name: &CStr, facts: &Facts, _: &Reason, hands: Hands<'_>) -> Result<How, Undone> {
+        if self.goes_by_name(directory) {
+            directory.dir.remove_listed(name)?;
             return Ok(How::Plain);
         }
-        let because = match hands.aside.remove(hands.worker, directory, name, facts) {
+        let because = match hands.aside.remove(hands.worker, directory, name.to_bytes(), facts) {
             Ok(()) => return Ok(How::Verified),
             Err(Refusal::Unverifiable(_)) if self.0 == Unverifiable::Plain => {
-                directory.dir.remove(name)?;
+                directory.dir.remove_listed(name)?;
                 return Ok(How::Plain);
             }
             Err(Refusal::Failed(error)) => return Err(Undone::Failed(error)),
@@ -121,8 +131,8 @@ impl Act for Move {
         Some((self.0.dir(), May::Change))
     }
 
-    fn act(&self, directory: &Opened, name: &[u8], facts: &Facts, _: &Reason, _: Hands<'_>) -> Result<How, Undone> {
-        self.0.take(&directory.dir, &directory.path, name, facts)?;
+    fn act(&self, directory: &Opened, name: &CStr, facts: &Facts, _: &Reason, _: Hands<'_>) -> Result<How, Undone> {
+        self.0.take(&directory.dir, &directory.path, name.to_bytes(), facts)?;
         Ok(How::Verified)
     }
 
@@ -139,7 +149,7 @@ impl Act for Preview {
         false
     }
 
-    fn act(&self, _: &Opened, _: &[u8], _: &Facts, _: &Reason, _: Hands<'_>) -> Result<How, Undone> {
+    fn act(&self, _: &Opened, _: &CStr, _: &Facts, _: &Reason, _: Hands<'_>) -> Result<How, Undone> {
         Ok(How::Plain)
     }
 

@@ -1,6 +1,7 @@
 //! Entries of a directory, collected and put in the order of their inodes, which is the order of their place on disk:
 //! looking at them and removing them then costs less (measured: up to a third of the time in one large directory).
 
+use std::ffi::CStr;
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -82,6 +83,7 @@ impl Batch {
         // A name has 255 bytes at most, and a batch a limited number of them, so both fit.
         let (Ok(start), Ok(length)) = (u32::try_from(self.names.len()), u16::try_from(name.len())) else { return };
         self.names.extend_from_slice(name);
+        self.names.push(0);
         self.entries.push(Entry { inode, start, length, kind });
     }
 
@@ -99,8 +101,12 @@ impl Batch {
     }
 
     /// The entries in a range, in order.
-    pub(super) fn entries(&self, range: Range<usize>) -> impl Iterator<Item = (&[u8], Option<Kind>)> {
-        let name = |entry: &Entry| &self.names[entry.start as usize..entry.start as usize + usize::from(entry.length)];
+    pub(super) fn entries(&self, range: Range<usize>) -> impl Iterator<Item = (&CStr, Option<Kind>)> {
+        let name = |entry: &Entry| {
+            let bytes = &self.names[entry.start as usize..=entry.start as usize + usize::from(entry.length)];
+            // No name has a NUL in it.
+            CStr::from_bytes_with_nul(bytes).unwrap_or_default()
+        };
         self.entries[range].iter().map(move |entry| (name(entry), entry.kind))
     }
 }

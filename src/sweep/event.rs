@@ -46,8 +46,6 @@ pub enum Event<'a> {
     Removed {
         /// Which.
         at: At<'a>,
-        /// What was known about it.
-        facts: &'a Facts,
         /// Why.
         reason: &'a Reason,
     },

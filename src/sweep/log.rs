@@ -49,7 +49,7 @@ impl LogLines {
             Event::Created(path) => {
                 info!(target_name = %target, "Created directory: {}", Escaped(path.as_os_str().as_bytes()));
             }
-            Event::Removed { at, reason, .. } => {
+            Event::Removed { at, reason } => {
                 info!(target_name = %target, "{} file: {at}", self.done(reason));
                 debug!(target_name = %target, "Why {at} went: {reason}");
             }
@@ -126,7 +126,7 @@ impl LogLines {
         }
         let counts = &report.counts;
         let figures = format!(
-            "{}: {} files, Failed: {} files, Freed: {}, Took: {}",
+            "{}: {} files, Failed: {} files, Freed: {}{}, Took: {}",
             match (report.dry_run, &self.action) {
                 (true, Action::Delete) => "Would delete",
                 (true, Action::MoveTo(_)) => "Would move",
@@ -137,6 +137,7 @@ impl LogLines {
             },
             counts.deleted,
             counts.failed,
+            counts.about(),
             Bytes(counts.freed),
             Span(report.took),
         );

@@ -8,6 +8,7 @@ mod aside;
 mod batch;
 mod event;
 mod explain;
+mod group;
 mod guards;
 mod log;
 mod nested;
@@ -17,6 +18,7 @@ mod queue;
 mod read;
 mod remarks;
 mod run;
+mod sample;
 mod settle;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! Reading one directory: what its listing decides, and what has to be looked at.
 
 use std::num::NonZeroUsize;
-use std::ops::{ControlFlow, Range};
+use std::ops::ControlFlow;
 use std::sync::{Arc, PoisonError};
 
 use super::act::Act;
@@ -82,6 +82,7 @@ impl<A: Act> Worker<'_, A> {
         all.sort();
         let mut batch = std::mem::take(&mut self.batch);
         for (name, kind) in all.entries(0..all.len()) {
+            let name = name.to_bytes();
             self.list(directory, Listed { name, kind, inode: 0 }, &mut batch);
         }
         let mut looked: Vec<Option<Found>> = Vec::with_capacity(batch.len());
@@ -91,6 +92,7 @@ impl<A: Act> Worker<'_, A> {
                 break;
             }
             let found = self.look(directory, name);
+            let name = name.to_bytes();
             let by_name =
                 |found: &Found| kind.is_some() || judge::by_name(policy, &directory.place, name, found.kind).is_none();
             if let Some(found) = found.as_ref().filter(|found| found.kind == Kind::File && by_name(found))
@@ -108,7 +110,8 @@ impl<A: Act> Worker<'_, A> {
             match found {
                 // What is to be removed is looked at right before.
                 Some(_) if self.acts() => self.entry(directory, name, kind),
-                Some(found) => self.looked_at(directory, name, kind, found),
+                // Nothing goes in a walk that does not act.
+                Some(found) => drop(self.looked_at(directory, name, kind, found)),
                 None => {}
             }
         }
@@ -209,15 +212,6 @@ impl<A: Act> Worker<'_, A> {
         self.publish();
     }
 
-    fn entries(&mut self, directory: &Opened, batch: &Batch, range: Range<usize>) {
-        for (name, kind) in batch.entries(range) {
-            if self.is_cancelled() {
-                return;
-            }
-            self.entry(directory, name, kind);
-        }
-    }
-
     /// Judges one entry alone, as it would be when the directory is read.
     pub(super) fn one(&mut self, directory: &Opened, name: &[u8], kind: Kind) {
         let mut batch = Batch::default();
@@ -225,34 +219,9 @@ impl<A: Act> Worker<'_, A> {
         self.entries(directory, &batch, 0..batch.len());
     }
 
-    fn entry(&mut self, directory: &Opened, name: &[u8], listed: Option<Kind>) {
-        if let Some(found) = self.look(directory, name) {
-            self.looked_at(directory, name, listed, &found);
-        }
-    }
-
-    fn looked_at(&mut self, directory: &Opened, name: &[u8], listed: Option<Kind>, found: &Found) {
-        if listed.is_none() {
-            if found.kind == Kind::Directory {
-                return self.directory_late(directory, name);
-            }
-            if let Some(because) = judge::by_name(self.sweep.policy(), &directory.place, name, found.kind) {
-                return self.stays(directory, name, &because);
-            }
-        }
-        if found.mount_point {
-            return self.stays(directory, name, &Because::MountPoint);
-        }
-        if found.kind != Kind::File {
-            // It was replaced after it was listed.
-            return self.stays(directory, name, &Because::NotRegular(found.kind));
-        }
-        self.file(directory, name, &found.facts);
-    }
-
     /// A directory that only turned out to be one when it was looked at, maybe by another worker than the one that
     /// reads its parent.
-    fn directory_late(&mut self, parent: &Opened, name: &[u8]) {
+    pub(super) fn directory_late(&mut self, parent: &Opened, name: &[u8]) {
         let before = self.found.len();
         self.directory(parent, name);
         self.queue.add_directories(self.found.drain(before..));

@@ -1,5 +1,6 @@
 //! What becomes of one candidate in a walk, and of a directory once all in it is done.
 
+use std::ffi::CStr;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,7 +13,7 @@ use super::event::Event;
 use super::pass::{Candidate, Pass, Told, taken, worth};
 use super::tree::Node;
 use super::walk::{Worker, is_gone};
-use crate::entry::Facts;
+use crate::entry::{Asked, Facts};
 use crate::fsys::{Dir, Found};
 use crate::judge::{self, Standing};
 use crate::verdict::{Because, Reason};
@@ -32,8 +33,14 @@ const HANDLES: usize = 4;
 
 impl<A: Act> Worker<'_, A> {
     /// Looks at an entry; what is gone or cannot be looked at is counted.
-    pub(super) fn look(&mut self, directory: &Opened, name: &[u8]) -> Option<Found> {
-        match directory.dir.look(name) {
+    pub(super) fn look(&mut self, directory: &Opened, name: &CStr) -> Option<Found> {
+        let looked = directory.dir.look_listed(name, Asked::ALL);
+        self.looked(directory, name, looked)
+    }
+
+    /// What was found when an entry was looked at.
+    pub(super) fn looked(&mut self, directory: &Opened, name: &CStr, looked: io::Result<Found>) -> Option<Found> {
+        match looked {
             Ok(found) => Some(found),
             Err(error) if is_gone(&error) => {
                 self.walked.counts.vanished += 1;
@@ -41,14 +48,14 @@ impl<A: Act> Worker<'_, A> {
             }
             Err(error) => {
                 directory.node.leave();
-                self.unreadable(directory.at(name), &error);
+                self.unreadable(directory.at(name.to_bytes()), &error);
                 None
             }
         }
     }
 
-    /// A regular file that its name lets through.
-    pub(super) fn file(&mut self, directory: &Opened, name: &[u8], facts: &Facts) {
+    /// A regular file that its name lets through. Why it is to go, in a walk that acts; else it is settled.
+    pub(super) fn file(&mut self, directory: &Opened, name: &[u8], facts: &Facts) -> Option<Reason> {
         let policy = self.sweep.policy();
         let mut standing = judge::by_facts(policy, facts, name, directory.kept.as_ref(), self.sweep.order.now);
         let is_candidate = !matches!(standing, Standing::Filtered(_));
@@ -80,7 +87,7 @@ impl<A: Act> Worker<'_, A> {
                     }
                 };
                 match verdict.and_then(|reason| self.within_guard(1).map(|()| reason)) {
-                    Ok(reason) => drop(self.goes(directory, name, facts, &reason)),
+                    Ok(reason) => return Some(reason),
                     Err(because) => self.stays(directory, name, &because),
                 }
             }
@@ -91,6 +98,7 @@ impl<A: Act> Worker<'_, A> {
             Pass::Newest(_) => self.newest(&standing, name, facts),
             Pass::First(after) => self.first(&standing, directory, name, facts, after, false),
         }
+        None
     }
 
     /// What was put back from the trash within a day stays.
@@ -168,23 +176,37 @@ impl<A: Act> Worker<'_, A> {
     }
 
     /// Does it. Whether it went.
-    pub(super) fn goes(&mut self, directory: &Opened, name: &[u8], facts: &Facts, reason: &Reason) -> bool {
+    pub(super) fn goes(&mut self, directory: &Opened, name: &CStr, facts: &Facts, reason: &Reason) -> bool {
+        let hands = Hands { aside: &self.sweep.aside, worker: self.number };
+        let done = self.sweep.act.act(directory, name, facts, reason, hands);
+        self.settle(directory, name, Some(facts), reason, done)
+    }
+
+    /// Counts and tells what came of a file that was to go, of which these facts are known. Whether it went.
+    pub(super) fn settle(
+        &mut self,
+        directory: &Opened,
+        name: &CStr,
+        facts: Option<&Facts>,
+        reason: &Reason,
+        done: Result<How, Undone>,
+    ) -> bool {
+        let name = name.to_bytes();
         let at = directory.at(name);
         let attempts = self.sweep.attempts.fetch_add(1, Ordering::Relaxed) + 1;
-        self.walked.counts.eligible += if facts.links == 1 { facts.allocated } else { 0 };
-        let hands = Hands { aside: &self.sweep.aside, worker: self.number };
-        match self.sweep.act.act(directory, name, facts, reason, hands) {
+        let gives_back = facts.map_or(0, |facts| if facts.links == 1 { facts.allocated } else { 0 });
+        self.walked.counts.eligible += gives_back;
+        match done {
             Ok(how) => {
                 self.walked.counts.deleted += 1;
                 self.walked.counts.verified += u64::from(how == How::Verified);
-                if facts.links == 1 && self.sweep.frees(reason) {
-                    self.walked.counts.freed += facts.allocated;
+                if self.sweep.frees(reason) {
+                    self.walked.counts.freed += gives_back;
                 }
                 directory.node.empty();
-                let event = if self.sweep.act.may_change() {
-                    Event::Removed { at, facts, reason }
-                } else {
-                    Event::WouldRemove { at, facts, reason }
+                let event = match facts {
+                    Some(facts) if !self.sweep.act.may_change() => Event::WouldRemove { at, facts, reason },
+                    _ => Event::Removed { at, reason },
                 };
                 (self.sweep.observer)(&event);
                 true

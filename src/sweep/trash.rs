@@ -1,5 +1,6 @@
 //! What goes is put into the trash beside the root, from where it can be put back.
 
+use std::ffi::CStr;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -150,7 +151,7 @@ impl Act for ToTrash<'_> {
     fn act(
         &self,
         directory: &Opened,
-        name: &[u8],
+        name: &CStr,
         facts: &Facts,
         reason: &Reason,
         hands: Hands<'_>,
@@ -158,7 +159,7 @@ impl Act for ToTrash<'_> {
         if frees(self.order, reason) {
             return self.remove.act(directory, name, facts, reason, hands);
         }
-        self.destination()?.take(&directory.dir, &directory.path, name, facts)?;
+        self.destination()?.take(&directory.dir, &directory.path, name.to_bytes(), facts)?;
         Ok(How::Verified)
     }
 

@@ -16,15 +16,17 @@ use super::act::Act;
 use super::aside::Aside;
 use super::batch::{Batch, Opened};
 use super::event::{At, Event};
+use super::group::Group;
 use super::nested::Nested;
 use super::pass::{Gathered, Pass};
 use super::queue::{Queue, Waiting, Work};
+use super::sample::{Estimate, Sample};
 use super::tree::Node;
 use super::{Control, Observer, Order};
-use crate::entry::Stamp;
+use crate::entry::{Asked, Stamp};
 use crate::fsys::{self, Dir, Found, ListingBuffer};
-use crate::judge::Kept;
 use crate::judge::links::Links;
+use crate::judge::{self, Kept};
 use crate::report::{Counts, Failures};
 use crate::target::Policy;
 use crate::verdict::{Because, Reason};
@@ -117,6 +119,14 @@ pub(super) struct Worker<'a, A> {
     pub(super) closing: Vec<(Arc<Node>, Dir)>,
     /// Memory for a path.
     pub(super) path: Vec<u8>,
+    /// Which stamps the policy asks for.
+    pub(super) asked: Asked,
+    /// Why a file goes of which nothing but the name is asked.
+    pub(super) by_name_alone: Option<Reason>,
+    /// What those take that are not looked at.
+    pub(super) sample: Sample,
+    /// Memory for those that are worked off together.
+    pub(super) group: Group,
 }
 
 /// Walks the whole tree.
@@ -193,6 +203,9 @@ impl Drop for Busy<'_> {
 
 impl<'a, A: Act> Worker<'a, A> {
     pub(super) fn new(sweep: &'a Sweep<'a, A>, pass: &'a Pass, queue: &'a Queue, most_chunks: usize) -> Self {
+        let asked = Asked::by(sweep.policy().age_by);
+        let is_act = matches!(pass, Pass::Act(limits) if limits.is_empty());
+        let is_more_asked = !is_act || sweep.restored.is_some() || sweep.max_deletes.is_some();
         Self {
             sweep,
             pass,
@@ -207,6 +220,10 @@ impl<'a, A: Act> Worker<'a, A> {
             deep: 0,
             closing: Vec::new(),
             path: Vec::new(),
+            asked: Asked { changed: asked.changed || sweep.restored.is_some(), ..asked },
+            by_name_alone: judge::by_name_alone(sweep.policy()).filter(|_| !is_more_asked),
+            sample: Sample::default(),
+            group: Group::default(),
         }
     }
 
@@ -219,6 +236,8 @@ impl<'a, A: Act> Worker<'a, A> {
             }
             self.publish();
         }
+        let Estimate { files, bytes } = self.sample.estimate();
+        self.walked.counts += Counts { unseen: files, freed: bytes, eligible: bytes, ..Counts::default() };
         self.walked
     }
 
@@ -233,12 +252,15 @@ impl<'a, A: Act> Worker<'a, A> {
 
     pub(super) fn publish(&mut self) {
         let progress = &self.sweep.control.progress;
+        let mut counts = self.walked.counts;
+        // A better estimate may be a smaller one.
+        counts.freed = (counts.freed + self.sample.estimate().bytes).max(self.published.freed);
         if self.acts() {
-            progress.add(self.walked.counts, self.published);
+            progress.add(counts, self.published);
         } else {
-            progress.surveyed(self.walked.counts.examined - self.published.examined);
+            progress.surveyed(counts.examined - self.published.examined);
         }
-        self.published = self.walked.counts;
+        self.published = counts;
     }
 
     /// Reads a directory, then one of those in it, and so on down; the others wait for whoever has time.

@@ -1,5 +1,6 @@
 //! `min_free`: what goes first is removed in order, and the file system read again, until enough is free.
 
+use std::ffi::CString;
 use std::io;
 
 use super::act::Act;
@@ -144,12 +145,15 @@ impl<A: Act> Worker<'_, A> {
             *last = Some(Opened::new(dir, Node::root(), parent.to_vec(), place));
         }
         if let Some(directory) = last
-            && let Some(found) = self.look(directory, name)
+            && let Ok(name) = CString::new(name)
+            && let Some(found) = self.look(directory, &name)
             && found.kind == crate::entry::Kind::File
             && !found.mount_point
         {
             let before = self.walked.counts.deleted;
-            self.file(directory, name, &found.facts);
+            if let Some(reason) = self.file(directory, name.to_bytes(), &found.facts) {
+                self.goes(directory, &name, &found.facts, &reason);
+            }
             if self.walked.counts.deleted > before && self.sweep.policy().remove_empty_dirs {
                 self.empty_upwards(parent);
             }

@@ -4,6 +4,7 @@
 //! holds more than the names on the way down.
 
 use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -363,10 +364,11 @@ impl<A: Act> Worker<'_, A> {
 
     /// Removes what is in one directory and no directory itself; those are what is left to do.
     fn take_files(&mut self, node: Arc<Node>, dir: Dir, sum: &Sum, reason: &Reason) -> Result<Frame, Stopped> {
-        let mut names: Vec<Box<[u8]>> = Vec::new();
+        let mut names: Vec<CString> = Vec::new();
         let mut buffer = std::mem::take(&mut self.buffer);
         let read = dir.for_each(&mut buffer, |entry| {
-            names.push(entry.name.into());
+            // No name has a NUL in it.
+            names.extend(CString::new(entry.name));
             ControlFlow::Continue(())
         });
         self.buffer = buffer;
@@ -388,7 +390,7 @@ impl<A: Act> Worker<'_, A> {
                 if self.sweep.growing(&opened.path, || Ok(found)).is_some() {
                     return Err(Stopped::Changed);
                 }
-                inside.push(name);
+                inside.push(name.to_bytes().into());
             } else if now.modified > judged.modified
                 // The removal of another of its links has changed the inode of this one.
                 || (now.changed > judged.changed && !sum.linked.contains_key(&found.facts.identity))

@@ -67,6 +67,9 @@ function size(bytes) {
   return `${unit === 0 ? value : value.toFixed(value < 99.95 ? 1 : 0)} ${["B", "kB", "MB", "GB", "TB", "PB", "EB"][unit]}`;
 }
 
+// Before what a run has freed, where that is an estimate.
+const about = run => (run.unseen ? "about " : "");
+
 function span(ms) {
   const seconds = Math.round(Math.abs(ms) / 1000);
   const units = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
@@ -446,7 +449,7 @@ function ended(run) {
 
 function summary(run) {
   const [would, free] = run.dry_run ? ["would be ", "to free "] : ["", "freed "];
-  const parts = [`${files(run.deleted)} ${would}deleted`, `${free}${size(run.freed_bytes)}`];
+  const parts = [`${files(run.deleted)} ${would}deleted`, `${free}${about(run)}${size(run.freed_bytes)}`];
   if (run.failed) parts.push(`${number(run.failed)} could not be`);
   const counts = `${run.outcome}, ${parts.join(", ")}`;
   return run.outcome === "done" || run.outcome === "partial" ? counts : `${run.outcome}${run.message ? `: ${run.message}` : ""}`;
@@ -825,7 +828,7 @@ function report(run) {
     h("dl", { class: "pairs" },
       ["examined", "candidates", "deleted", "failed", "kept", "vanished", "directories", "skipped_directories"].map(field =>
         pair(capital(field.replace("_", " ")), number(full[field]))),
-      pair("Freed", size(full.freed_bytes)),
+      pair("Freed", about(full) + size(full.freed_bytes)),
       pair("Took", full.took_s < 10 ? `${full.took_s.toFixed(2)} s` : span(full.took_s * 1000)), pair("Sandbox", full.sandbox ?? "none")),
     h("p", { class: "quiet path" }, `Run ${full.run}, begun ${full.started}`),
     undo && para(`In the trash until ${clock(undo.until)}: ${files(undo.files)} of it, ${size(undo.bytes)}.`),

@@ -110,6 +110,7 @@ fn report(target: &str, outcome: Outcome) -> Report {
             eligible: 16_384,
             deleted: 3,
             freed: 12_288,
+            unseen: 0,
             failed: 1,
             kept: 2,
             skipped_directories: 1,

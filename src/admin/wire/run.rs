@@ -82,6 +82,9 @@ pub struct Run<'a> {
     verified: u64,
     /// Bytes given back.
     freed_bytes: u64,
+    /// Of the files removed, how many went without a look, since nothing but their names is asked for: what these gave
+    /// back is estimated.
+    unseen: u64,
     /// Files that could not be removed.
     failed: u64,
     /// Files that stayed.
@@ -222,6 +225,7 @@ impl<'a> Run<'a> {
             deleted: counts.deleted,
             verified: counts.verified,
             freed_bytes: counts.freed,
+            unseen: counts.unseen,
             failed: counts.failed,
             kept: counts.kept,
             skipped_directories: counts.skipped_directories,
