@@ -200,7 +200,8 @@ pub(super) fn events(Inside { handle, bulletin, .. }: Inside, caller: Caller, qu
         if handle.status().shutting_down {
             return Err(shutting_down());
         }
-        events::follow(handle, bulletin, caller.who, query.after.as_deref())
+        let after = query.after.as_deref().or(query.last_event.as_deref());
+        events::follow(handle, bulletin, caller.who, after)
     })
 }
 

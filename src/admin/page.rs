@@ -10,7 +10,13 @@ use super::answer::Answer;
 use super::visit::{Told, Visit};
 
 const STYLE: &str = include_str!("page/style.css");
-const SCRIPT: &str = include_str!("page/script.js");
+/// One script in four files: what is asked and known, what is told, what is shown, what is done.
+const SCRIPT: &str = concat!(
+    include_str!("page/ask.js"),
+    include_str!("page/news.js"),
+    include_str!("page/show.js"),
+    include_str!("page/act.js"),
+);
 const PAGE: &str = include_str!("page/index.html");
 
 static WHOLE: LazyLock<Vec<u8>> =

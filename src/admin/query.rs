@@ -51,6 +51,8 @@ pub(super) struct Query {
     pub(super) released: Option<bool>,
     /// `kept`.
     pub(super) kept: Option<bool>,
+    /// The header Last-Event-ID, which a browser sends when it reads events again.
+    pub(super) last_event: Option<String>,
     /// The header Accept.
     pub(super) accept: Option<String>,
 }

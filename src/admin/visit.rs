@@ -97,9 +97,9 @@ impl Visit {
         let query = || -> Result<Query, Answer> {
             let captured = captured.map(decoded).transpose()?;
             let query = Query::parse(head.uri.query().unwrap_or(""), route.parameters).map_err(Answer::bad_request)?;
-            let after = query.after.clone().or_else(|| text_of(&head.headers, "last-event-id"));
+            let last_event = text_of(&head.headers, "last-event-id");
             let accept = text_of(&head.headers, "accept");
-            Ok(Query { captured, after, accept, ..query })
+            Ok(Query { captured, last_event, accept, ..query })
         };
         match route.does {
             Does::Tell(tell) => query().and_then(|_| tell(self)),

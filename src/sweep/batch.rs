@@ -5,9 +5,11 @@ use std::ffi::CStr;
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use super::event::At;
 use super::tree::Node;
+use crate::clock::{self, Mark};
 use crate::entry::{Identity, Kind};
 use crate::fsys::Dir;
 use crate::globs::Place;
@@ -37,8 +39,8 @@ impl Opened {
         Self { dir, node, path, place, kept: None, trusted: OnceLock::new(), identity: OnceLock::new() }
     }
 
-    /// Whether nobody but root and the janitor's user can change what names are in it. Asked once, when the first file
-    /// in it is to go.
+    /// Whether nobody but root and the janitor's user can change what names are in it. Asked once, when there is first
+    /// something in it to look at.
     pub(super) fn is_trusted(&self) -> bool {
         *self.trusted.get_or_init(|| self.dir.is_trusted().unwrap_or(false))
     }
@@ -76,15 +78,25 @@ struct Entry {
 pub(super) struct Batch {
     names: Vec<u8>,
     entries: Vec<Entry>,
+    /// When the first of them was listed.
+    listed: Option<Mark>,
 }
 
 impl Batch {
     pub(super) fn push(&mut self, name: &[u8], kind: Option<Kind>, inode: u64) {
         // A name has 255 bytes at most, and a batch a limited number of them, so both fit.
         let (Ok(start), Ok(length)) = (u32::try_from(self.names.len()), u16::try_from(name.len())) else { return };
+        if self.entries.is_empty() {
+            self.listed = Some(clock::mark());
+        }
         self.names.extend_from_slice(name);
         self.names.push(0);
         self.entries.push(Entry { inode, start, length, kind });
+    }
+
+    /// How long ago the first of them was listed.
+    pub(super) fn age(&self) -> Duration {
+        self.listed.map_or(Duration::ZERO, Mark::elapsed)
     }
 
     pub(super) fn len(&self) -> usize {

@@ -17,6 +17,7 @@ use crate::clock;
 use crate::entry::{Asked, Kind};
 use crate::fsys::Found;
 use crate::judge;
+use crate::report::Counts;
 use crate::verdict::{Because, Reason};
 
 /// As many entries are worked off together.
@@ -24,7 +25,11 @@ const GROUP: usize = sample::ONE_IN;
 
 /// What was looked at longer ago than this is looked at again before it is removed: on a slow disk others would
 /// otherwise have more time to change a file between the two.
-const FRESH: Duration = Duration::from_millis(2);
+// In the tests beside this everything was looked at too long ago; what users see is tested with the real one.
+const FRESH: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_millis(2) };
+
+/// What was listed longer ago than this is looked at before it is removed, also where nothing but its name is asked for.
+const LISTED: Duration = Duration::from_secs(1);
 
 /// Memory for a group.
 #[derive(Default)]
@@ -51,86 +56,98 @@ impl<A: Act> Worker<'_, A> {
             if names.is_empty() || self.is_cancelled() {
                 break;
             }
+            let by_name = !self.sweep.policy().skip_open && self.sweep.act.goes_by_name(directory);
             match self.by_name_alone.clone() {
-                Some(reason) if self.goes_unseen(directory, names) => {
-                    self.unseen(directory, names, &reason, &mut group)
+                Some(reason) if by_name && self.is_enough_seen(names) && batch.age() < LISTED => {
+                    self.unseen(directory, names, &reason);
                 }
-                _ => self.seen(directory, names, &mut group),
+                _ if by_name || !self.acts() || !self.sweep.act.may_change() => {
+                    self.seen(directory, names, by_name, &mut group);
+                }
+                // What compares a file with what was judged has to have judged it right before.
+                _ => self.one_by_one(directory, names),
             }
         }
         self.group = group;
     }
 
-    /// Whether these are all known to be regular files, which go by their names, and the run has looked at enough files
-    /// to say how much the others take.
-    fn goes_unseen(&self, directory: &Opened, names: &[(&CStr, Option<Kind>)]) -> bool {
-        names.iter().all(|(_, kind)| *kind == Some(Kind::File))
-            && self.sweep.attempts.load(Ordering::Relaxed) >= sample::EXACT
-            && self.sweep.act.goes_by_name(directory)
+    fn one_by_one(&mut self, directory: &Opened, names: &[(&CStr, Option<Kind>)]) {
+        for (name, kind) in names {
+            if self.is_cancelled() {
+                return;
+            }
+            self.entry(directory, name, *kind);
+        }
     }
 
-    /// Has files go by their names. One of them is looked at, so that it can be said what they take.
-    fn unseen(
-        &mut self,
-        directory: &Opened,
-        names: &[(&CStr, Option<Kind>)],
-        reason: &Reason,
-        Group { removed, .. }: &mut Group,
-    ) {
-        let looked_at = self.sample.next();
-        removed.clear();
-        for (at, (name, _)) in names.iter().enumerate() {
-            if self.is_cancelled() {
-                break;
+    /// Whether these are all known to be regular files, and the run has looked at enough of them to say how much the
+    /// others take.
+    fn is_enough_seen(&self, names: &[(&CStr, Option<Kind>)]) -> bool {
+        names.iter().all(|(_, kind)| *kind == Some(Kind::File))
+            && self.sweep.attempts.load(Ordering::Relaxed) >= sample::EXACT
+    }
+
+    /// Has files go by their names. One of them is looked at when its turn comes, so that it can be said what they take.
+    fn unseen(&mut self, directory: &Opened, names: &[(&CStr, Option<Kind>)], reason: &Reason) {
+        let sampled = self.sample.next();
+        let mut at = 0;
+        while at < names.len() && !self.is_cancelled() {
+            let end = if at < sampled { sampled.min(names.len()) } else { names.len() };
+            let mut gone = 0;
+            let mut has_failed = at == sampled;
+            while !has_failed && at + gone < end && !self.is_cancelled() {
+                has_failed = directory.dir.remove_listed(names[at + gone].0).is_err();
+                gone += usize::from(!has_failed);
             }
-            let removal = if at == looked_at { Ok(()) } else { directory.dir.remove_listed(name) };
-            removed.push(removal.map_err(Undone::Failed));
-        }
-        for (at, ((name, kind), removed)) in names.iter().zip(removed.drain(..)).enumerate() {
-            let is_told = removed.is_ok() && at != looked_at;
-            if !is_told && self.is_cancelled() {
-                continue;
-            }
-            if at == looked_at {
-                let before = self.walked.counts.freed;
-                self.entry(directory, name, *kind);
-                self.sample.looked(self.walked.counts.freed - before);
-            } else if is_told {
+            for (name, _) in &names[at..at + gone] {
                 self.walked.gathered.has_candidates = true;
                 self.walked.counts.candidates += 1;
                 self.sample.passed();
                 self.settle(directory, name, None, reason, Ok(How::Plain));
-            } else {
-                // Why, is found out as with any other.
-                self.entry(directory, name, *kind);
+            }
+            at += gone;
+            if has_failed {
+                let Counts { deleted, freed, .. } = self.walked.counts;
+                // Why one could not be removed is found out as with any other.
+                self.entry(directory, names[at].0, names[at].1);
+                if at == sampled && self.walked.counts.deleted > deleted {
+                    self.sample.looked(self.walked.counts.freed - freed);
+                }
+                at += 1;
             }
         }
     }
 
     /// Looks at entries, judges them, and has those go that are to.
-    fn seen(&mut self, directory: &Opened, names: &[(&CStr, Option<Kind>)], group: &mut Group) {
-        let policy = self.sweep.policy();
-        let by_name = self.acts() && !policy.skip_open && self.sweep.act.goes_by_name(directory);
+    fn seen(&mut self, directory: &Opened, names: &[(&CStr, Option<Kind>)], by_name: bool, group: &mut Group) {
+        let removes = by_name && self.acts();
         let asked = if by_name { self.asked } else { Asked::ALL };
         let Group { looked, going, removed } = group;
         let began = clock::mark();
         looked.clear();
-        looked.extend(names.iter().map(|(name, _)| directory.dir.look_listed(name, asked)));
+        for (name, _) in names {
+            if self.is_cancelled() {
+                return;
+            }
+            looked.push(directory.dir.look_listed(name, asked));
+        }
         going.clear();
         for (at, ((name, kind), looked)) in names.iter().zip(looked.drain(..)).enumerate() {
-            if let Some(found) = self.looked(directory, name, looked)
-                && let Some(reason) = self.looked_at(directory, name, *kind, &found)
-            {
-                if by_name {
+            let Some(found) = self.looked(directory, name, looked) else { continue };
+            if removes && found.facts.links > 1 {
+                // When another of its links has gone, this one is not what it was.
+                self.entry(directory, name, *kind);
+            } else if let Some(reason) = self.looked_at(directory, name, *kind, &found) {
+                if removes {
                     going.push((at, found, reason));
-                } else if self.is_cancelled() {
-                    return;
                 } else {
                     self.goes(directory, name, &found.facts, &reason);
                 }
             }
+            if self.is_cancelled() {
+                return;
+            }
         }
-        let is_fresh = going.is_empty() || began.elapsed() < FRESH;
         let mut rest = going.as_slice();
         while !rest.is_empty() && !self.is_cancelled() {
             removed.clear();
@@ -139,7 +156,7 @@ impl<A: Act> Worker<'_, A> {
                     break;
                 }
                 let name = names[*at].0;
-                removed.push(if is_fresh {
+                removed.push(if began.elapsed() < FRESH {
                     directory.dir.remove_listed(name).map_err(Undone::Failed)
                 } else {
                     self.remove_if_same(directory, name, found)

@@ -55,7 +55,7 @@ impl Sample {
 
     /// What the others have given back.
     pub(super) fn estimate(&self) -> Estimate {
-        // The first file of the first group is looked at, so there is no file without a look before one with it.
+        // The first file of the first group is looked at, so there is hardly a file without a look before one with it.
         let bytes = u128::from(self.bytes) * u128::from(self.unseen) / u128::from(self.looked.max(1));
         Estimate { files: self.unseen, bytes: u64::try_from(bytes).unwrap_or(u64::MAX) }
     }

@@ -170,7 +170,11 @@ impl Snapshot {
         let help = "Files that were removed, moved or put into the trash.";
         sheet.counters("removed_files", help, each(|tally| tally.files))?;
         sheet.counters("removed_directories", "Directories that were removed.", each(|tally| tally.directories))?;
-        sheet.counters("freed_bytes", "Bytes that were given back by that.", each(|tally| tally.freed))?;
+        sheet.counters(
+            "freed_bytes",
+            "Bytes that were given back by that; in part an estimate where only names are asked for.",
+            each(|tally| tally.freed),
+        )?;
         let failures =
             self.tallies().filter_map(|(target, tally)| Some((target, tally?))).flat_map(|(target, tally)| {
                 tally.failures.iter().map(|(class, count)| (with(&target.name, "class", class), *count))

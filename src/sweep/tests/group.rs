@@ -125,3 +125,65 @@ fn what_was_changed_since_it_was_judged_stays() {
     );
     assert_eq!(yard.files(), set(&["written", "touched", "replaced"]));
 }
+
+#[test]
+fn what_is_changed_between_its_look_and_its_removal_stays() {
+    let yard = Yard::new();
+    // They are looked at in the order of their inodes; what is told of the first comes when all were looked at.
+    yard.file("young", Duration::ZERO);
+    yard.file("old", Duration::from_secs(DAY));
+    yard.file("older", Duration::from_secs(2 * DAY));
+    let mut policy = policy(&["*"], &[]);
+    policy.older_than = Some(Duration::from_secs(60));
+    let old = yard.root.join("old");
+    let report = sweep(&alone(yard.order(policy)), &Control::default(), &|event| {
+        if matches!(event, Event::Stays { at, .. } if at.name == b"young") {
+            File::open(&old).expect("there").set_modified(SystemTime::UNIX_EPOCH).expect("ours");
+        }
+    });
+    assert_eq!((report.counts.deleted, report.counts.kept), (1, 2), "{report:?}");
+    assert_eq!(yard.files(), set(&["old", "young"]));
+}
+
+#[test]
+fn nothing_goes_without_a_look_where_others_can_write_or_files_are_counted_or_moved() {
+    use std::os::unix::fs::PermissionsExt;
+    let unseen = |prepare: &dyn Fn(&Yard, &mut Target)| {
+        let yard = Yard::new();
+        for number in 0..200 {
+            yard.file(&number.to_string(), Duration::ZERO);
+        }
+        let order = yard.order(policy(&["*"], &[]));
+        let mut target = (*order.target).clone();
+        prepare(&yard, &mut target);
+        let report = swept(&Order { target: Arc::new(target), ..order });
+        assert_eq!((report.outcome, report.counts.deleted), (Outcome::Done, 200), "{report:?}");
+        let left: Vec<_> = yard.files().into_iter().filter(|path| !path.starts_with(".janitor-slots/")).collect();
+        assert!(left.is_empty(), "{left:?}");
+        report.counts.unseen
+    };
+    assert!(unseen(&|_, _| {}) > 100);
+    let open_to_all = |yard: &Yard| fs::set_permissions(&yard.root, fs::Permissions::from_mode(0o777)).expect("ours");
+    assert_eq!(unseen(&|yard, _| open_to_all(yard)), 0, "a directory that others can write");
+    assert_eq!(unseen(&|_, target| target.max_deletes = Some(500)), 0, "max_deletes");
+    assert_eq!(unseen(&|_, target| target.action = Action::Trash), 0, "trash");
+    let archive = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a temporary directory");
+    let archive = archive.path().canonicalize().expect("it exists");
+    assert_eq!(unseen(&|_, target| target.action = Action::MoveTo(archive.clone())), 0, "move");
+}
+
+#[test]
+fn what_several_names_have_is_given_back_by_the_last() {
+    let yard = Yard::new();
+    yard.file("a", Duration::from_secs(DAY));
+    fs::hard_link(yard.root.join("a"), yard.root.join("b")).expect("made");
+    let allocated = {
+        use std::os::unix::fs::MetadataExt;
+        yard.root.join("a").symlink_metadata().expect("there").blocks() * 512
+    };
+    let mut policy = policy(&["*"], &[]);
+    policy.older_than = Some(Duration::from_secs(60));
+    let report = swept(&yard.order(policy));
+    assert_eq!((report.counts.deleted, report.counts.freed), (2, allocated), "{report:?}");
+    assert!(allocated > 0);
+}

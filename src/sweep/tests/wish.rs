@@ -60,6 +60,17 @@ pub(super) struct Wish {
     pub(super) max_deletes: Option<u64>,
     pub(super) require: bool,
     pub(super) threads: usize,
+    /// With `skip_open`: one in so many files is open.
+    pub(super) open: Option<usize>,
+    pub(super) action: Act,
+}
+
+/// What is done to what goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Act {
+    Delete,
+    Trash,
+    Move,
 }
 
 /// What is free in the beginning, and how large the file system is.
@@ -93,6 +104,7 @@ impl Wish {
             keep_newest: self.keep_newest.and_then(NonZeroUsize::new),
             whole_dirs: self.whole_dirs,
             remove_empty_dirs: self.remove_empty_dirs,
+            skip_open: self.open.is_some(),
             ..Policy::new(Globs::new(include, exclude).expect("good patterns"))
         }
     }
@@ -125,8 +137,10 @@ pub(super) fn wish() -> impl Strategy<Value = Wish> {
     let order = prop::sample::select(vec![GoesFirst::Oldest, GoesFirst::Largest]);
     let rest = (prop::option::weighted(0.3, 1_usize..4), prop::bool::weighted(0.25), any::<bool>());
     let guards = (prop::option::weighted(0.15, 1_u64..8), prop::bool::weighted(0.1), 1_usize..4);
-    (globs, filters, ages, limits, order, rest, guards).prop_map(
-        |(globs, filters, ages, limits, order, rest, guards)| Wish {
+    let acts = prop::sample::select(vec![Act::Delete, Act::Delete, Act::Trash, Act::Move]);
+    let acts = (acts, prop::option::weighted(0.15, 1_usize..5));
+    (globs, filters, ages, limits, order, rest, guards, acts).prop_map(
+        |(globs, filters, ages, limits, order, rest, guards, (action, open))| Wish {
             includes: globs.0,
             excludes: globs.1,
             larger_than: filters.0,
@@ -136,7 +150,8 @@ pub(super) fn wish() -> impl Strategy<Value = Wish> {
             age_by: ages.2,
             max_blocks: limits.0,
             max_files: limits.1,
-            missing_blocks: limits.2,
+            // What is moved or trashed frees nothing, of which these trees know nothing.
+            missing_blocks: limits.2.filter(|_| action == Act::Delete),
             order,
             keep_newest: rest.0,
             whole_dirs: rest.1,
@@ -144,6 +159,8 @@ pub(super) fn wish() -> impl Strategy<Value = Wish> {
             max_deletes: guards.0,
             require: guards.1,
             threads: guards.2,
+            open,
+            action,
         },
     )
 }
