@@ -101,6 +101,29 @@ mod tests {
     }
 
     #[test]
+    fn who_may_look_reads_and_who_may_change_does_what_a_removal_or_a_move_takes_and_nothing_runs() {
+        let look = [AccessFs::ReadFile, AccessFs::ReadDir];
+        let change = [
+            AccessFs::WriteFile,
+            AccessFs::RemoveFile,
+            AccessFs::RemoveDir,
+            AccessFs::Refer,
+            AccessFs::MakeReg,
+            AccessFs::MakeDir,
+            AccessFs::MakeSym,
+            AccessFs::MakeSock,
+            AccessFs::MakeFifo,
+            AccessFs::MakeChar,
+            AccessFs::MakeBlock,
+        ];
+        for right in AccessFs::from_all(VERSION) {
+            assert_eq!(rights(May::Look).contains(right), look.contains(&right), "look: {right:?}");
+            let may = look.contains(&right) || change.contains(&right);
+            assert_eq!(rights(May::Change).contains(right), may, "change: {right:?}");
+        }
+    }
+
+    #[test]
     fn a_confined_thread_removes_below_the_directory_and_nowhere_else() {
         let yard = tempfile::tempdir().expect("a temporary directory");
         for directory in ["in/deep", "out"] {

@@ -218,6 +218,38 @@ mod tests {
     }
 
     #[test]
+    fn a_file_keeps_its_owner_where_we_may_give_it() {
+        let Some(yards) = Yards::new() else { return };
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("\n*** NOT RUN: needs root ***\n");
+            return;
+        }
+        let path = yards.here.path().join("log");
+        fs::write(&path, "text").expect("written");
+        std::os::unix::fs::chown(&path, Some(1234), Some(4321)).expect("root may");
+        yards.take("", "log").expect("there is room");
+        let found = yards.there.path().join("log").metadata().expect("it exists");
+        assert_eq!((found.uid(), found.gid()), (1234, 4321));
+    }
+
+    #[test]
+    fn a_copy_takes_a_name_that_is_free_and_a_directory_that_is_gone_ends_it() {
+        let yard = tempfile::tempdir().expect("a temporary directory");
+        let dir = resolve(yard.path(), false).expect("it exists").dir;
+        let (name, _) = create(&dir).expect("there is room");
+        let name = String::from_utf8(name).expect("text");
+        let (start, number) = name.rsplit_once('-').expect("a number");
+        let number: u64 = number.parse().expect("a number");
+        for left_over in number + 1..number + 50 {
+            fs::write(yard.path().join(format!("{start}-{left_over}")), "left over").expect("written");
+        }
+        create(&dir).expect("there is a free name");
+        assert_eq!(names(yard.path()).len(), 51);
+        drop(yard);
+        assert!(is(&create(&dir).expect_err("it is gone"), Errno::NOENT));
+    }
+
+    #[test]
     fn a_special_file_stays() {
         let Some(yards) = Yards::new() else { return };
         let _socket = UnixListener::bind(yards.here.path().join("socket")).expect("bound");

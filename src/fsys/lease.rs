@@ -63,10 +63,13 @@ mod tests {
         let dir = resolve(yard.path(), false).expect("it exists").dir;
         let probe = yard.path().join("probe");
         fs::write(&probe, "").expect("written");
-        if let Err(error) = in_use(&dir, &probe) {
+        // Asked past what is tested here: whatever that answers must not skip its own test.
+        let file = File::open(&probe).expect("just written");
+        if let Err(error) = janitor_lease::try_write_lease(file.as_fd()) {
             eprintln!("\n*** NOT RUN: the temporary directory has no leases: {error} ***\n");
             return None;
         }
+        drop(file);
         Some((yard, dir))
     }
 

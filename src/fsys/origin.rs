@@ -114,3 +114,73 @@ impl Origin {
         if checksum(&[&head[..32], &directory]) == number(32) { Ok((identity, directory)) } else { Err(torn()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fsys::resolve;
+
+    fn slot() -> (tempfile::TempDir, Dir) {
+        let yard = tempfile::tempdir().expect("a temporary directory");
+        let dir = resolve(yard.path(), false).expect("it exists").dir;
+        (yard, dir)
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_known_and_nothing_else_is() {
+        let (_yard, slot) = slot();
+        let mut origin = Origin::open(&slot).expect("made");
+        let one = Identity { device: 1, inode: 2 };
+        let others = [Identity { device: 1, inode: 3 }, Identity { device: 2, inode: 2 }];
+        assert!(!origin.is(one, b"a/b"), "nothing is written yet");
+        let long = vec![b'x'; 2 * RESERVED];
+        for path in [&b"a/b"[..], b"", &long, b"c"] {
+            origin.write(one, path).expect("there is room");
+            assert!(origin.is(one, path));
+            for other in others {
+                assert!(!origin.is(other, path), "the directory is another");
+            }
+            assert!(!origin.is(one, b"elsewhere"), "the directory has another path");
+            assert_eq!(Origin::read(&slot).expect("whole"), (one, path.to_vec()));
+        }
+        // One that is opened again knows nothing, so that it is written anew.
+        assert!(!Origin::open(&slot).expect("there").is(one, b"c"));
+        assert_eq!(Origin::read(&slot).expect("whole"), (one, b"c".to_vec()), "and has overwritten nothing");
+    }
+
+    #[test]
+    fn a_slot_has_room_for_a_record_from_the_beginning() {
+        let (yard, slot) = slot();
+        drop(Origin::open(&slot).expect("made"));
+        let file = std::fs::read_dir(yard.path()).expect("readable").next().expect("one").expect("readable");
+        assert_eq!(file.metadata().expect("there").len(), RESERVED as u64);
+        assert!(Origin::read(&slot).is_err(), "there is none yet");
+    }
+
+    #[test]
+    fn a_record_that_is_not_whole_is_none() {
+        let (yard, slot) = slot();
+        let mut origin = Origin::open(&slot).expect("made");
+        let identity = Identity { device: 1, inode: 2 };
+        origin.write(identity, b"a/b").expect("there is room");
+        let path = std::fs::read_dir(yard.path()).expect("readable").next().expect("one").expect("readable").path();
+        let whole = std::fs::read(&path).expect("ours");
+        for at in 0..HEAD + 3 {
+            let mut torn = whole.clone();
+            torn[at] ^= 1;
+            std::fs::write(&path, &torn).expect("ours");
+            assert!(Origin::read(&slot).is_err(), "byte {at}");
+        }
+        for length in [0, 7, HEAD - 1, HEAD + 2] {
+            std::fs::write(&path, &whole[..length]).expect("ours");
+            assert!(Origin::read(&slot).is_err(), "{length} bytes");
+        }
+        std::fs::write(&path, &whole).expect("ours");
+        assert_eq!(Origin::read(&slot).expect("whole"), (identity, b"a/b".to_vec()));
+        // The longest path that is believed, and one byte more.
+        for (length, is_read) in [(LONGEST as usize, true), (LONGEST as usize + 1, false)] {
+            std::fs::write(&path, record(identity, &vec![b'x'; length])).expect("ours");
+            assert_eq!(Origin::read(&slot).is_ok(), is_read, "{length}");
+        }
+    }
+}

@@ -120,6 +120,21 @@ mod tests {
     }
 
     #[test]
+    fn a_log_is_renamed_over_nothing_and_removed() {
+        let yard = tempfile::tempdir().expect("a temporary directory");
+        for name in ["log", "log.1"] {
+            std::fs::write(yard.path().join(name), name).expect("written");
+        }
+        let rename = |to: &str| rename_own(yard.path(), OsStr::new("log"), OsStr::new(to));
+        assert_eq!(rename("log.1").expect_err("it is taken").kind(), io::ErrorKind::AlreadyExists);
+        rename("log.2").expect("it is free");
+        assert_eq!(std::fs::read(yard.path().join("log.2")).expect("readable"), b"log");
+        remove_own(yard.path(), OsStr::new("log.1")).expect("it is there");
+        assert_eq!(std::fs::read_dir(yard.path()).expect("readable").count(), 1);
+        remove_own(yard.path(), OsStr::new("log.1")).expect_err("it is gone");
+    }
+
+    #[test]
     fn a_private_file_goes_over_nothing_and_in_the_place_of_a_file_only() {
         let yard = tempfile::tempdir().expect("a temporary directory");
         let at = |name: &str| yard.path().join(name);

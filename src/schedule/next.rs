@@ -79,3 +79,15 @@ fn civil(second: i64, offset: Offset) -> i64 {
 fn instant(civil: i64, offset: Offset) -> Option<Timestamp> {
     Timestamp::from_second(civil - i64::from(offset.seconds())).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_gap_left_out_is_made_up_for_until_cron_takes_it_for_a_new_clock() {
+        for (minutes, follows, makes) in [(4, true, true), (5, true, false), (179, false, true), (180, false, false)] {
+            assert_eq!(makes_up(minutes * MINUTE, follows), makes, "{minutes} minutes, follows: {follows}");
+        }
+    }
+}

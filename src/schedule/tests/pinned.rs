@@ -48,6 +48,12 @@ fn a_fixed_time_in_a_gap_runs_once_at_its_end() {
 }
 
 #[test]
+fn a_fixed_time_at_which_the_clocks_go_back_runs_when_they_are_there_again() {
+    let runs = ["2024-10-27T03:00:00+01:00", "2024-10-28T03:00:00+01:00"];
+    check("Europe/Berlin", "0 3 * * *", "2024-10-26T12:00:00Z", &runs);
+}
+
+#[test]
 fn several_times_in_one_gap_are_one_run() {
     let runs = ["2024-03-10T03:00:00-04:00", "2024-03-11T02:15:00-04:00", "2024-03-11T02:45:00-04:00"];
     check("America/New_York", "15,45 2 * * *", "2024-03-10T00:00:00-05:00", &runs);
