@@ -209,6 +209,29 @@ mod tests {
     }
 
     #[test]
+    fn only_root_and_we_are_trusted_with_what_leads_to_a_root() {
+        let mut stat = fstat(open_slash().expect("it is there")).expect("readable");
+        let ours = rustix::process::geteuid().as_raw();
+        for (owner, is_trusted) in [(0, true), (ours, true), (ours + 1, false), (65_534, ours == 65_534)] {
+            stat.st_uid = owner;
+            assert_eq!(trusted_owner(&stat), is_trusted, "{owner}");
+        }
+    }
+
+    #[test]
+    fn as_many_links_are_followed_as_the_kernel_follows_and_no_more() {
+        let (_yard, top) = yard();
+        std::fs::create_dir(top.join("0")).expect("made");
+        for link in 1..=MAX_LINKS + 1 {
+            symlink((link - 1).to_string(), top.join(link.to_string())).expect("made");
+        }
+        let last = resolve(&top.join(MAX_LINKS.to_string()), false).expect("not too many");
+        assert_eq!(last.path, top.join("0"));
+        let error = resolve(&top.join((MAX_LINKS + 1).to_string()), false).expect_err("one too many");
+        assert!(matches!(error, RootError::Io(_, error) if error.raw_os_error() == Some(40)));
+    }
+
+    #[test]
     fn a_loop_of_links_ends() {
         let (_yard, top) = yard();
         symlink("b", top.join("a")).expect("made");

@@ -182,6 +182,34 @@ fn a_directory_that_is_not_ours_alone_is_no_place_for_slots() {
 }
 
 #[test]
+fn what_was_taken_aside_is_compared_with_what_was_judged() {
+    let replaced: fn(&Yard) = |yard| fs::rename(yard.path.join("other"), yard.path.join("a")).expect("ours");
+    let written: fn(&Yard) = |yard| fs::write(yard.path.join("a"), "text, and more").expect("ours");
+    let touched: fn(&Yard) = |yard| {
+        let file = File::options().write(true).open(yard.path.join("a")).expect("ours");
+        file.set_modified(std::time::UNIX_EPOCH).expect("ours");
+    };
+    let linked: fn(&Yard) = |yard| fs::hard_link(yard.path.join("a"), yard.path.join("link")).expect("ours");
+    let untouched: fn(&Yard) = |_| {};
+    for (change, is_judged) in
+        [(untouched, true), (replaced, false), (written, false), (touched, false), (linked, false)]
+    {
+        let yard = Yard::new();
+        let judged = yard.file("a", "text");
+        let other = yard.file("other", "text");
+        assert_ne!(judged.identity, other.identity);
+        let pinned = Pinned::at(&yard.root, b"a").expect("it exists");
+        let mut slot = Slot::take(&yard.root).expect("ours");
+        assert!(!slot.is_stuck());
+        slot.aim(identity(&yard.root), b"").expect("written");
+        change(&yard);
+        slot.take_aside(&yard.root, b"a").expect("renamed");
+        assert_eq!(slot.is_judged(b"a", &pinned), is_judged);
+        assert!(!slot.is_judged(b"missing", &pinned));
+    }
+}
+
+#[test]
 fn another_file_under_the_name_is_put_back_or_kept() {
     let yard = Yard::new();
     yard.file("a", "fresh");
