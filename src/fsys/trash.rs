@@ -292,3 +292,6 @@ impl TrashedRun {
         &self.name
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,8 @@
 use std::ffi::CStr;
 use std::io;
 
+use rustix::io::Errno;
+
 use super::aside::Aside;
 use super::batch::Opened;
 use crate::entry::Facts;
@@ -31,6 +33,15 @@ pub(super) enum Undone {
 impl From<io::Error> for Undone {
     fn from(error: io::Error) -> Self {
         Self::Failed(error)
+    }
+}
+
+/// What came of a move. What turns out not to be the file that was judged stays; the next run judges it anew.
+pub(super) fn moved(done: io::Result<()>) -> Result<How, Undone> {
+    match done {
+        Ok(()) => Ok(How::Verified),
+        Err(error) if error.raw_os_error() == Some(Errno::STALE.raw_os_error()) => Err(Undone::Stays(Because::Changed)),
+        Err(error) => Err(Undone::Failed(error)),
     }
 }
 
@@ -132,8 +143,7 @@ impl Act for Move {
     }
 
     fn act(&self, directory: &Opened, name: &CStr, facts: &Facts, _: &Reason, _: Hands<'_>) -> Result<How, Undone> {
-        self.0.take(&directory.dir, &directory.path, name.to_bytes(), facts)?;
-        Ok(How::Verified)
+        moved(self.0.take(&directory.dir, &directory.path, name.to_bytes(), facts))
     }
 
     fn directory(&self, parent: &Dir, name: &[u8]) -> io::Result<()> {

@@ -10,7 +10,7 @@ use super::aside::Aside;
 use super::nested::Nested;
 use super::pass::{Gathered, Limit, Overview, Pass};
 use super::remarks::Unmet;
-use super::walk::{Sweep, Walked, walk};
+use super::walk::{Sweep, TURNS, Walked, walk};
 use super::{Control, Observer, Order, remarks};
 use crate::clock;
 use crate::entry::Stamp;
@@ -79,6 +79,7 @@ pub(super) fn begin<'a, A>(
         root_kept: None,
         kept: Mutex::default(),
         links: Mutex::new(Links::default()),
+        turns: [const { Mutex::new(()) }; TURNS],
         taken: AtomicU64::new(0),
         restored,
         max_deletes: order.guards.most_deletes(order.target.max_deletes),

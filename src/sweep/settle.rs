@@ -2,8 +2,8 @@
 
 use std::ffi::CStr;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use rustix::io::Errno;
 
@@ -12,8 +12,8 @@ use super::batch::Opened;
 use super::event::Event;
 use super::pass::{Candidate, Pass, Told, taken, worth};
 use super::tree::Node;
-use super::walk::{Worker, is_gone};
-use crate::entry::{Asked, Facts};
+use super::walk::{TURNS, Worker, is_gone};
+use crate::entry::{Asked, Facts, Kind};
 use crate::fsys::{Dir, Found};
 use crate::judge::{self, Standing};
 use crate::verdict::{Because, Reason};
@@ -178,8 +178,34 @@ impl<A: Act> Worker<'_, A> {
     /// Does it. Whether it went.
     pub(super) fn goes(&mut self, directory: &Opened, name: &CStr, facts: &Facts, reason: &Reason) -> bool {
         let hands = Hands { aside: &self.sweep.aside, worker: self.number };
-        let done = self.sweep.act.act(directory, name, facts, reason, hands);
-        self.settle(directory, name, Some(facts), reason, done)
+        let act = self.sweep.act;
+        if facts.links == 1 || !act.may_change() || act.goes_by_name(directory) {
+            let done = act.act(directory, name, facts, reason, hands);
+            return self.settle(directory, name, Some(facts), reason, done);
+        }
+        // What is done to another name of it changes its ctime and its number of links, and holds it meanwhile.
+        let turn = &self.sweep.turns[facts.identity.inode as usize % TURNS];
+        let turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.but_for_other_names(directory, name, facts);
+        let done = now.and_then(|now| Ok((now, act.act(directory, name, &now, reason, hands)?)));
+        drop(turn);
+        let (facts, done) = match done {
+            Ok((now, how)) => (now, Ok(how)),
+            Err(undone) => (*facts, Err(undone)),
+        };
+        self.settle(directory, name, Some(&facts), reason, done)
+    }
+
+    /// What a file with several names is by now, if nothing of it changed but what another of its names can have
+    /// changed.
+    fn but_for_other_names(&self, directory: &Opened, name: &CStr, judged: &Facts) -> Result<Facts, Undone> {
+        let Found { kind, facts: now, .. } = directory.dir.look_listed(name, Asked::ALL)?;
+        let age_by = self.sweep.policy().age_by;
+        let what = |facts: &Facts| (facts.identity, facts.size, facts.stamps.modified, facts.stamps.by(age_by));
+        if kind != Kind::File || what(&now) != what(judged) {
+            return Err(Undone::Stays(Because::Changed));
+        }
+        Ok(now)
     }
 
     /// Counts and tells what came of a file that was to go, of which these facts are known. Whether it went.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Order;
-use super::act::{Act, Hands, How, Remove, Undone};
+use super::act::{Act, Hands, How, Remove, Undone, moved};
 use super::batch::Opened;
 use crate::entry::{Facts, Stamp};
 use crate::fsys::{Destination, Dir, May, Root, Trash, TrashedRun};
@@ -159,8 +159,7 @@ impl Act for ToTrash<'_> {
         if frees(self.order, reason) {
             return self.remove.act(directory, name, facts, reason, hands);
         }
-        self.destination()?.take(&directory.dir, &directory.path, name.to_bytes(), facts)?;
-        Ok(How::Verified)
+        moved(self.destination()?.take(&directory.dir, &directory.path, name.to_bytes(), facts))
     }
 
     fn directory(&self, parent: &Dir, name: &[u8]) -> io::Result<()> {

@@ -31,6 +31,9 @@ use crate::report::{Counts, Failures};
 use crate::target::Policy;
 use crate::verdict::{Because, Reason};
 
+/// So many files with several names can be worked on at the same time.
+pub(super) const TURNS: usize = 64;
+
 /// What the walks of one sweep share.
 pub(super) struct Sweep<'a, A> {
     pub(super) order: &'a Order,
@@ -45,6 +48,8 @@ pub(super) struct Sweep<'a, A> {
     pub(super) kept: Mutex<BTreeMap<Vec<u8>, Kept>>,
     /// The inodes with several links among the candidates.
     pub(super) links: Mutex<Links>,
+    /// Whose turn it is to do something to a name of a file that has several, by the number of its inode.
+    pub(super) turns: [Mutex<()>; TURNS],
     /// Files that went, or were to go, while a guard counts them.
     pub(super) taken: AtomicU64,
     /// From which change on a file counts as put back from the trash.

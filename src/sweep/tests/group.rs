@@ -187,3 +187,38 @@ fn what_several_names_have_is_given_back_by_the_last() {
     assert_eq!((report.counts.deleted, report.counts.freed), (2, allocated), "{report:?}");
     assert!(allocated > 0);
 }
+
+/// What a worker does to one name of a file changes what another sees under another name of it.
+#[test]
+fn several_names_of_a_file_go_at_the_same_time() {
+    use std::os::unix::fs::PermissionsExt;
+    let gone = |action: Action, mode: u32| {
+        for _ in 0..50 {
+            let yard = Yard::new();
+            for directory in ["a", "b", "c", "d"] {
+                for number in 0..8 {
+                    let (first, path) = (format!("a/{number}"), format!("{directory}/{number}"));
+                    if first == path {
+                        yard.file(&first, Duration::from_secs(DAY));
+                    } else {
+                        fs::create_dir_all(yard.root.join(directory)).expect("made");
+                        fs::hard_link(yard.root.join(first), yard.root.join(path)).expect("made");
+                    }
+                }
+                fs::set_permissions(yard.root.join(directory), fs::Permissions::from_mode(mode)).expect("ours");
+            }
+            let mut policy = policy(&["**"], &[]);
+            policy.older_than = Some(Duration::from_secs(60));
+            let order = yard.order(policy);
+            let target = Target { action: action.clone(), ..(*order.target).clone() };
+            let report = swept(&Order { target: Arc::new(target), ..order });
+            assert_eq!((report.counts.deleted, report.counts.failed), (32, 0), "{action:?}, {mode:o}: {report:?}");
+        }
+    };
+    let archive = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a temporary directory");
+    let archive = archive.path().canonicalize().expect("it exists");
+    for action in [Action::Delete, Action::Trash, Action::MoveTo(archive)] {
+        gone(action.clone(), 0o755);
+        gone(action, 0o777);
+    }
+}
