@@ -31,7 +31,7 @@ fn squares() -> Vec<Square> {
     let mut squares = vec![Square::below("the disk", &std::env::temp_dir())];
     match statfs(in_memory) {
         Ok(about) if about.f_type == TMPFS => squares.push(Square::below("tmpfs", in_memory)),
-        _ => eprintln!("\n*** NOT RUN: there is no tmpfs at /dev/shm ***\n"),
+        _ => drop(crate::needs::missing("a tmpfs at /dev/shm")),
     }
     squares.retain(Square::has_leases);
     squares
@@ -76,7 +76,7 @@ impl Square {
         match self.dir.in_use(b"probe", facts.identity) {
             Ok(_) => true,
             Err(error) => {
-                eprintln!("\n*** NOT RUN: {} has no leases: {error} ***\n", self.on);
+                crate::needs::say(&format!("\n*** NOT RUN: {} has no leases: {error} ***\n", self.on));
                 false
             }
         }

@@ -94,8 +94,11 @@ mod tests {
     /// In a thread of its own, since there is no way back.
     fn confined<T: Send>(to: &[(&Dir, May)], work: impl FnOnce() -> T + Send) -> Option<T> {
         thread::scope(|scope| {
-            let done =
-                scope.spawn(|| confine(to).map(|()| work()).map_err(|why| eprintln!("\n*** NOT RUN: {why} ***\n")));
+            let done = scope.spawn(|| {
+                confine(to).map(|()| work()).map_err(|why| {
+                    crate::needs::say(&format!("\n*** NOT RUN: {why} ***\n"));
+                })
+            });
             done.join().expect("no panic").ok()
         })
     }

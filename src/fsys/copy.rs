@@ -150,7 +150,7 @@ mod tests {
                 (device(&there) != device(&here)).then_some(there)
             });
             if there.is_none() {
-                eprintln!("\n*** NOT RUN: needs two file systems that can be written ***\n");
+                crate::needs::missing("two file systems that can be written");
             }
             Some(Self { here, there: there? })
         }
@@ -220,8 +220,7 @@ mod tests {
     #[test]
     fn a_file_keeps_its_owner_where_we_may_give_it() {
         let Some(yards) = Yards::new() else { return };
-        if !rustix::process::geteuid().is_root() {
-            eprintln!("\n*** NOT RUN: needs root ***\n");
+        if !crate::needs::root() {
             return;
         }
         let path = yards.here.path().join("log");

@@ -66,7 +66,7 @@ mod tests {
         // Asked past what is tested here: whatever that answers must not skip its own test.
         let file = File::open(&probe).expect("just written");
         if let Err(error) = janitor_lease::try_write_lease(file.as_fd()) {
-            eprintln!("\n*** NOT RUN: the temporary directory has no leases: {error} ***\n");
+            crate::needs::say(&format!("\n*** NOT RUN: the temporary directory has no leases: {error} ***\n"));
             return None;
         }
         drop(file);
@@ -90,14 +90,6 @@ mod tests {
     fn end(mut child: Child) {
         child.kill().expect("ours");
         child.wait().expect("ours");
-    }
-
-    fn has_python() -> bool {
-        let has = Command::new("python3").arg("-c").arg("").status().is_ok_and(|status| status.success());
-        if !has {
-            eprintln!("\n*** NOT RUN: needs python3 ***\n");
-        }
-        has
     }
 
     #[test]
@@ -152,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_mapping_counts_when_the_file_is_closed() {
-        if !has_python() {
+        if !crate::needs::tool("python3") {
             return;
         }
         let Some((yard, dir)) = yard() else { return };

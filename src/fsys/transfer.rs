@@ -213,6 +213,40 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_that_another_worker_has_just_made_is_used() {
+        let yard = Yard::new();
+        fs::create_dir(yard.top.join("there/a")).expect("made");
+        fs::write(yard.top.join("there/file"), "").expect("written");
+        let made = make(&yard.to.dir, b"a").expect("it is there");
+        assert_eq!(made.look_at_itself().expect("ours").0, yard.to.dir.look(b"a").expect("there").facts.identity);
+        make(&yard.to.dir, b"b").expect("there is room");
+        assert!(yard.top.join("there/b").is_dir());
+        let error = make(&yard.to.dir, b"file").expect_err("a file is there");
+        assert!(is(&error, Errno::NOTDIR), "{error}");
+    }
+
+    #[test]
+    fn what_only_takes_renames_copies_nothing() {
+        let yard = Yard::new();
+        let Some(elsewhere) = ["/dev/shm", "/tmp", "/var/tmp", "."].into_iter().find_map(|place| {
+            let there = tempfile::tempdir_in(place).ok()?;
+            let device = |of: &std::path::Path| of.metadata().expect("it exists").dev();
+            (device(there.path()) != device(&yard.top)).then_some(there)
+        }) else {
+            crate::needs::missing("two file systems that can be written");
+            return;
+        };
+        yard.write("log", "text");
+        let facts = yard.from.look(b"log").expect("it exists").facts;
+        let there = resolve(elsewhere.path(), false).expect("it exists").dir;
+        let to = Destination::only_here(there).expect("ours");
+        let error = to.take(&yard.from, b"", b"log", &facts).expect_err("another file system");
+        assert!(is(&error, Errno::XDEV), "{error}");
+        assert_eq!(yard.read("here/log"), "text");
+        assert_eq!(fs::read_dir(elsewhere.path()).expect("readable").count(), 0);
+    }
+
+    #[test]
     fn a_name_that_is_taken_is_never_overwritten() {
         let yard = Yard::new();
         for content in ["one", "two", "three"] {

@@ -9,7 +9,8 @@ pub fn say(text: &str) {
     _ = writeln!(std::io::stderr(), "{text}");
 }
 
-fn missing(what: &str) -> bool {
+/// Says that something is missing, or fails where nothing may be.
+pub fn missing(what: &str) -> bool {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     let strict = std::env::var_os("JANITOR_REQUIRE_ALL").is_some_and(|value| value == "1");
     assert!(!strict, "{test} needs {what}, and JANITOR_REQUIRE_ALL=1 says that nothing may be left out");

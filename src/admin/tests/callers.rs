@@ -94,8 +94,10 @@ fn where_the_kernel_does_not_tell_the_token_is_needed() {
 
 #[test]
 fn the_user_is_known_over_ipv6_too() {
+    // Nothing that could be installed brings it.
     if std::net::TcpListener::bind("[::1]:0").is_err() {
-        return; // a machine without IPv6
+        crate::needs::say("\n*** NOT RUN: the_user_is_known_over_ipv6_too: there is no IPv6 here ***\n");
+        return;
     }
     let port = Setup { listen: "[::1]:0", ..Setup::default() }.open();
     assert_eq!(port.post("/cleanup/stop").status, 200);
@@ -121,8 +123,8 @@ fn ask_as(uid: u32, port: &Port, line: &str) -> Reply {
 
 #[test]
 fn really_another_user_is_refused() {
-    if !rustix::process::geteuid().is_root() {
-        return; // only root can be somebody else
+    if !crate::needs::root() {
+        return;
     }
     let port = open();
     assert_eq!(ask_as(0, &port, "POST /cleanup/stop").status, 200);
@@ -160,8 +162,8 @@ fn after_five_wrong_tokens_none_is_looked_at_for_a_while() {
 
 #[test]
 fn wrong_tokens_of_one_user_are_not_counted_for_another() {
-    if !rustix::process::geteuid().is_root() {
-        return; // only root can be somebody else
+    if !crate::needs::root() {
+        return;
     }
     let port = Setup { token: true, ..Setup::default() }.open();
     // What `ask_as` puts behind the line is the value of a header then.
@@ -178,8 +180,8 @@ fn wrong_tokens_of_one_user_are_not_counted_for_another() {
 
 #[test]
 fn another_user_cannot_lock_root_out() {
-    if !rustix::process::geteuid().is_root() {
-        return; // only root can be somebody else
+    if !crate::needs::root() {
+        return;
     }
     let mut setup = Setup::default();
     setup.server.limits.head = Duration::from_secs(60); // the crowd stays for as long as the test may take

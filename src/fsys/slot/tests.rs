@@ -56,7 +56,7 @@ fn remove(yard: &Yard, slot: &mut Slot, name: &[u8], facts: &Facts) -> Result<()
         match done {
             Err(Refusal::InUse | Refusal::Locked) => std::thread::sleep(std::time::Duration::from_millis(1)),
             Err(Refusal::Unverifiable(error)) => {
-                eprintln!("\n*** NOT RUN: the temporary directory has no leases: {error} ***\n");
+                crate::needs::say(&format!("\n*** NOT RUN: the temporary directory has no leases: {error} ***\n"));
                 return Ok(());
             }
             done => return done,
@@ -107,6 +107,25 @@ fn what_a_killed_run_had_taken_aside_is_back() {
     assert_eq!((recovered.restored, recovered.waiting), (vec!["sub/a".to_owned()], Vec::new()));
     assert_eq!(yard.read("sub/a").as_deref(), Some("text"));
     assert!(recover(&yard.root).expect("ours").restored.is_empty(), "once");
+}
+
+#[test]
+fn a_slot_that_was_not_made_to_the_end_is_none_and_one_that_is_open_to_others_is_refused() {
+    let yard = Yard::new();
+    let nothing = |recovered: Recovered| recovered.restored.is_empty() && recovered.waiting.is_empty();
+    assert!(nothing(recover(&yard.root).expect("no slots at all")));
+    yard.file("sub/a", "text");
+    yard.killed_with("a");
+    let slots = yard.root.open(SLOTS).expect("there");
+    drop(super::super::private::private_directory(&slots, b"7").expect("made"));
+    assert_eq!(recover(&yard.root).expect("one slot is half made").restored, ["sub/a"]);
+    let file = yard.path.join(".janitor-slots/0/file");
+    let set = |mode| fs::set_permissions(&file, fs::Permissions::from_mode(mode)).expect("ours");
+    set(0o755);
+    let error = recover(&yard.root).expect_err("others can enter").to_string();
+    assert!(error.contains("private"), "{error}");
+    set(0o700);
+    assert!(nothing(recover(&yard.root).expect("ours")));
 }
 
 #[test]

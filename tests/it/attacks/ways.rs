@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::attackers::Attackers;
 use super::{DAY, Told, cleaned, config, gone, on_each_file_system, square, victims};
+use crate::needs;
 
 #[test]
 fn links_swapped_in_for_directories_lead_nowhere() {
@@ -115,7 +116,7 @@ fn a_directory_moved_out_of_the_target_keeps_what_is_left_in_it() {
                 let run = cleaned(yard);
                 told.count(&run);
                 if run["sandbox"] != "landlock" {
-                    eprintln!("\n*** NOT RUN: this kernel has no Landlock ***\n");
+                    needs::say("\n*** NOT RUN: this kernel has no Landlock ***\n");
                     told.removed += 1;
                     escapes.store(0, Ordering::Relaxed);
                     break;
