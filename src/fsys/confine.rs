@@ -96,6 +96,8 @@ mod tests {
         thread::scope(|scope| {
             let done = scope.spawn(|| {
                 confine(to).map(|()| work()).map_err(|why| {
+                    // That is asked for as a whole, and refused by a kernel that has not all of it.
+                    assert!(!why.contains("only a part"), "{why}");
                     crate::needs::say(&format!("\n*** NOT RUN: {why} ***\n"));
                 })
             });

@@ -73,6 +73,8 @@ pub struct Listed<'a> {
     pub kind: Option<Kind>,
     /// Its inode number, as the listing has it.
     pub inode: u64,
+    /// Whether the kernel was asked just now; the others are of the same answer as the one before.
+    pub just_listed: bool,
 }
 
 /// Memory for [`Dir::for_each`], to be used again for each directory.
@@ -213,8 +215,8 @@ impl Dir {
         again(|| seek(&self.fd, SeekFrom::Start(0))).map(drop)
     }
 
-    /// Reads the directory from where it was read to before, entry by entry, `.` and `..` left out, until `each` breaks. Entries may be removed
-    /// meanwhile.
+    /// Reads the directory from where it was read to before, entry by entry, `.` and `..` left out, until `each` breaks.
+    /// Entries may be removed meanwhile.
     ///
     /// # Errors
     /// When the directory cannot be read on; what was read before has been handed to `each`.
@@ -224,7 +226,10 @@ impl Dir {
         mut each: impl FnMut(Listed<'_>) -> ControlFlow<()>,
     ) -> io::Result<()> {
         let mut listing = RawDir::new(self.fd.as_fd(), &mut buffer.0);
-        while let Some(entry) = listing.next() {
+        let mut just_listed = false;
+        loop {
+            just_listed |= listing.is_buffer_empty();
+            let Some(entry) = listing.next() else { return Ok(()) };
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(Errno::INTR) => continue,
@@ -236,12 +241,12 @@ impl Dir {
             if name == b"." || name == b".." {
                 continue;
             }
-            let listed = Listed { name, kind: kind_of(entry.file_type()), inode: entry.ino() };
+            let listed = Listed { name, kind: kind_of(entry.file_type()), inode: entry.ino(), just_listed };
+            just_listed = false;
             if each(listed).is_break() {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     /// What the file system says about the entry `name`; a symbolic link is not followed, nothing is mounted.

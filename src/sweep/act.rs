@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use super::aside::Aside;
 use super::batch::Opened;
+use super::walk::is_gone;
 use crate::entry::Facts;
 use crate::fsys::{Destination, Dir, May, Refusal};
 use crate::target::Unverifiable;
@@ -36,12 +37,20 @@ impl From<io::Error> for Undone {
     }
 }
 
-/// What came of a move. What turns out not to be the file that was judged stays; the next run judges it anew.
-pub(super) fn moved(done: io::Result<()>) -> Result<How, Undone> {
-    match done {
-        Ok(()) => Ok(How::Verified),
-        Err(error) if error.raw_os_error() == Some(Errno::STALE.raw_os_error()) => Err(Undone::Stays(Because::Changed)),
-        Err(error) => Err(Undone::Failed(error)),
+/// What came of a move.
+pub(super) fn moved(directory: &Opened, name: &CStr, judged: &Facts, done: io::Result<()>) -> Result<How, Undone> {
+    let Err(error) = done else { return Ok(How::Verified) };
+    let is_stale = error.raw_os_error() == Some(Errno::STALE.raw_os_error());
+    if !is_stale && !is_gone(&error) {
+        return Err(Undone::Failed(error));
+    }
+    // That may be said of the file, or of where it was to go. What is not what was judged stays, and the next run judges
+    // it anew.
+    let what = |facts: &Facts| (facts.identity, facts.size, facts.stamps.modified, facts.stamps.changed);
+    match directory.dir.look(name.to_bytes()) {
+        Err(gone) => Err(Undone::Failed(gone)),
+        Ok(now) if what(&now.facts) != what(judged) => Err(Undone::Stays(Because::Changed)),
+        Ok(_) => Err(Undone::Failed(io::Error::new(error.kind(), format!("where it was to go: {error}")))),
     }
 }
 
@@ -143,7 +152,7 @@ impl Act for Move {
     }
 
     fn act(&self, directory: &Opened, name: &CStr, facts: &Facts, _: &Reason, _: Hands<'_>) -> Result<How, Undone> {
-        moved(self.0.take(&directory.dir, &directory.path, name.to_bytes(), facts))
+        moved(directory, name, facts, self.0.take(&directory.dir, &directory.path, name.to_bytes(), facts))
     }
 
     fn directory(&self, parent: &Dir, name: &[u8]) -> io::Result<()> {

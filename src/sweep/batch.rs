@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::event::At;
 use super::tree::Node;
-use crate::clock::{self, Mark};
+use crate::clock::Mark;
 use crate::entry::{Identity, Kind};
 use crate::fsys::Dir;
 use crate::globs::Place;
@@ -78,7 +78,7 @@ struct Entry {
 pub(super) struct Batch {
     names: Vec<u8>,
     entries: Vec<Entry>,
-    /// When the first of them was listed.
+    /// When the first of them was listed, if that is known.
     listed: Option<Mark>,
 }
 
@@ -86,17 +86,21 @@ impl Batch {
     pub(super) fn push(&mut self, name: &[u8], kind: Option<Kind>, inode: u64) {
         // A name has 255 bytes at most, and a batch a limited number of them, so both fit.
         let (Ok(start), Ok(length)) = (u32::try_from(self.names.len()), u16::try_from(name.len())) else { return };
-        if self.entries.is_empty() {
-            self.listed = Some(clock::mark());
-        }
         self.names.extend_from_slice(name);
         self.names.push(0);
         self.entries.push(Entry { inode, start, length, kind });
     }
 
+    /// Says when what is pushed next was listed.
+    pub(super) fn listed(&mut self, at: Mark) {
+        if self.entries.is_empty() {
+            self.listed = Some(at);
+        }
+    }
+
     /// How long ago the first of them was listed.
     pub(super) fn age(&self) -> Duration {
-        self.listed.map_or(Duration::ZERO, Mark::elapsed)
+        self.listed.map_or(Duration::MAX, Mark::elapsed)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -110,6 +114,7 @@ impl Batch {
     pub(super) fn clear(&mut self) {
         self.names.clear();
         self.entries.clear();
+        self.listed = None;
     }
 
     /// The entries in a range, in order.

@@ -135,7 +135,8 @@ impl<A: Act> Worker<'_, A> {
         for (at, ((name, kind), looked)) in names.iter().zip(looked.drain(..)).enumerate() {
             let Some(found) = self.looked(directory, name, looked) else { continue };
             if removes && found.facts.links > 1 {
-                // When another of its links has gone, this one is not what it was.
+                // When another of its names has gone, this one is not what it was; and what is told from that is asked
+                // for too.
                 self.entry(directory, name, *kind);
             } else if let Some(reason) = self.looked_at(directory, name, *kind, &found) {
                 if removes {

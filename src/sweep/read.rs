@@ -8,6 +8,7 @@ use super::act::Act;
 use super::batch::{BATCH, Batch, CHUNK, Chunk, Opened, chunks};
 use super::queue::Waiting;
 use super::walk::Worker;
+use crate::clock;
 use crate::entry::Kind;
 use crate::fsys::{self, Found, Listed, ListingBuffer};
 use crate::globs::{Entered, Place};
@@ -22,10 +23,15 @@ impl<A: Act> Worker<'_, A> {
     pub(super) fn read(&mut self, directory: &Arc<Opened>) {
         let mut buffer = std::mem::take(&mut self.buffer);
         let mut batch = std::mem::take(&mut self.batch);
+        let mut listed = clock::mark();
         let read = directory.dir.for_each(&mut buffer, |entry| {
             if self.is_cancelled() {
                 return ControlFlow::Break(());
             }
+            if entry.just_listed {
+                listed = clock::mark();
+            }
+            batch.listed(listed);
             self.list(directory, entry, &mut batch);
             if batch.len() >= BATCH {
                 self.work_off(directory, &mut batch);
@@ -83,7 +89,7 @@ impl<A: Act> Worker<'_, A> {
         let mut batch = std::mem::take(&mut self.batch);
         for (name, kind) in all.entries(0..all.len()) {
             let name = name.to_bytes();
-            self.list(directory, Listed { name, kind, inode: 0 }, &mut batch);
+            self.list(directory, Listed { name, kind, inode: 0, just_listed: false }, &mut batch);
         }
         let mut looked: Vec<Option<Found>> = Vec::with_capacity(batch.len());
         let mut newest = Newest::new(count);
@@ -215,7 +221,7 @@ impl<A: Act> Worker<'_, A> {
     /// Judges one entry alone, as it would be when the directory is read.
     pub(super) fn one(&mut self, directory: &Opened, name: &[u8], kind: Kind) {
         let mut batch = Batch::default();
-        self.list(directory, Listed { name, kind: Some(kind), inode: 0 }, &mut batch);
+        self.list(directory, Listed { name, kind: Some(kind), inode: 0, just_listed: false }, &mut batch);
         self.entries(directory, &batch, 0..batch.len());
     }
 

@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 use std::io;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use rustix::io::Errno;
 
@@ -13,7 +13,7 @@ use super::event::Event;
 use super::pass::{Candidate, Pass, Told, taken, worth};
 use super::tree::Node;
 use super::walk::{TURNS, Worker, is_gone};
-use crate::entry::{Asked, Facts, Kind};
+use crate::entry::{Asked, Facts, Kind, Stamps};
 use crate::fsys::{Dir, Found};
 use crate::judge::{self, Standing};
 use crate::verdict::{Because, Reason};
@@ -31,7 +31,7 @@ const BRAKE: u64 = 50;
 /// As many directories are held open on the way up.
 const HANDLES: usize = 4;
 
-impl<A: Act> Worker<'_, A> {
+impl<'a, A: Act> Worker<'a, A> {
     /// Looks at an entry; what is gone or cannot be looked at is counted.
     pub(super) fn look(&mut self, directory: &Opened, name: &CStr) -> Option<Found> {
         let looked = directory.dir.look_listed(name, Asked::ALL);
@@ -69,7 +69,7 @@ impl<A: Act> Worker<'_, A> {
         };
         if policy.skip_open
             && may_go
-            && let Some(because) = used(&directory.dir, name, facts)
+            && let Some(because) = self.used(&directory.dir, name, facts)
         {
             standing = Standing::Protected(because);
         }
@@ -179,13 +179,15 @@ impl<A: Act> Worker<'_, A> {
     pub(super) fn goes(&mut self, directory: &Opened, name: &CStr, facts: &Facts, reason: &Reason) -> bool {
         let hands = Hands { aside: &self.sweep.aside, worker: self.number };
         let act = self.sweep.act;
-        if facts.links == 1 || !act.may_change() || act.goes_by_name(directory) {
+        let turn = if act.may_change() { self.turn(facts) } else { None };
+        let Some(turn) = turn else {
             let done = act.act(directory, name, facts, reason, hands);
             return self.settle(directory, name, Some(facts), reason, done);
+        };
+        if self.is_cancelled() {
+            directory.node.leave();
+            return false;
         }
-        // What is done to another name of it changes its ctime and its number of links, and holds it meanwhile.
-        let turn = &self.sweep.turns[facts.identity.inode as usize % TURNS];
-        let turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.but_for_other_names(directory, name, facts);
         let done = now.and_then(|now| Ok((now, act.act(directory, name, &now, reason, hands)?)));
         drop(turn);
@@ -196,12 +198,21 @@ impl<A: Act> Worker<'_, A> {
         self.settle(directory, name, Some(&facts), reason, done)
     }
 
-    /// What a file with several names is by now, if nothing of it changed but what another of its names can have
-    /// changed.
+    /// Waits until nothing is being done to another name of a file, and holds it; `None` for one that has no other.
+    pub(super) fn turn(&self, facts: &Facts) -> Option<MutexGuard<'a, ()>> {
+        let turn = || &self.sweep.turns[facts.identity.inode as usize % TURNS];
+        (facts.links > 1).then(|| turn().lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What a file with several names is by now, if nothing of it changed but what is changed by what is done to another
+    /// of its names: its ctime and its number of links.
     fn but_for_other_names(&self, directory: &Opened, name: &CStr, judged: &Facts) -> Result<Facts, Undone> {
         let Found { kind, facts: now, .. } = directory.dir.look_listed(name, Asked::ALL)?;
         let age_by = self.sweep.policy().age_by;
-        let what = |facts: &Facts| (facts.identity, facts.size, facts.stamps.modified, facts.stamps.by(age_by));
+        let what = |facts: &Facts| {
+            let stamps = Stamps { changed: judged.stamps.changed, ..facts.stamps };
+            (facts.identity, facts.size, stamps.modified, stamps.by(age_by))
+        };
         if kind != Kind::File || what(&now) != what(judged) {
             return Err(Undone::Stays(Because::Changed));
         }
@@ -360,14 +371,16 @@ impl<A: Act> Worker<'_, A> {
         };
         (self.sweep.observer)(&event);
     }
-}
 
-/// Why a file stays that a process may have open.
-pub(super) fn used(dir: &Dir, name: &[u8], facts: &Facts) -> Option<Because> {
-    match dir.in_use(name, facts.identity) {
-        Ok(false) => None,
-        Ok(true) => Some(Because::InUse),
-        Err(error) if is_gone(&error) => Some(Because::Changed),
-        Err(error) => Some(Because::UseUnknown(error.to_string().into())),
+    /// Why a file stays that a process may have open.
+    pub(super) fn used(&self, dir: &Dir, name: &[u8], facts: &Facts) -> Option<Because> {
+        // Another worker that asks the same of another of its names has it open.
+        let _turn = self.turn(facts);
+        match dir.in_use(name, facts.identity) {
+            Ok(false) => None,
+            Ok(true) => Some(Because::InUse),
+            Err(error) if is_gone(&error) => Some(Because::Changed),
+            Err(error) => Some(Because::UseUnknown(error.to_string().into())),
+        }
     }
 }

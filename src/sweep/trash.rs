@@ -159,7 +159,8 @@ impl Act for ToTrash<'_> {
         if frees(self.order, reason) {
             return self.remove.act(directory, name, facts, reason, hands);
         }
-        moved(self.destination()?.take(&directory.dir, &directory.path, name.to_bytes(), facts))
+        let take = |to: std::sync::Arc<Destination>| to.take(&directory.dir, &directory.path, name.to_bytes(), facts);
+        moved(directory, name, facts, self.destination().and_then(take))
     }
 
     fn directory(&self, parent: &Dir, name: &[u8]) -> io::Result<()> {

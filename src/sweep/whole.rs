@@ -14,7 +14,7 @@ use super::batch::Opened;
 use super::event::{At, Event};
 use super::pass::{Pass, taken};
 use super::queue::Waiting;
-use super::settle::used;
+
 use super::tree::Node;
 use super::walk::{Worker, is_gone};
 use crate::entry::{Facts, Identity, Kind, Stamps};
@@ -283,7 +283,7 @@ impl<A: Act> Worker<'_, A> {
             }
             if policy.skip_open
                 && found.kind == Kind::File
-                && let Some(because) = used(dir, entry.name, &found.facts)
+                && let Some(because) = self.used(dir, entry.name, &found.facts)
             {
                 sum.hold(&path_of(entry.name), because);
             }
@@ -397,7 +397,7 @@ impl<A: Act> Worker<'_, A> {
             {
                 return Err(Stopped::Changed);
             } else if !self.goes(&opened, &name, &found.facts, reason) {
-                return Err(Stopped::Failed);
+                return Err(if self.is_cancelled() { Stopped::Cancelled } else { Stopped::Failed });
             }
         }
         Ok(Frame { node, dir: Some(opened.dir), inside })

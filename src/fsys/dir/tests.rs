@@ -107,6 +107,28 @@ fn a_directory_is_read_once_and_again_when_it_is_rewound() {
 }
 
 #[test]
+fn the_first_entry_of_each_answer_of_the_kernel_is_marked() {
+    let (yard, dir) = yard();
+    for number in 0..3000 {
+        fs::write(yard.path().join(format!("{number:0>200}")), "").expect("written");
+    }
+    let mut marked = Vec::new();
+    let mut at = 0;
+    let each = |entry: Listed<'_>| {
+        if entry.just_listed {
+            marked.push(at);
+        }
+        at += 1;
+        ControlFlow::Continue(())
+    };
+    dir.for_each(&mut ListingBuffer::new(), each).expect("readable");
+    assert_eq!(at, 3000);
+    // 256 KiB hold some 1,150 of them.
+    assert!((3..6).contains(&marked.len()) && marked[0] == 0, "{marked:?}");
+    assert!(marked.windows(2).all(|pair| pair[1] - pair[0] > 500), "{marked:?}");
+}
+
+#[test]
 fn a_name_goes_a_full_directory_stays() {
     let (yard, dir) = yard();
     fs::create_dir(yard.path().join("sub")).expect("made");

@@ -79,6 +79,37 @@ fn a_file_goes_and_nothing_is_left_of_it() {
     assert!(!yard.path.join("link").is_symlink());
 }
 
+/// Opening such a file would wait for as long as its holder may take to give the lease up, which is 45 s.
+#[test]
+fn what_somebody_has_a_lease_on_stays_and_nobody_waits() {
+    let yard = Yard::new();
+    let mut slot = Slot::take(&yard.root).expect("ours");
+    let facts = yard.file("leased", "text");
+    let open = File::open(yard.path.join("leased")).expect("ours");
+    let wait = || std::thread::sleep(std::time::Duration::from_millis(1));
+    // Again while a test beside this one that starts a program has a copy of the descriptor it was written through.
+    let lease = (0..5000).find_map(|_| match janitor_lease::try_write_lease(std::os::fd::AsFd::as_fd(&open)) {
+        Ok(lease) => lease.map(Ok).or_else(|| {
+            wait();
+            None
+        }),
+        Err(error) => Some(Err(error)),
+    });
+    let lease = match lease.expect("nobody else has it open") {
+        Ok(lease) => lease,
+        Err(error) => {
+            return crate::needs::say(&format!("\n*** NOT RUN: the temporary directory has no leases: {error} ***\n"));
+        }
+    };
+    let refusal = slot.remove(&yard.itself(), b"leased", &facts).expect_err("open");
+    assert!(matches!(refusal, Refusal::InUse), "{refusal:?}");
+    assert_eq!(yard.read(".janitor-slots/0/file/leased"), None);
+    drop(lease);
+    drop(open);
+    assert!(yard.path.join("leased").exists());
+    remove(&yard, &mut slot, b"leased", &facts).expect("nobody has it any more");
+}
+
 #[test]
 fn what_is_in_use_locked_or_changed_stays() {
     let yard = Yard::new();

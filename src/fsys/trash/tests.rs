@@ -137,6 +137,42 @@ fn what_is_put_back_goes_over_nothing_and_the_rest_waits() {
 }
 
 #[test]
+fn what_cannot_be_put_back_is_told_with_its_reason_and_waits() {
+    let yard = Yard::new();
+    drop(yard.trashed("one", &["sub/a"]));
+    fs::rename(yard.root.join("sub"), yard.root.join("away")).expect("ours");
+    std::os::unix::fs::symlink("away/further", yard.root.join("sub")).expect("made");
+    // It leads on through a link, which is not followed.
+    let trash = yard.trash();
+    fs::create_dir(yard.root.join("../.janitor-trash/one/sub/below")).expect("made");
+    fs::rename(yard.root.join("../.janitor-trash/one/sub/a"), yard.root.join("../.janitor-trash/one/sub/below/a"))
+        .expect("ours");
+    let run = trash.run("one").expect("readable").expect("there");
+    let done = trash.put_back(&run, &yard.dir()).expect("readable");
+    assert_eq!((done.restored, done.occupied.len(), done.failed.len()), (0, 0, 1), "{done:?}");
+    assert!(done.failed[0].starts_with("sub/below/a: "), "{done:?}");
+    assert_eq!(yard.names("../.janitor-trash/one/sub/below"), ["a"]);
+    assert_eq!(yard.names("."), ["away", "sub"]);
+}
+
+#[test]
+fn a_run_whose_files_cannot_be_reached_keeps_its_note() {
+    let yard = Yard::new();
+    drop(yard.trashed("one", &["a"]));
+    let place = yard.root.join("../.janitor-trash/one");
+    fs::rename(&place, yard.root.join("elsewhere")).expect("ours");
+    std::os::unix::fs::symlink(yard.root.join("elsewhere"), &place).expect("made");
+    let trash = yard.trash();
+    let run = trash.run("one").expect("readable").expect("there");
+    trash.is_bare(&run).expect_err("a link");
+    trash.forget_bare(&run).expect_err("a link");
+    trash.purge(&run).expect_err("a link");
+    trash.put_back(&run, &yard.dir()).expect_err("a link");
+    assert_eq!(yard.names("../.janitor-trash"), ["one", "one.json"]);
+    assert_eq!(yard.names("elsewhere"), ["a"]);
+}
+
+#[test]
 fn a_mark_is_read_as_it_was_last_written() {
     let yard = Yard::new();
     let trash = yard.trash();

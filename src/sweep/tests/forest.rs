@@ -1,7 +1,7 @@
 //! Random trees on disk, and the list of what is in one.
 
 use std::fs::{self, File, FileTimes};
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -31,6 +31,9 @@ pub(super) fn list(root: &Path, age_by: AgeBy) -> Vec<Seen> {
     fn below(directory: &Path, root: &Path, age_by: AgeBy, found: &mut Vec<Seen>) {
         for entry in fs::read_dir(directory).expect("readable") {
             let path = entry.expect("readable").path();
+            if path.file_name().is_some_and(|name| name == ".janitor-slots") {
+                continue;
+            }
             let about = path.symlink_metadata().expect("there");
             let (seconds, nanos) = match age_by {
                 AgeBy::Accessed if !about.is_dir() => (about.atime(), about.atime_nsec()),
@@ -111,7 +114,11 @@ pub(super) fn grow(yard: &Yard, sentinel: bool, sprouts: &[Sprout]) {
     }
     for (at, seen) in list(&yard.root, AgeBy::Modified).iter().rev().enumerate() {
         if seen.is_directory {
-            stamped(&yard.root.join(&seen.path), (at as i64 * 7) % 33, 0);
+            let path = yard.root.join(&seen.path);
+            stamped(&path, (at as i64 * 7) % 33, 0);
+            // Some are open to others, so that what goes there is verified.
+            let mode = if at % 3 == 0 { 0o777 } else { 0o755 };
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("ours");
         }
     }
 }

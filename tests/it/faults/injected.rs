@@ -102,6 +102,25 @@ fn eio_of_renameat2_into_the_trash_is_counted_for_each() {
     }
 }
 
+/// That is what fsys itself says of a file that was changed; here it is said by the system, of the place in the trash.
+#[test]
+fn estale_of_renameat2_into_the_trash_is_counted_for_each() {
+    if !can() {
+        return;
+    }
+    let yard = Yard::new();
+    lay(&yard);
+    script(&yard, "rm -r bad/sub");
+    let mut pair = Pair::start(&yard, &format!("{ALL}\naction = \"trash\""));
+    let strace = Injected::into(&pair.0, "renameat2:error=ESTALE", &[&yard.path("bad")]);
+    let run = pair.swept();
+    assert_eq!(run["outcome"], "partial", "{run}");
+    counts(&run, "where it was to go: Stale file handle (os error 116)", &["a", "b", "c"]);
+    assert_eq!(left(&yard), ["a", "b", "c"], "{run}");
+    drop(strace);
+    pair.is_mended();
+}
+
 /// Where it belongs cannot be written down, so nothing is taken aside.
 #[test]
 fn eio_of_fdatasync_of_an_origin_keeps_the_files_and_says_so() {

@@ -200,3 +200,38 @@ fn few_file_handles_are_enough_for_a_deep_tree() {
     assert!(output.status.success(), "{output:?}");
     assert!(yard.left("deep").is_empty());
 }
+
+/// Ten thousand levels, some with the longest names there are, and 64 handles: all of it goes, without recursion.
+#[test]
+fn a_chain_of_ten_thousand_directories_goes_with_few_file_handles() {
+    use rustix::fs::{Mode, OFlags, mkdirat, open, openat};
+    const LEVELS: usize = 10_000;
+    let yard = Yard::new();
+    yard.directory("deep");
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut at = open(yard.path("deep"), flags, Mode::empty()).expect("just made");
+    for level in 0..LEVELS {
+        let name = if level % 20 == 0 { "n".repeat(255) } else { "d".to_owned() };
+        mkdirat(&at, &name, Mode::RWXU).expect("made");
+        at = openat(&at, &name, flags, Mode::empty()).expect("just made");
+    }
+    let file = openat(&at, "file", OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC, Mode::RUSR).expect("made");
+    drop((at, file));
+    // With a sandbox the kernel goes up to the root for each of them.
+    yard.config(
+        "[[target]]\npath = \"deep\"\nschedule = \"@daily\"\ninclude = [\"**\"]\nremove_empty_dirs = true\n\
+         sandbox = \"off\"\n",
+    );
+    let limited = format!("ulimit -n 64 && exec {} clean --json", super::yard::JANITOR);
+    let output = Command::new("sh").args(["-c", &limited]).current_dir(yard.path("")).env("TZ", "UTC").output();
+    let output = output.expect("sh runs");
+    assert!(output.status.success(), "{output:?}");
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let run = &told["runs"][0];
+    assert_eq!(
+        (&run["outcome"], &run["deleted"], &run["directories"]),
+        (&"done".into(), &1.into(), &LEVELS.into()),
+        "{run}"
+    );
+    assert!(yard.path("deep").read_dir().expect("it stays").next().is_none());
+}
