@@ -14,9 +14,10 @@ const fn bar(shape: &'static str, program: &'static str, most: f64, other: &'sta
     Bar { shape, program, most, other }
 }
 
-const BARS: [Bar; 13] = [
+const BARS: [Bar; 15] = [
     bar("tree", "janitor", 1.25, "bare calls, 4 threads"),
     bar("tree", "janitor", 1.0, "find | xargs -P4 rm"),
+    bar("deep", "janitor", 1.25, "bare calls, 4 threads"),
     bar("deep", "janitor", 1.0, "find | xargs -P4 rm"),
     bar("flat", "janitor", 1.25, "bare calls, 4 threads"),
     bar("flat", "janitor", 1.0, "find | xargs -P4 rm"),
@@ -27,6 +28,7 @@ const BARS: [Bar; 13] = [
     bar("log", "janitor", 0.2, "Python loop"),
     bar("tree", "janitor, 1 thread", 1.0, "find -delete"),
     bar("flat", "janitor, 1 thread", 1.0, "find -delete"),
+    bar("deep", "janitor, 1 thread", 1.0, "find -delete"),
     bar("name", "janitor", 1.0, "find -delete"),
 ];
 
