@@ -8,7 +8,7 @@ use std::process::Command;
 use rustix::process::Signal;
 
 use super::client::through;
-use super::daemon::{Daemon, PORT_ANY};
+use super::daemon::{Daemon, PORT_ANY, wait_for};
 use super::needs;
 use super::yard::Yard;
 
@@ -169,8 +169,10 @@ fn a_port_that_is_flooded_leaves_the_socket_answering() {
         flood.truncate(297);
         flood.extend((0..3).map(|_| std::net::TcpStream::connect(daemon.port())));
     }
-    // Those who sit at the socket do not keep the port from answering either.
     drop(flood);
+    // The daemon has to hear that they have gone.
+    wait_for("a free place at the port", || (daemon.get("/healthz").status == 200).then_some(()));
+    // Those who sit at the socket do not keep the port from answering either.
     let _crowd: Vec<_> = (0..100).map(|_| UnixStream::connect(yard.path("admin.sock"))).collect();
     assert_eq!(daemon.get("/healthz").status, 200);
 }
