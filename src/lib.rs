@@ -24,8 +24,6 @@ pub mod judge;
 pub mod logging;
 pub mod names;
 #[cfg(test)]
-#[expect(dead_code, reason = "shared with the tests of the whole program")]
-#[path = "../tests/it/needs.rs"]
 mod needs;
 pub mod protected;
 pub mod report;

@@ -144,15 +144,8 @@ mod tests {
     impl Yards {
         fn new() -> Option<Self> {
             let here = tempfile::tempdir().expect("a temporary directory");
-            let there = ["/dev/shm", "/tmp", "/var/tmp", "."].into_iter().find_map(|place| {
-                let there = tempfile::tempdir_in(place).ok()?;
-                let device = |of: &tempfile::TempDir| of.path().metadata().expect("it exists").dev();
-                (device(&there) != device(&here)).then_some(there)
-            });
-            if there.is_none() {
-                crate::needs::missing("two file systems that can be written");
-            }
-            Some(Self { here, there: there? })
+            let there = crate::needs::another_file_system(here.path())?;
+            Some(Self { here, there })
         }
 
         fn dir(&self) -> Dir {
@@ -229,6 +222,20 @@ mod tests {
         yards.take("", "log").expect("there is room");
         let found = yards.there.path().join("log").metadata().expect("it exists");
         assert_eq!((found.uid(), found.gid()), (1234, 4321));
+    }
+
+    #[test]
+    fn names_of_one_file_become_files_of_their_own() {
+        let Some(yards) = Yards::new() else { return };
+        fs::write(yards.here.path().join("one"), "text").expect("written");
+        fs::hard_link(yards.here.path().join("one"), yards.here.path().join("other")).expect("made");
+        for name in ["one", "other"] {
+            yards.take("", name).expect("there is room");
+        }
+        let found = ["one", "other"].map(|name| yards.there.path().join(name).metadata().expect("it exists"));
+        assert_eq!(found.each_ref().map(|found| (found.nlink(), found.size())), [(1, 4), (1, 4)]);
+        assert_ne!(found[0].ino(), found[1].ino());
+        assert_eq!(names(yards.here.path()), Vec::<String>::new());
     }
 
     #[test]

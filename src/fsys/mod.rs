@@ -28,6 +28,7 @@ pub use confine::{May, confine, is_confined, note_confined};
 pub use dir::{Dir, Found, Listed, ListingBuffer, Space};
 pub use idle::become_idle;
 pub use own::{create_private, remove_own, rename_own, replace_private};
+pub use pin::is_unchanged;
 pub use root::{Root, RootError, resolve};
 pub use slot::{Recovered, Refusal, SLOTS, Slot, Taken, recover};
 pub use socket::{OwnSocket, SocketError, bind_own};

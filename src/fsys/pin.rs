@@ -28,9 +28,10 @@ pub(super) fn identity_at(dir: &Dir, name: &[u8]) -> io::Result<Identity> {
     again(|| statx(dir.fd(), path(name), flags, StatxFlags::INO)).map(|stat| identity_of(&stat))
 }
 
-/// Whether these are the same facts, but for what changes without the file being changed: when it was read, and how
-/// many blocks it has, which a file system may choose late.
-pub(super) fn same(now: &Facts, then: &Facts) -> bool {
+/// Whether a file is what it was: whether these are the same facts, but for what changes without the file being changed,
+/// which is when it was read, and how many blocks it has, which a file system may choose late.
+#[must_use]
+pub fn is_unchanged(now: &Facts, then: &Facts) -> bool {
     let stamps = Stamps { accessed: then.stamps.accessed, ..now.stamps };
     Facts { allocated: then.allocated, stamps, ..*now } == *then
 }
@@ -59,7 +60,7 @@ impl Pinned {
 
     /// `ESTALE` unless these facts were true when it was pinned.
     pub(super) fn expect(&self, facts: &Facts) -> io::Result<()> {
-        if same(&self.found().facts, facts) { Ok(()) } else { Err(Errno::STALE.into()) }
+        if is_unchanged(&self.found().facts, facts) { Ok(()) } else { Err(Errno::STALE.into()) }
     }
 
     /// What it is now.
@@ -153,7 +154,7 @@ mod tests {
         let stamps = Stamps { modified: stamp(1), accessed: stamp(2), changed: stamp(3), created: Some(stamp(4)) };
         let then = Facts { size: 5, allocated: 6, links: 1, identity: Identity { device: 7, inode: 8 }, stamps };
         let read = Facts { allocated: 9, stamps: Stamps { accessed: stamp(9), ..stamps }, ..then };
-        assert!(same(&then, &then) && same(&read, &then));
+        assert!(is_unchanged(&then, &then) && is_unchanged(&read, &then));
         for other in [
             Facts { size: 9, ..then },
             Facts { links: 2, ..then },
@@ -163,7 +164,7 @@ mod tests {
             Facts { stamps: Stamps { changed: stamp(9), ..stamps }, ..then },
             Facts { stamps: Stamps { created: None, ..stamps }, ..then },
         ] {
-            assert!(!same(&other, &then), "{other:?}");
+            assert!(!is_unchanged(&other, &then), "{other:?}");
         }
     }
 }

@@ -214,7 +214,7 @@ impl Slot {
         let same = |now: Facts| {
             let Stamps { changed, created, .. } = then.stamps;
             let stamps = Stamps { changed, created, ..now.stamps };
-            super::pin::same(&Facts { identity: then.identity, stamps, ..now }, &then)
+            super::pin::is_unchanged(&Facts { identity: then.identity, stamps, ..now }, &then)
         };
         match self.file.look(name) {
             Ok(found) if found.facts.identity == then.identity => same(found.facts),

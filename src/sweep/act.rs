@@ -9,7 +9,7 @@ use super::aside::Aside;
 use super::batch::Opened;
 use super::walk::is_gone;
 use crate::entry::Facts;
-use crate::fsys::{Destination, Dir, May, Refusal};
+use crate::fsys::{Destination, Dir, May, Refusal, is_unchanged};
 use crate::target::Unverifiable;
 use crate::verdict::{Because, Reason};
 
@@ -46,10 +46,9 @@ pub(super) fn moved(directory: &Opened, name: &CStr, judged: &Facts, done: io::R
     }
     // That may be said of the file, or of where it was to go. What is not what was judged stays, and the next run judges
     // it anew.
-    let what = |facts: &Facts| (facts.identity, facts.size, facts.stamps.modified, facts.stamps.changed);
     match directory.dir.look(name.to_bytes()) {
         Err(gone) => Err(Undone::Failed(gone)),
-        Ok(now) if what(&now.facts) != what(judged) => Err(Undone::Stays(Because::Changed)),
+        Ok(now) if !is_unchanged(&now.facts, judged) => Err(Undone::Stays(Because::Changed)),
         Ok(_) => Err(Undone::Failed(io::Error::new(error.kind(), format!("where it was to go: {error}")))),
     }
 }

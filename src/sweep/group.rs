@@ -135,8 +135,8 @@ impl<A: Act> Worker<'_, A> {
         for (at, ((name, kind), looked)) in names.iter().zip(looked.drain(..)).enumerate() {
             let Some(found) = self.looked(directory, name, looked) else { continue };
             if removes && found.facts.links > 1 {
-                // When another of its names has gone, this one is not what it was; and what is told from that is asked
-                // for too.
+                // When another of its names has gone, this one is not what it was. Nor was all asked for here that is
+                // compared when its turn comes.
                 self.entry(directory, name, *kind);
             } else if let Some(reason) = self.looked_at(directory, name, *kind, &found) {
                 if removes {

@@ -197,13 +197,10 @@ fn what_several_names_have_is_given_back_by_the_last() {
 #[test]
 fn several_names_of_a_file_go_at_the_same_time() {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
-    let place = |place: &str| tempfile::tempdir_in(place).or_else(|_| tempfile::tempdir()).expect("a directory");
-    let (near, far) = (place("/dev/shm"), place("/var/tmp"));
-    let archives = [&near, &far].map(|archive| archive.path().canonicalize().expect("it exists"));
-    let device = |path: &Path| path.metadata().expect("it exists").dev();
-    if device(&archives[0]) == device(&archives[1]) {
-        crate::needs::missing("two file systems that can be written");
-    }
+    let near = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a temporary directory");
+    let far = crate::needs::another_file_system(near.path());
+    let archives = std::iter::once(&near).chain(&far);
+    let moves = archives.map(|archive| Action::MoveTo(archive.path().canonicalize().expect("it exists")));
     let gone = |action: &Action, mode: u32, skip_open: bool| {
         // A test beside this one that starts a program has, for a moment, copies of all descriptors: then a file is in
         // use that is not.
@@ -252,8 +249,7 @@ fn several_names_of_a_file_go_at_the_same_time() {
         }
         assert!(rounds_with_some_in_use < 13, "half of all: {action:?}, {mode:o}, {skip_open}");
     };
-    let [near, far] = archives;
-    for action in [Action::Delete, Action::Trash, Action::MoveTo(near), Action::MoveTo(far)] {
+    for action in [Action::Delete, Action::Trash].into_iter().chain(moves) {
         for (mode, skip_open) in [(0o755, false), (0o777, false), (0o755, true)] {
             gone(&action, mode, skip_open);
         }
@@ -299,18 +295,21 @@ fn a_move_to_a_directory_that_is_gone_has_failed_too() {
 }
 
 /// Ends the run while it is at a file.
-struct Last<'a>(&'a Control, std::sync::atomic::AtomicU64);
+struct EndsTheRun<'a> {
+    control: &'a Control,
+    files: std::sync::atomic::AtomicU64,
+}
 
-impl Act for Last<'_> {
+impl Act for EndsTheRun<'_> {
     fn may_change(&self) -> bool {
         true
     }
 
     fn act(&self, _: &Opened, _: &CStr, _: &Facts, _: &Reason, _: Hands<'_>) -> Result<How, Undone> {
-        self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.files.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         // So that the others have come to where they wait; should one not have, the test only sees less.
         std::thread::sleep(Duration::from_millis(50));
-        self.0.cancel("enough");
+        self.control.cancel("enough");
         Ok(How::Verified)
     }
 
@@ -328,9 +327,9 @@ fn a_name_whose_turn_comes_after_the_end_stays() {
         fs::hard_link(yard.root.join("a/0"), yard.root.join(directory).join("0")).expect("made");
     }
     let control = Control::default();
-    let act = Last(&control, std::sync::atomic::AtomicU64::new(0));
+    let act = EndsTheRun { control: &control, files: std::sync::atomic::AtomicU64::new(0) };
     let report = execute(&yard.order(policy(&["**"], &[])), &control, &|_| {}, &act, &Dir::space);
     let Counts { deleted, failed, vanished, .. } = report.counts;
     assert_eq!((report.outcome, deleted, failed, vanished), (Outcome::Cancelled, 1, 0, 0), "{report:?}");
-    assert_eq!(act.1.into_inner(), 1, "who waited did not begin");
+    assert_eq!(act.files.into_inner(), 1, "who waited did not begin");
 }

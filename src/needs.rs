@@ -1,0 +1,22 @@
+//! What a test needs and not every machine has, as for the tests of the whole program.
+
+#[expect(dead_code, reason = "shared with the tests of the whole program")]
+#[path = "../tests/it/needs.rs"]
+mod shared;
+
+use std::path::Path;
+
+pub use shared::{leases, missing, root, say, tool};
+
+/// A directory on another file system than this one.
+pub fn another_file_system(than: &Path) -> Option<tempfile::TempDir> {
+    use std::os::unix::fs::MetadataExt;
+    let device = |of: &Path| of.metadata().expect("it exists").dev();
+    let elsewhere = ["/dev/shm", "/tmp", "/var/tmp", "."]
+        .into_iter()
+        .find_map(|place| tempfile::tempdir_in(place).ok().filter(|there| device(there.path()) != device(than)));
+    if elsewhere.is_none() {
+        missing("two file systems that can be written");
+    }
+    elsewhere
+}
