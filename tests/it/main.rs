@@ -1,6 +1,7 @@
 //! The whole program, as a user sees it: the real binary, real files, real sockets, real signals.
 //!
 //! [`yard`] is a directory with files in it, [`daemon`] the program running there, [`client`] what talks to its port.
+//! [`users`] has two ordinary users, [`mounts`] file systems of a test's own.
 
 #![expect(clippy::panic, reason = "this is how a test fails")]
 mod abuse;
@@ -23,6 +24,7 @@ mod hostile;
 mod log;
 mod memory;
 mod metrics;
+mod mounts;
 mod needs;
 mod power;
 mod reload;
@@ -39,4 +41,5 @@ mod tmpfiles;
 mod tracer;
 mod trash;
 mod trust;
+mod users;
 mod yard;
