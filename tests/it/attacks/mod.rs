@@ -1,12 +1,15 @@
-//! Attacks on the real program, by another user (where this is root), on the disk and in memory. Each lasts for
-//! `JANITOR_ATTACK_SECONDS` on each file system, one second otherwise, and says in one line what came of it: an escape is
-//! a file outside of the target that went, a loss a fresh file in it.
+//! Attacks on the real program, by another user (where this is root), with each action, on the disk and in memory. Each
+//! lasts for `JANITOR_ATTACK_SECONDS` with each action on each file system, a third of a second otherwise, and says in
+//! one line what came of it: an escape is a file outside of the target that went, or one that arrived where it should not;
+//! a loss is a fresh file that went, or a part of a directory that was to go whole or not at all.
 //!
 //! `fsys::attacks` has those on verified removal alone, which are the fastest. SAFETY.md says what they show.
 
 mod attackers;
 mod endless;
+mod field;
 mod files;
+mod naive;
 mod ways;
 
 use std::fs::{self, Permissions};
@@ -18,6 +21,7 @@ use std::time::Duration;
 use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
 use serde_json::Value;
 
+use self::field::{Action, Field, Sweeper};
 use super::needs;
 use super::yard::Yard;
 
@@ -38,7 +42,8 @@ impl Told {
     /// Counts what a run says of itself.
     fn count(&mut self, run: &Value) {
         self.rounds += 1;
-        self.removed += run["deleted"].as_u64().expect("a number");
+        let count = |key: &str| run[key].as_u64().unwrap_or(0);
+        self.removed += count("deleted") + count("trashed") + count("moved");
         for remark in run["remarks"].as_array().expect("a list") {
             let remark = remark.as_str().expect("words");
             if remark.contains("changed since it was judged") {
@@ -49,25 +54,72 @@ impl Told {
     }
 }
 
-/// Runs the attack on each file system, and says what came of it.
-fn on_each_file_system(attack: &str, mut run: impl FnMut(&Yard, &dyn Fn() -> bool) -> Told) {
+/// How long an attack lasts with each action on each file system, in seconds.
+fn seconds() -> f64 {
+    std::env::var("JANITOR_ATTACK_SECONDS").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(0.3)
+}
+
+/// Runs the attack with each of these actions on each file system, and says what came of it.
+fn on_each_file_system(attack: &str, actions: &[Action], run: impl Fn(&Field) -> Told) {
     if needs::is_root() && !needs::tool("setpriv") {
         return;
     }
-    let seconds = std::env::var("JANITOR_ATTACK_SECONDS").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(1);
-    for place in needs::file_systems() {
-        let yard = Yard::below(&place.path);
-        #[expect(clippy::disallowed_methods, reason = "an attack has a length")]
-        let began = std::time::Instant::now();
-        let told = run(&yard, &|| began.elapsed() < Duration::from_secs(seconds));
+    let places = needs::file_systems();
+    for (place, action) in places.iter().flat_map(|place| actions.iter().map(move |action| (place, *action))) {
+        let other = places.iter().find(|other| other.kind != place.kind).map(|other| &*other.path);
+        if action == Action::Across && other.is_none() {
+            needs::say("\n*** NOT RUN: there is no second file system to move to ***\n");
+            continue;
+        }
+        let field = Field::new(&place.path, other, action, Sweeper::Janitor, Duration::from_secs_f64(seconds()));
+        let told = run(&field);
         let Told { rounds, escapes, losses, restored, conflicts, removed } = told;
+        let name = action.name();
         eprintln!(
-            "attack: {attack} on {}: {rounds} rounds, {escapes} escapes, {losses} losses, {restored} restored, \
-             {conflicts} conflicts, {removed} removed",
+            "attack: {attack} ({name}) on {}: {rounds} rounds, {escapes} escapes, {losses} losses, {restored} \
+             restored, {conflicts} conflicts, {removed} removed",
             place.kind
         );
-        assert_eq!((escapes, losses), (0, 0), "{attack} on {}", place.kind);
-        assert!(rounds > 0 && removed > 0, "{attack} on {}: the runs did nothing: {told:?}", place.kind);
+        assert_eq!((escapes, losses), (0, 0), "{attack} ({name}) on {}", place.kind);
+        assert!(rounds > 0 && removed > 0, "{attack} ({name}) on {}: the runs did nothing: {told:?}", place.kind);
+    }
+}
+
+/// An attack, which is given its place and tells what came of it.
+type Attack = fn(&Field) -> Told;
+
+/// Were this not so, the attacks would show nothing: each succeeds against a sweeper that looks at a name and then acts
+/// on it, whatever it does with what it takes.
+#[test]
+fn a_sweeper_that_acts_by_name_is_beaten_by_each_attack() {
+    if needs::is_root() && !needs::tool("setpriv") {
+        return;
+    }
+    let places = needs::file_systems();
+    let (place, other) = (places.last().expect("one"), places.first().filter(|_| places.len() > 1));
+    let attacks: [(&str, Attack); 6] = [
+        ("fresh files exchanged for old ones", files::exchanged),
+        ("old files taken away and made anew", files::made_anew),
+        ("links swapped in for directories", ways::links),
+        ("the root and the way to it swapped for links", ways::root),
+        ("a directory moved out of the target", ways::moved_out),
+        ("the destination's directories swapped for links", ways::destination),
+    ];
+    for (attack, run) in attacks {
+        for action in Action::ALL {
+            let is_kept = matches!(action, Action::Within | Action::Across);
+            // Who has opened a directory that goes whole empties that one, whatever has its name by then.
+            let is_none = (attack.starts_with("the destination") && !is_kept)
+                || (attack.starts_with("old files taken") && action == Action::Whole);
+            if is_none || (action == Action::Across && other.is_none()) {
+                continue;
+            }
+            let other = other.map(|other| &*other.path);
+            let field = Field::new(&place.path, other, action, Sweeper::Naive, Duration::ZERO);
+            let told = run(&field);
+            eprintln!("proof: {attack} ({}): {} escapes, {} losses", action.name(), told.escapes, told.losses);
+            assert!(told.escapes + told.losses > 0, "{attack} ({}) is no attack: {told:?}", action.name());
+        }
     }
 }
 
