@@ -10,6 +10,7 @@ mod attacks;
 mod confine;
 mod copy;
 mod dir;
+mod dir_lock;
 mod idle;
 mod lease;
 mod origin;

@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::event::At;
+use super::locks::Lock;
 use super::tree::Node;
 use crate::clock::Mark;
 use crate::entry::{Identity, Kind};
@@ -23,20 +24,28 @@ pub(super) const CHUNK: usize = 2048;
 
 /// A directory that is being read, open.
 pub(super) struct Opened {
-    pub(super) dir: Dir,
+    pub(super) dir: Arc<Dir>,
     pub(super) node: Arc<Node>,
     /// Its path relative to the root; empty for the root.
     pub(super) path: Vec<u8>,
     pub(super) place: Place,
     /// Which of its files `keep_newest` holds.
     pub(super) kept: Option<Kept>,
+    /// Held while it is worked in.
+    _lock: Option<Arc<Lock>>,
     trusted: OnceLock<bool>,
     identity: OnceLock<Identity>,
 }
 
 impl Opened {
-    pub(super) fn new(dir: Dir, node: Arc<Node>, path: Vec<u8>, place: Place) -> Self {
-        Self { dir, node, path, place, kept: None, trusted: OnceLock::new(), identity: OnceLock::new() }
+    pub(super) fn new(dir: impl Into<Arc<Dir>>, node: Arc<Node>, path: Vec<u8>, place: Place) -> Self {
+        let (dir, trusted, identity) = (dir.into(), OnceLock::new(), OnceLock::new());
+        Self { dir, node, path, place, kept: None, _lock: None, trusted, identity }
+    }
+
+    /// The same directory, with its lock.
+    pub(super) fn holding(self, lock: Option<Arc<Lock>>) -> Self {
+        Self { _lock: lock, ..self }
     }
 
     /// Whether nobody but root and the janitor's user can change what names are in it. Asked once, when there is first

@@ -217,6 +217,10 @@ impl Worker<'_, Preview> {
         if let Some(name) = self.owner_on_the_way(&path) {
             return Ok(Reached::Stays(path, Because::OtherTarget(name)));
         }
+        // What keeps a directory from being opened is told when it is opened for good.
+        if let Ok(Some(locked)) = self.sweep.locked_on_the_way(&path) {
+            return Ok(Reached::Stays(locked.to_vec(), Because::Locked));
+        }
         let opened = if path.is_empty() { self.sweep.root.open(b".") } else { self.sweep.root.open_beneath(&path) };
         let dir = match opened {
             Ok(dir) => dir,
@@ -250,6 +254,7 @@ impl Worker<'_, Preview> {
             (Ok(dir), _) if self.sweep.nested.owner(&path, &dir).is_some() => {
                 Because::OtherTarget(self.sweep.nested.owner(&path, &dir).unwrap_or_default())
             }
+            (Ok(dir), _) if dir.try_lock().is_ok_and(|free| !free) => Because::Locked,
             (_, Entered::Unreached) => Because::Unreached,
             (_, Entered::Excluded(pattern)) => Because::Excluded(pattern),
             (_, Entered::BuiltIn(pattern)) => Because::BuiltIn(pattern),

@@ -10,6 +10,7 @@ mod event;
 mod explain;
 mod group;
 mod guards;
+mod locks;
 mod log;
 mod nested;
 mod owner;

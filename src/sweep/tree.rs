@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use super::locks::HeldAbove;
 use crate::entry::Stamps;
 
 /// A directory that is to be read, is read, or has been.
@@ -20,6 +21,8 @@ pub(super) struct Node {
     emptied: AtomicBool,
     /// Its stamps before anything in it went.
     pub(super) stamps: OnceLock<Stamps>,
+    /// Its lock, until all below it is done.
+    pub(super) lock: OnceLock<HeldAbove>,
 }
 
 impl Node {
@@ -35,6 +38,7 @@ impl Node {
             left: AtomicBool::new(false),
             emptied: AtomicBool::new(false),
             stamps: OnceLock::new(),
+            lock: OnceLock::new(),
         })
     }
 

@@ -17,6 +17,7 @@ use super::aside::Aside;
 use super::batch::{Batch, Opened};
 use super::event::{At, Event};
 use super::group::Group;
+use super::locks::{self, HeldAbove, Lock};
 use super::nested::Nested;
 use super::pass::{Gathered, Pass};
 use super::queue::{Queue, Waiting, Work};
@@ -67,6 +68,8 @@ pub(super) struct Sweep<'a, A> {
     pub(super) workers: AtomicUsize,
     /// When it began.
     pub(super) began: Stamp,
+    /// How many directories are held locked above those that are worked in.
+    pub(super) locks: Arc<AtomicUsize>,
 }
 
 /// A path longer than this, in bytes, cannot be said to the kernel in one piece (`PATH_MAX`).
@@ -89,6 +92,9 @@ impl<A> Sweep<'_, A> {
         (path.len() > LONGEST_PATH && is_new()).then_some(Because::Growing)
     }
 }
+
+/// A directory, open, with its lock if that is held.
+pub(super) type Locked = (Arc<Dir>, Option<Arc<Lock>>);
 
 /// What a walk has come to.
 #[derive(Debug, Default)]
@@ -300,18 +306,18 @@ impl<'a, A: Act> Worker<'a, A> {
     fn open(&mut self, waiting: Waiting, last: Option<&Opened>) -> Option<Opened> {
         let Waiting { node, place, .. } = waiting;
         let path = node.path();
-        let dir = self.open_dir(&node, &path, last)?;
+        let (dir, lock) = self.open_dir(&node, &path, last)?;
         if self.sweep.policy().remove_empty_dirs
             && let Ok((_, found)) = dir.look_at_itself()
         {
             // Nobody else has read it yet, so the place is free.
             _ = node.stamps.set(found.facts.stamps.of_directory());
         }
-        Some(Opened::new(dir, node, path, place))
+        Some(Opened::new(dir, node, path, place).holding(lock))
     }
 
-    /// Opens a directory below the root, if it may be entered.
-    pub(super) fn open_dir(&mut self, node: &Arc<Node>, path: &[u8], last: Option<&Opened>) -> Option<Dir> {
+    /// Opens a directory, if it may be entered: the root, or one below it that nobody else has locked.
+    pub(super) fn open_dir(&mut self, node: &Arc<Node>, path: &[u8], last: Option<&Opened>) -> Option<Locked> {
         let parent = node.parent.as_ref();
         let opened = match (parent, last) {
             (None, _) => self.sweep.root.open(b"."),
@@ -323,7 +329,11 @@ impl<'a, A: Act> Worker<'a, A> {
             Ok(dir) => {
                 let growing = || self.sweep.growing(path, || dir.look_at_itself().map(|(_, found)| found));
                 match self.sweep.nested.owner(path, &dir).map(Because::OtherTarget).or_else(growing) {
-                    None => return Some(dir),
+                    None => match self.lock(node, dir) {
+                        Ok(Some(locked)) => return Some(locked),
+                        Ok(None) => Ok(Because::Locked),
+                        Err(error) => Err(error),
+                    },
                     Some(because) => Ok(because),
                 }
             }
@@ -339,6 +349,23 @@ impl<'a, A: Act> Worker<'a, A> {
             Err(error) => self.unreadable(at, &error),
         }
         None
+    }
+
+    /// Takes the lock of a directory that was opened; `None` when somebody else has it locked.
+    fn lock(&self, node: &Node, dir: Dir) -> io::Result<Option<Locked>> {
+        let dir = Arc::new(dir);
+        if node.parent.is_none() {
+            return Ok(Some((dir, None)));
+        }
+        let lock = match locks::ask(&dir, self.acts() && self.sweep.act.may_change())? {
+            locks::Asked::Locked => return Ok(None),
+            locks::Asked::Free(lock) => lock,
+        };
+        if let Some(held) = lock.as_ref().and_then(|lock| HeldAbove::keep(lock, &self.sweep.locks)) {
+            // Nobody else has opened it yet, so the place is free.
+            _ = node.lock.set(held);
+        }
+        Ok(Some((dir, lock)))
     }
 
     pub(super) fn skip(&mut self, at: At<'_>, because: &Because) {

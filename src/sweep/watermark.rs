@@ -2,9 +2,11 @@
 
 use std::ffi::CString;
 use std::io;
+use std::sync::Arc;
 
 use super::act::Act;
 use super::batch::Opened;
+use super::locks;
 use super::pass::{Limit, Next, Overview, Pass};
 use super::queue::{Queue, Waiting};
 use super::remarks::{self, Unmet};
@@ -136,13 +138,22 @@ impl<A: Act> Worker<'_, A> {
         }
         if last.as_ref().is_none_or(|last| last.path != parent) {
             let dir = if parent.is_empty() { self.sweep.root.open(b".") } else { self.sweep.root.open_beneath(parent) };
-            let Ok(dir) = dir else {
+            let Ok(dir) = dir.map(Arc::new) else {
                 self.walked.counts.vanished += 1;
                 return;
             };
+            // Locked since it was surveyed: its files stay, as which they are counted already.
+            let Ok(None) = self.sweep.locked_on_the_way(parent) else { return };
+            let lock = match parent {
+                b"" => None,
+                _ => match locks::ask(&dir, self.sweep.act.may_change()) {
+                    Ok(locks::Asked::Free(lock)) => lock,
+                    _ => return,
+                },
+            };
             let place = self.sweep.policy().globs.root();
             // `keep_newest` held its own before, and what is not among the newest does not become so by removing others.
-            *last = Some(Opened::new(dir, Node::root(), parent.to_vec(), place));
+            *last = Some(Opened::new(dir, Node::root(), parent.to_vec(), place).holding(lock));
         }
         if let Some(directory) = last
             && let Ok(name) = CString::new(name)

@@ -88,8 +88,8 @@ impl<A: Act> Worker<'_, A> {
     pub(super) fn whole(&mut self, waiting: &Waiting) {
         let node = &waiting.node;
         let name = node.name();
-        let Some(dir) = self.open_dir(node, name, None) else { return };
-        let Some(sum) = self.sum(dir, node, &waiting.place) else { return };
+        let Some((dir, _lock)) = self.open_dir(node, name, None) else { return };
+        let Some(sum) = self.sum(&dir, node, &waiting.place) else { return };
         let policy = self.sweep.policy();
         let now = self.sweep.order.now;
         let mut standing = judge::by_facts(policy, &sum.facts, name, self.sweep.root_kept.as_ref(), now);
@@ -128,8 +128,8 @@ impl<A: Act> Worker<'_, A> {
 
     /// What is known of such a directory as one; `None` when it cannot be looked at.
     pub(super) fn facts_of_whole(&mut self, waiting: &Waiting) -> Option<Facts> {
-        let dir = self.open_dir(&waiting.node, waiting.node.name(), None)?;
-        self.sum(dir, &waiting.node, &waiting.place).map(|sum| sum.facts)
+        let (dir, _lock) = self.open_dir(&waiting.node, waiting.node.name(), None)?;
+        self.sum(&dir, &waiting.node, &waiting.place).map(|sum| sum.facts)
     }
 
     /// The root, as the directory that such a directory lies in.
@@ -153,7 +153,7 @@ impl<A: Act> Worker<'_, A> {
     }
 
     /// Looks at all that is in the directory. `None`: it is gone, or the sweep is cancelled.
-    fn sum(&mut self, dir: Dir, node: &Arc<Node>, place: &Place) -> Option<Sum> {
+    fn sum(&mut self, dir: &Dir, node: &Arc<Node>, place: &Place) -> Option<Sum> {
         let mut sum = match dir.look_at_itself() {
             Ok((_, found)) => Sum::of(found.facts),
             Err(error) => {
@@ -191,6 +191,20 @@ impl<A: Act> Worker<'_, A> {
                 sum.hold(&path, Because::OtherTarget(name));
                 continue;
             }
+            // The lock of the directory itself is held by its own handle.
+            if at.parent.is_some() {
+                match opened.try_lock() {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        sum.hold(&path, Because::Locked);
+                        continue;
+                    }
+                    Err(error) => {
+                        self.cannot_read(&mut sum, node, &path, &error);
+                        continue;
+                    }
+                }
+            }
             if let Ok((_, found)) = opened.look_at_itself() {
                 if let Some(because) = self.sweep.growing(&path, || Ok(found)) {
                     sum.hold(&path, because);
@@ -199,6 +213,7 @@ impl<A: Act> Worker<'_, A> {
                 sum.facts.stamps = newest(&sum.facts.stamps, &found.facts.stamps.of_directory());
             }
             self.sum_directory(&mut sum, node, (&at, &path), &opened, &place, &mut waiting);
+            opened.unlock();
             last = Some((at, opened));
         }
         Some(sum)

@@ -21,6 +21,7 @@ mod events;
 mod examples;
 mod faults;
 mod hostile;
+mod locks;
 mod log;
 mod memory;
 mod metrics;

@@ -254,3 +254,22 @@ fn ages_are_counted_from_the_order() {
     swept(&yard.order(policy));
     assert_eq!(yard.files(), set(&["young"]));
 }
+
+#[test]
+fn a_sweep_holds_the_locks_of_the_directories_it_is_in_and_a_preview_none() {
+    let yard = Yard::new();
+    yard.file("sub/deep/a", Duration::ZERO);
+    let order = yard.order(policy(&["**"], &[]));
+    let is_free = |name: &str| fs::File::open(yard.root.join(name)).expect("there").try_lock_shared().is_ok();
+    let seen = Mutex::new(Vec::new());
+    let look = |event: &Event<'_>| {
+        if matches!(event, Event::WouldRemove { .. } | Event::Removed { .. }) {
+            seen.lock().expect("no panic").push(["", "sub", "sub/deep"].map(is_free));
+        }
+    };
+    preview(&order, &Control::default(), &look);
+    sweep(&order, &Control::default(), &look);
+    let after = ["", "sub", "sub/deep"].map(is_free);
+    assert_eq!(seen.into_inner().expect("no panic"), [[true; 3], [true, false, false]]);
+    assert_eq!(after, [true; 3]);
+}

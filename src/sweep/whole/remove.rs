@@ -22,7 +22,7 @@ const HANDLES: usize = 8;
 struct Frame {
     node: Arc<Node>,
     /// Open, as long as it is not too far up.
-    dir: Option<Dir>,
+    dir: Option<Arc<Dir>>,
     inside: Vec<Box<[u8]>>,
 }
 
@@ -58,7 +58,7 @@ impl<A: Act> Worker<'_, A> {
         let mut frames = Vec::new();
         let parent = self.sweep.root.open(b".").map_err(|error| self.stopped(node, b"", &error))?;
         let dir = parent.open(node.name()).map_err(|error| self.stopped(node, b"", &error))?;
-        frames.push(self.take_files(node.clone(), dir, sum, reason)?);
+        frames.push(self.take_files(node.clone(), Arc::new(dir), sum, reason)?);
         while let Some(frame) = frames.last_mut() {
             if self.is_cancelled() {
                 return Err(Stopped::Cancelled);
@@ -70,7 +70,7 @@ impl<A: Act> Worker<'_, A> {
                     None => self.sweep.root.open_beneath(&child.path()),
                 };
                 let dir = opened.map_err(|error| self.stopped(&child, b"", &error))?;
-                frames.push(self.take_files(child, dir, sum, reason)?);
+                frames.push(self.take_files(child, Arc::new(dir), sum, reason)?);
                 if let Some(far) = frames.len().checked_sub(HANDLES + 1) {
                     frames[far].dir = None;
                 }
@@ -103,7 +103,7 @@ impl<A: Act> Worker<'_, A> {
     }
 
     /// Removes what is in one directory and no directory itself; those are what is left to do.
-    fn take_files(&mut self, node: Arc<Node>, dir: Dir, sum: &Sum, reason: &Reason) -> Result<Frame, Stopped> {
+    fn take_files(&mut self, node: Arc<Node>, dir: Arc<Dir>, sum: &Sum, reason: &Reason) -> Result<Frame, Stopped> {
         let mut names: Vec<CString> = Vec::new();
         let mut buffer = std::mem::take(&mut self.buffer);
         let read = dir.for_each(&mut buffer, |entry| {

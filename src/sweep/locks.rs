@@ -1,0 +1,92 @@
+//! Locks of directories: a directory that anybody else has locked stays, with all below it.
+//!
+//! The lock is taken on the walk's own handle. A sweep that acts holds it while it works in the directory or below it;
+//! a survey or a preview gives it up at once. The root is exempt: whoever may read it could lock it, and so keep
+//! everybody's files.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::walk::Sweep;
+use crate::fsys::Dir;
+
+/// As many directories above those that are worked in are held locked at most: each costs an open file. Those near the
+/// root come first, so only in a tree that is deeper than this is a directory given up before all below it is done.
+const MOST_HELD: usize = 128;
+
+/// The lock of one directory, held until this is dropped.
+#[derive(Debug)]
+pub(super) struct Lock {
+    dir: Arc<Dir>,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Explicitly: a process that is being started may hold copies of all handles for a moment.
+        self.dir.unlock();
+    }
+}
+
+/// The lock of a directory, held until all below it is done.
+#[derive(Debug)]
+pub(super) struct HeldAbove {
+    _lock: Arc<Lock>,
+    count: Arc<AtomicUsize>,
+}
+
+impl HeldAbove {
+    /// Keeps a lock, unless too many are kept already.
+    pub(super) fn keep(lock: &Arc<Lock>, count: &Arc<AtomicUsize>) -> Option<Self> {
+        if count.fetch_add(1, Ordering::Relaxed) >= MOST_HELD {
+            count.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Self { _lock: lock.clone(), count: count.clone() })
+    }
+}
+
+impl Drop for HeldAbove {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Answer to the question whether a directory is locked.
+pub(super) enum Asked {
+    /// Nobody else has it locked. A sweep that acts holds it from now on.
+    Free(Option<Arc<Lock>>),
+    /// Somebody has.
+    Locked,
+}
+
+/// Asks whether anybody else has a directory locked, and takes the lock if it is to be held.
+pub(super) fn ask(dir: &Arc<Dir>, holds: bool) -> io::Result<Asked> {
+    if !dir.try_lock()? {
+        return Ok(Asked::Locked);
+    }
+    let lock = Lock { dir: dir.clone() };
+    Ok(Asked::Free(holds.then(|| Arc::new(lock))))
+}
+
+impl<A> Sweep<'_, A> {
+    /// The shortest beginning of a path below the root whose directory somebody has locked, or cannot be opened to ask.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub(super) fn locked_on_the_way<'p>(&self, path: &'p [u8]) -> io::Result<Option<&'p [u8]>> {
+        let mut above: Option<Dir> = None;
+        let mut end = 0;
+        for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
+            let dir = above.as_ref().unwrap_or(self.root).open(name)?;
+            end += name.len();
+            if !dir.try_lock()? {
+                return Ok(Some(&path[..end]));
+            }
+            dir.unlock();
+            above = Some(dir);
+            end += 1;
+        }
+        Ok(None)
+    }
+}
