@@ -165,6 +165,13 @@ fn rules(order: &Order, facts: &Facts, limits: &[Limit]) -> Vec<(&'static str, S
     said
 }
 
+/// Whether somebody else has a directory locked. What cannot be told is told when it is entered.
+fn is_locked(dir: &Dir) -> bool {
+    let is_locked = dir.try_lock().is_ok_and(|free| !free);
+    dir.unlock();
+    is_locked
+}
+
 /// Whether the entry stays for something that time alone changes.
 fn is_of_time(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::Stays(Because::NotOld { .. } | Because::MinAge { .. } | Because::Future))
@@ -254,7 +261,7 @@ impl Worker<'_, Preview> {
             (Ok(dir), _) if self.sweep.nested.owner(&path, &dir).is_some() => {
                 Because::OtherTarget(self.sweep.nested.owner(&path, &dir).unwrap_or_default())
             }
-            (Ok(dir), _) if dir.try_lock().is_ok_and(|free| !free) => Because::Locked,
+            (Ok(dir), _) if is_locked(&dir) => Because::Locked,
             (_, Entered::Unreached) => Because::Unreached,
             (_, Entered::Excluded(pattern)) => Because::Excluded(pattern),
             (_, Entered::BuiltIn(pattern)) => Because::BuiltIn(pattern),
