@@ -1,12 +1,15 @@
 //! The limit: a loop of bare system calls on some threads, without a rule, a report or any care.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::SystemTime;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, StatxFlags, openat, statx, unlinkat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RawDir, StatxFlags, flock, openat, renameat, statx, unlinkat,
+};
 
 /// As many names are worked on in one piece.
 const PIECE: usize = 2048;
@@ -19,6 +22,8 @@ enum Rule {
     Age(i64),
     /// unlinkat for *.tmp.
     Name,
+    /// statx, and the nine calls of a verified removal for what is older than 30 days.
+    Nine(i64),
 }
 
 enum Work {
@@ -74,27 +79,36 @@ pub fn main(arguments: &[String]) {
     let rule = match rule.as_str() {
         "age" => Rule::Age(now - 30 * 86_400),
         "name" => Rule::Name,
+        "nine" => Rule::Nine(now - 30 * 86_400),
         _ => Rule::All,
     };
     let queue = Queue::default();
+    let slots = Path::new(tree).with_file_name("slots");
     queue.add([Work::Directory(tree.clone())]);
     std::thread::scope(|scope| {
-        for _ in 0..threads.parse().expect("a number") {
-            scope.spawn(|| {
+        for thread in 0..threads.parse::<usize>().expect("a number") {
+            let (queue, slots) = (&queue, &slots);
+            scope.spawn(move || {
+                // On the file system of the tree, and nobody else's.
+                let slot = slots.join(thread.to_string());
+                std::fs::create_dir_all(&slot).expect("made");
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                let slot = openat(CWD, &slot, flags, Mode::empty()).expect("it opens");
                 let mut buffer = vec![MaybeUninit::uninit(); 256 * 1024];
                 while let Some(work) = queue.next() {
                     match work {
-                        Work::Directory(path) => read(&queue, &path, &mut buffer, rule),
-                        Work::Piece(directory, names) => piece(&directory, &names, rule),
+                        Work::Directory(path) => read(queue, &path, &mut buffer, rule, &slot),
+                        Work::Piece(directory, names) => piece(&directory, &names, rule, &slot),
                     }
                     queue.done();
                 }
             });
         }
     });
+    std::fs::remove_dir_all(&slots).expect("ours");
 }
 
-fn read(queue: &Queue, path: &str, buffer: &mut [MaybeUninit<u8>], rule: Rule) {
+fn read(queue: &Queue, path: &str, buffer: &mut [MaybeUninit<u8>], rule: Rule, slot: &OwnedFd) {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = Arc::new(openat(CWD, path, flags, Mode::empty()).expect("it opens"));
     let mut names = Vec::new();
@@ -115,22 +129,40 @@ fn read(queue: &Queue, path: &str, buffer: &mut [MaybeUninit<u8>], rule: Rule) {
     }
     names.sort_unstable_by_key(|(inode, _)| *inode);
     if names.len() <= PIECE {
-        return piece(&directory, &names, rule);
+        return piece(&directory, &names, rule, slot);
     }
     let pieces: Vec<Work> = names.chunks(PIECE).map(|names| Work::Piece(directory.clone(), names.to_vec())).collect();
     queue.add(pieces);
 }
 
-fn piece(directory: &OwnedFd, names: &[(u64, CString)], rule: Rule) {
+/// open, stat, flock, lease, rename aside, stat, lease check, unlink, close.
+fn verified(directory: &OwnedFd, name: &CStr, slot: &OwnedFd) {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = openat(directory, name, flags, Mode::empty()).expect("it is there");
+    let about = || statx(&file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS).expect("it is open");
+    let judged = about();
+    flock(&file, FlockOperation::NonBlockingLockExclusive).expect("nobody has it");
+    let lease = janitor_lease::try_write_lease(file.as_fd()).expect("there are leases").expect("nobody has it open");
+    renameat(directory, name, slot, name).expect("it goes aside");
+    assert_eq!(about().stx_ino, judged.stx_ino);
+    assert!(lease.is_held());
+    unlinkat(slot, name, AtFlags::empty()).expect("it goes");
+}
+
+fn piece(directory: &OwnedFd, names: &[(u64, CString)], rule: Rule, slot: &OwnedFd) {
     for (_, name) in names {
         if rule != Rule::Name {
             let flags = AtFlags::SYMLINK_NOFOLLOW;
             let about = statx(directory, name, flags, StatxFlags::BASIC_STATS).expect("it is there");
-            if let Rule::Age(limit) = rule
+            if let Rule::Age(limit) | Rule::Nine(limit) = rule
                 && about.stx_mtime.tv_sec > limit
             {
                 continue;
             }
+        }
+        if matches!(rule, Rule::Nine(_)) {
+            verified(directory, name, slot);
+            continue;
         }
         unlinkat(directory, name, AtFlags::empty()).expect("it goes");
     }

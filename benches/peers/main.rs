@@ -10,7 +10,8 @@
 //! ```
 //!
 //! As root it mounts a fresh tmpfs, and a fresh ext4 image on a loop device in memory; `--dir DIR` uses a directory
-//! instead. Peers are those that are found on the path. Every run is verified: a program that does not remove what it
+//! instead. Peers are those that are found on the path; `rmz` is installed below the target directory when it is missing.
+//! Every run is verified: a program that does not remove what it
 //! was to remove does not win.
 
 #![expect(clippy::disallowed_methods, clippy::print_stdout, clippy::panic, reason = "a benchmark reads the clock")]
@@ -98,7 +99,8 @@ fn machine() -> String {
     format!("{cores} cores, {}, Linux {}", model.trim_start_matches([':', ' ', '\t']), kernel.trim())
 }
 
-fn timed(program: &Program, shape: &Shape, tree: &Path) -> Duration {
+fn timed(program: &Program, shape: &Shape, place: &Path) -> Duration {
+    let tree = &place.join("tree");
     shape.make(tree);
     let mut command = program.command(shape, tree);
     let began = Instant::now();
@@ -106,12 +108,15 @@ fn timed(program: &Program, shape: &Shape, tree: &Path) -> Duration {
     let took = began.elapsed();
     let left = shapes::count(tree);
     assert_eq!(left, shape.left(), "{} on {}: {status}, the wrong number of files is left", program.name, shape.name);
+    if shape.with_directories {
+        assert_eq!(shapes::directories(tree), 0, "{} on {}: directories are left", program.name, shape.name);
+    }
     shapes::clear(tree);
+    programs::clear_kept(place);
     took
 }
 
 fn measure(wish: &Wish, place: &Place, shape: &Shape) -> Vec<Figure> {
-    let tree = place.path.join("tree");
     let mut programs = programs::found(shape, &place.path);
     if !wish.only.is_empty() {
         programs.retain(|program| wish.only.iter().any(|only| program.name.starts_with(only)));
@@ -119,7 +124,7 @@ fn measure(wish: &Wish, place: &Place, shape: &Shape) -> Vec<Figure> {
     let mut times: Vec<Vec<Duration>> = vec![Vec::new(); programs.len()];
     for _ in 0..wish.rounds {
         for (program, times) in programs.iter().zip(&mut times) {
-            times.push(timed(program, shape, &tree));
+            times.push(timed(program, shape, &place.path));
         }
     }
     let figure = |(program, mut times): (&Program, Vec<Duration>)| {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use super::shapes::Shape;
 
@@ -21,6 +22,9 @@ for name in os.listdir(sys.argv[1]):
         logger.info(f"Deleted file: {name}")
 "#;
 
+/// The bare calls of a verified removal, on as many threads as janitor has.
+pub const NINE_CALLS: &str = "bare nine calls, as many threads";
+
 /// One program.
 pub struct Program {
     pub name: String,
@@ -36,17 +40,56 @@ fn on_path(program: &str) -> bool {
 const PEERS: [&str; 8] = ["find", "xargs", "bfs", "fdfind", "rsync", "systemd-tmpfiles", "tmpreaper", "python3"];
 
 pub fn missing() -> String {
-    let missing: Vec<&str> = PEERS.into_iter().filter(|peer| !on_path(peer)).collect();
+    let mut missing: Vec<&str> = PEERS.into_iter().filter(|peer| !on_path(peer)).collect();
+    if rmz().is_none() {
+        missing.push("rmz (`cargo install rmz --locked` has failed)");
+    }
     if missing.is_empty() { "nothing".to_owned() } else { missing.join(", ") }
 }
 
+/// The fastest remover known: the one on the path, or one that is installed below the target directory.
+fn rmz() -> Option<&'static str> {
+    static RMZ: OnceLock<Option<String>> = OnceLock::new();
+    let found = RMZ.get_or_init(|| {
+        if on_path("rmz") {
+            return Some("rmz".to_owned());
+        }
+        let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("rmz");
+        let program = root.join("bin/rmz");
+        if !program.exists() {
+            let mut install = Command::new("cargo");
+            install.args(["install", "rmz", "--locked", "--quiet", "--root"]).arg(&root).stdin(Stdio::null());
+            if !install.status().is_ok_and(|status| status.success()) {
+                return None;
+            }
+        }
+        Some(program.to_string_lossy().into_owned())
+    });
+    found.as_deref()
+}
+
+/// What a janitor is told beside the rule of the shape.
+#[derive(Clone, Copy)]
+struct Variant {
+    name: &'static str,
+    keys: &'static str,
+}
+
+const PLAIN: Variant = Variant { name: "janitor", keys: "" };
+const ONE_THREAD: Variant = Variant { name: "janitor, 1 thread", keys: "threads = 1\n" };
+const ACTS: [Variant; 3] = [
+    Variant { name: "janitor, trash", keys: "action = \"trash\"\n" },
+    Variant { name: "janitor, move", keys: "action = \"move:ARCHIVE\"\n" },
+    Variant { name: "janitor, skip_open", keys: "skip_open = true\n" },
+];
+
 /// janitor with a config of its own.
-fn janitor(shape: &Shape, place: &Path, threads: Option<usize>) -> String {
-    let name = threads.map_or_else(|| "janitor".to_owned(), |threads| format!("janitor-{threads}"));
-    let config = place.join(format!("{name}.toml"));
+fn janitor(shape: &Shape, place: &Path, variant: Variant) -> String {
+    let config = place.join(format!("{}.toml", variant.name.replace([',', ' '], "")));
     let level = if shape.logs { "info" } else { "warning" };
     let log = place.join("janitor.log");
-    let tree = place.join("tree");
+    let (tree, archive) = (place.join("tree"), place.join(ARCHIVE));
+    fs::create_dir_all(&archive).expect("made");
     let mut text = format!(
         "[admin]\nlisten = \"off\"\n[log]\nfile = {log:?}\nlevel = \"{level}\"\nrotation = \"never\"\n\
          [[target]]\npath = {tree:?}\nschedule = \"@daily\"\n"
@@ -55,12 +98,23 @@ fn janitor(shape: &Shape, place: &Path, threads: Option<usize>) -> String {
     if shape.by_age {
         text.push_str("older_than = \"30d\"\n");
     }
-    if let Some(threads) = threads {
-        text.push_str(&format!("threads = {threads}\n"));
+    if shape.with_directories {
+        text.push_str("remove_empty_dirs = true\n");
     }
+    text.push_str(&variant.keys.replace("ARCHIVE", &archive.to_string_lossy()));
     fs::write(&config, text).expect("written");
     format!("{JANITOR} clean --quiet --config {}", config.to_string_lossy())
 }
+
+/// What janitor keeps beside the tree. It is taken away after each run, so that all begin alike.
+pub fn clear_kept(place: &Path) {
+    for kept in [ARCHIVE, ".janitor-trash"] {
+        super::shapes::clear(&place.join(kept));
+    }
+    fs::create_dir_all(place.join(ARCHIVE)).expect("made");
+}
+
+const ARCHIVE: &str = "archive";
 
 /// Those that are there and can do what the shape asks for.
 pub fn found(shape: &Shape, place: &Path) -> Vec<Program> {
@@ -69,6 +123,7 @@ pub fn found(shape: &Shape, place: &Path) -> Vec<Program> {
     let itself = std::env::current_exe().expect("this program");
     let bare = |threads: usize| {
         let what = match (shape.by_age, shape.by_name) {
+            (true, _) if shape.sticky => "nine",
             (true, _) => "age",
             (_, true) => "name",
             _ => "all",
@@ -76,7 +131,21 @@ pub fn found(shape: &Shape, place: &Path) -> Vec<Program> {
         format!("{} bare {what} {threads} T", itself.to_string_lossy())
     };
     let log = place.join("python.log");
-    add("janitor", janitor(shape, place, None));
+    let mut ours = vec![PLAIN];
+    if shape.acts {
+        ours.extend(ACTS);
+    }
+    for variant in ours {
+        add(variant.name, janitor(shape, place, variant));
+    }
+    // They judge nothing, so they are compared where all goes.
+    if shape.with_directories {
+        if let Some(rmz) = rmz() {
+            add("rmz", format!("{rmz} T"));
+        }
+        add("rm -rf", "rm -rf T".to_owned());
+        return programs;
+    }
     if shape.logs {
         if on_path("python3") {
             fs::write(place.join("script.py"), PYTHON).expect("written");
@@ -85,9 +154,15 @@ pub fn found(shape: &Shape, place: &Path) -> Vec<Program> {
         }
         return programs;
     }
-    add("janitor, 1 thread", janitor(shape, place, Some(1)));
-    add("bare calls, 4 threads", bare(4));
-    add("bare calls, 1 thread", bare(1));
+    add(ONE_THREAD.name, janitor(shape, place, ONE_THREAD));
+    if shape.sticky {
+        // As many threads as janitor takes by itself.
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
+        add(NINE_CALLS, bare(threads));
+    } else {
+        add("bare calls, 4 threads", bare(4));
+        add("bare calls, 1 thread", bare(1));
+    }
     let test = match (shape.by_age, shape.by_name) {
         (true, _) => "-type f -mtime +29",
         (_, true) => "-type f -name '*.tmp'",

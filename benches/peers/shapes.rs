@@ -1,6 +1,7 @@
 //! The trees, and what is to go from them.
 
 use std::fs::{self, File, FileTimes};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -17,11 +18,28 @@ pub struct Shape {
     pub by_name: bool,
     /// A line for each file in the log.
     pub logs: bool,
+    /// Everybody can write in the directories, as in /tmp.
+    pub sticky: bool,
+    /// The directories go, too.
+    pub with_directories: bool,
+    /// Beside the removal, what else can be done with a file is measured.
+    pub acts: bool,
 }
 
 fn flat(name: &'static str, files: u64) -> Shape {
     let directories = vec![(PathBuf::new(), files)];
-    Shape { name, directories, bytes: 0, old: Some(1), by_age: false, by_name: false, logs: false }
+    Shape {
+        name,
+        directories,
+        bytes: 0,
+        old: Some(1),
+        by_age: false,
+        by_name: false,
+        logs: false,
+        sticky: false,
+        with_directories: false,
+        acts: false,
+    }
 }
 
 fn tree(name: &'static str, directories: u64, files: u64) -> Shape {
@@ -50,6 +68,10 @@ pub fn all(quick: bool) -> Vec<Shape> {
         Shape { by_name: true, ..tree("name", 500 / part, 200) },
         Shape { bytes: 20_000, ..flat("big", 30_000 / part) },
         Shape { logs: true, ..flat("log", 100_000 / part) },
+        Shape { by_age: true, acts: true, ..tree("aged", 500 / part, 200) },
+        Shape { by_age: true, sticky: true, ..tree("sticky", 500 / part, 200) },
+        Shape { with_directories: true, ..tree("gone", 500 / part, 200) },
+        Shape { by_age: true, with_directories: true, ..tree("gone by age", 500 / part, 200) },
     ]
 }
 
@@ -65,9 +87,14 @@ impl Shape {
             (.., true) => "all go, with a line each in the log",
             _ => "all go",
         };
+        let more = match (self.sticky, self.with_directories) {
+            (true, _) => "; everybody can write in the directories (1777)",
+            (_, true) => ", with the directories",
+            _ => "",
+        };
         let (files, directories) = (self.files(), self.directories.len());
         format!(
-            "{files} files of {} bytes in {directories} directories, {} to go: {rule}",
+            "{files} files of {} bytes in {directories} directories, {} to go: {rule}{more}",
             self.bytes,
             files - self.left()
         )
@@ -101,6 +128,12 @@ impl Shape {
                 scope.spawn(move || part.iter().for_each(|(path, files)| self.fill(&tree.join(path), *files)));
             }
         });
+        if self.sticky {
+            let directories = self.directories.iter().map(|(path, _)| tree.join(path));
+            for path in directories.chain([tree.to_path_buf()]) {
+                fs::set_permissions(path, fs::Permissions::from_mode(0o1777)).expect("ours");
+            }
+        }
         rustix::fs::sync();
     }
 
@@ -121,13 +154,25 @@ impl Shape {
     }
 }
 
-/// How many entries of the tree are no directories.
+/// How many entries of the tree are no directories, but for the janitor's own.
 pub fn count(tree: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(tree) else { return 0 };
     entries
         .flatten()
+        .filter(|entry| entry.file_name() != ".janitor-slots")
         .map(|entry| if entry.file_type().is_ok_and(|kind| kind.is_dir()) { count(&entry.path()) } else { 1 })
         .sum()
+}
+
+/// How many directories are in the tree.
+pub fn directories(tree: &Path) -> usize {
+    let Ok(entries) = fs::read_dir(tree) else { return 0 };
+    let directories = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    directories.map(|entry| 1 + directories_below(&entry)).sum()
+}
+
+fn directories_below(entry: &fs::DirEntry) -> usize {
+    directories(&entry.path())
 }
 
 pub fn clear(tree: &Path) {
