@@ -82,6 +82,16 @@ pub const WITH_ALL_BELOW: [&str; 19] = [
     "/usr/share",
 ];
 
+/// Those in which a file that somebody else has written may be run or obeyed, so that nothing is moved there.
+const NO_DESTINATION: [&str; 7] =
+    ["/etc", "/usr", "/boot", "/root", "/var/spool/cron", "/run/systemd", "/var/lib/systemd"];
+
+/// Returns the place that a destination of moves must not be, or lie in; `None` when it may.
+#[must_use]
+pub fn no_destination(path: &Path) -> Option<&'static str> {
+    NO_DESTINATION.into_iter().find(|place| path.starts_with(place))
+}
+
 /// The one directory below those that holds ordinary files.
 const SHARED_MEMORY: &str = "/dev/shm";
 

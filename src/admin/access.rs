@@ -1,17 +1,14 @@
 //! The bearer token.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use hyper::header::{AUTHORIZATION, HeaderMap};
-use rustix::fs::{Mode, OFlags};
 use subtle::ConstantTimeEq;
 
+use crate::fsys::{Denied, Purpose, Trust};
 use crate::names::Escaped;
 
 /// The secret that lets a caller in. It is never shown.
@@ -25,34 +22,34 @@ const SHORTEST: usize = 16;
 const LONGEST: usize = 512;
 
 /// The largest token file, in bytes: the token and whatever white space is around it.
-const LARGEST_FILE: usize = 4096;
+const LARGEST_FILE: u64 = 4096;
 
 impl Token {
-    /// Reads a token from a file: 16 to 512 visible ASCII characters, with white space around them at most.
+    /// Reads a token from a file, by the rule of trust: 16 to 512 visible ASCII characters, with white space around them
+    /// at most.
     ///
     /// # Errors
-    /// When the file cannot be read, is not a regular file, can be read by its group or by others, or holds no token.
-    pub fn read(path: &Path) -> Result<Self, TokenError> {
-        let fail = |why| TokenError { path: path.into(), why };
+    /// When others could have written the file, it cannot be read, is not a regular file, can be read by its group or by
+    /// others, or holds no token.
+    pub fn read(path: &Path, trust: &Trust) -> Result<Self, TokenError> {
         let read = || -> Result<Self, Why> {
-            // NONBLOCK: opening a FIFO that nobody writes to would wait for ever.
-            let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-            let file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from)?);
-            let facts = file.metadata()?;
-            if !facts.is_file() {
-                return Err(Why::NotRegular);
+            let read = trust.file(Purpose::Token, path, None).and_then(|file| file.read(LARGEST_FILE));
+            let read = read.map_err(|denied| match denied {
+                Denied::TooLarge(_) => Why::Length,
+                denied => Why::Denied(denied),
+            })?;
+            if read.mode & 0o077 != 0 {
+                return Err(Why::Exposed(read.mode));
             }
-            if facts.mode() & 0o077 != 0 {
-                return Err(Why::Exposed(facts.mode() & 0o7777));
-            }
-            let mut text = Vec::new();
-            file.take(LARGEST_FILE as u64 + 1).read_to_end(&mut text)?;
-            if text.len() > LARGEST_FILE {
-                return Err(Why::Length);
-            }
-            Self::new(text.trim_ascii())
+            Self::new(read.bytes.trim_ascii())
         };
-        read().map_err(fail)
+        read().map_err(|why| TokenError { path: path.into(), why })
+    }
+
+    /// The value of an `Authorization` header that shows it.
+    #[must_use]
+    pub fn bearer(&self) -> String {
+        format!("Bearer {}", String::from_utf8_lossy(&self.0))
     }
 
     fn new(text: &[u8]) -> Result<Self, Why> {
@@ -86,16 +83,17 @@ pub struct TokenError {
 
 #[derive(Debug)]
 enum Why {
-    Read(io::Error),
-    NotRegular,
+    Denied(Denied),
     Exposed(u32),
     Length,
     Characters,
 }
 
-impl From<io::Error> for Why {
-    fn from(error: io::Error) -> Self {
-        Self::Read(error)
+impl TokenError {
+    /// Returns whether somebody else could have written the file.
+    #[must_use]
+    pub fn is_breach(&self) -> bool {
+        matches!(&self.why, Why::Denied(denied) if denied.is_breach())
     }
 }
 
@@ -103,8 +101,9 @@ impl fmt::Display for TokenError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "cannot use the token file {}: ", Escaped(self.path.as_os_str().as_bytes()))?;
         match &self.why {
-            Why::Read(error) => write!(out, "{error}"),
-            Why::NotRegular => out.write_str("it is not a regular file"),
+            Why::Denied(Denied::Io(at, error)) if *at == self.path => write!(out, "{error}"),
+            Why::Denied(Denied::NotRegular(_)) => out.write_str("it is not a regular file"),
+            Why::Denied(denied) => write!(out, "{denied}"),
             Why::Exposed(mode) => {
                 write!(out, "others than its owner have access to it (mode {mode:04o}); chmod it to 600")
             }
@@ -117,7 +116,7 @@ impl fmt::Display for TokenError {
 impl std::error::Error for TokenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.why {
-            Why::Read(error) => Some(error),
+            Why::Denied(denied) => Some(denied),
             _ => None,
         }
     }

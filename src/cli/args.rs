@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+use crate::fsys::Owner;
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0   ok
@@ -22,6 +24,9 @@ pub(super) struct Args {
     /// The config file
     #[arg(long, global = true, value_name = "PATH")]
     pub(super) config: Option<PathBuf>,
+    /// Trust one more owner of the config, the log, the state and the token, by number
+    #[arg(long, global = true, value_name = "UID[:GID]", env = "JANITOR_TRUST_OWNER", hide_env_values = true)]
+    pub(super) trust_owner: Option<Owner>,
     #[command(subcommand)]
     pub(super) command: Command,
 }

@@ -16,9 +16,10 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use super::args::{Client, Release, Stop, Switch, Trigger};
-use super::load::admin;
+use super::load::{admin, client_trust};
 use super::output::{self, complain};
 use super::{Done, Exit};
+use crate::admin::Token;
 use crate::names::{Escaped, OneLine, RunId};
 use crate::report::about;
 
@@ -54,7 +55,7 @@ pub(super) struct Daemon {
     doors: Vec<Door>,
     /// Why there are none, if there are none.
     no_door: &'static str,
-    token: Option<String>,
+    token: Option<Token>,
 }
 
 /// Why there is no answer.
@@ -106,9 +107,8 @@ impl Daemon {
                 socket.into_iter().chain(port).collect()
             }
         };
-        // One that cannot be read is not needed by the daemon's own user, or the daemon will say that it is.
-        let token = settings.token_file.and_then(|file| std::fs::read_to_string(file).ok());
-        Ok(Self { doors, no_door, token: token.map(|token| token.trim().to_owned()) })
+        let token = settings.token_file.and_then(|file| token(&file, config));
+        Ok(Self { doors, no_door, token })
     }
 
     /// Asks, and takes the answer's JSON.
@@ -143,7 +143,7 @@ impl Daemon {
     }
 
     async fn once(&self, method: &str, path: &str, with_token: bool) -> Result<(StatusCode, Value), Failure> {
-        let token = self.token.as_deref().filter(|_| with_token);
+        let token = self.token.as_ref().filter(|_| with_token);
         let mut failure: Option<Failure> = None;
         for door in &self.doors {
             let connected = timeout(CONNECT, async {
@@ -171,12 +171,26 @@ impl Daemon {
     }
 }
 
+/// Reads the token that is sent to the daemon. One that cannot be read is not needed by the daemon's own user, or the
+/// daemon will say that it is; one that somebody else could have put there is sent to nobody.
+fn token(file: &Path, config: Option<&Path>) -> Option<Token> {
+    match Token::read(file, &client_trust(config)) {
+        Ok(token) => Some(token),
+        Err(error) => {
+            if error.is_breach() {
+                complain(format_args!("warning: no token is sent: {error}"));
+            }
+            None
+        }
+    }
+}
+
 async fn exchange<S>(
     stream: S,
     door: &Door,
     method: &str,
     path: &str,
-    token: Option<&str>,
+    token: Option<&Token>,
 ) -> Result<(StatusCode, Value), Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -192,7 +206,7 @@ where
     };
     let mut request = Request::builder().method(method).uri(path).header("Host", host);
     if let Some(token) = token {
-        request = request.header("Authorization", format!("Bearer {token}"));
+        request = request.header("Authorization", token.bearer());
     }
     let request = request.body(Empty::<Bytes>::new()).map_err(|error| Failure::broken(error.to_string()))?;
     let answer = sender.send_request(request).await.map_err(|error| broken(&error))?;
@@ -290,7 +304,7 @@ fn show_message(answer: &Value) -> Done {
     show_runs(answer)
 }
 
-fn show_runs(answer: &Value) -> Done {
+pub(super) fn show_runs(answer: &Value) -> Done {
     for run in answer["runs"].as_array().into_iter().flatten() {
         let (target, id) = (text(run, "target"), text(run, "run"));
         let outcome = match run["outcome"].as_str() {

@@ -1,13 +1,16 @@
 //! Loading the config for a command.
 
 use std::io::IsTerminal;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Exit;
 use super::output::complain;
-use crate::config::{self, AdminSettings, Config, DEFAULT_FILE, Problems, Surroundings};
+use crate::config::{self, AdminSettings, Config, DEFAULT_FILE, Problems, ReadConfig, Surroundings};
 use crate::daemon::Source;
+use crate::fsys::{self, Trust};
+use crate::names::{Escaped, OneLine};
 use crate::target::Target;
 
 /// A config and where it came from.
@@ -51,11 +54,12 @@ pub(super) fn load_or(asked_for: Option<&Path>, wrong: impl Fn(Vec<String>)) -> 
         let config = config::built_in(&source.surroundings).map_err(tell)?;
         return Ok(Loaded { config, source, text: None });
     }
-    let text = config::read(&source.file).map_err(|error| {
+    let ReadConfig { text, warnings } = config::read(&source.file).map_err(|error| {
         wrong(vec![error.to_string()]);
         complain(error);
         Exit::Config
     })?;
+    warnings.iter().for_each(|warning| complain(format_args!("warning: {warning}")));
     let config = config::check(&text, &source.shown, &source.surroundings).map_err(tell)?;
     Ok(Loaded { config, source, text: Some(text) })
 }
@@ -68,12 +72,50 @@ pub(super) fn admin(asked_for: Option<&Path>) -> Result<Option<AdminSettings>, E
         return Ok(config::admin_of("", &source.surroundings));
     }
     match config::read(&source.file) {
-        Ok(text) => Ok(config::admin_of(&text, &source.surroundings)),
+        Ok(ReadConfig { text, .. }) => Ok(config::admin_of(&text, &source.surroundings)),
         Err(error) => {
             complain(error);
             Ok(None)
         }
     }
+}
+
+/// What a client of the daemon trusts: beside what any command does, the daemon's user, whose state directory it is.
+pub(super) fn client_trust(asked_for: Option<&Path>) -> Trust {
+    let trust = Trust::of_process();
+    let state_dir = || -> Option<PathBuf> {
+        let (source, exists) = locate(asked_for).ok()?;
+        let text = if exists { config::read(&source.file).ok()?.text } else { String::new() };
+        Some(config::check(&text, &source.shown, &source.surroundings).ok()?.settings.state_dir)
+    };
+    let owner = state_dir().and_then(|dir| fsys::owner_of(&dir));
+    owner.map_or(trust, |owner| trust.in_daemon_of(owner))
+}
+
+/// Returns the owner of the state directory where root would meddle with what is another user's.
+pub(super) fn foreign_state(state_dir: &Path) -> Option<u32> {
+    let is_root = rustix::process::geteuid().is_root();
+    fsys::owner_of(state_dir).filter(|owner| is_root && !Trust::of_process().is_trusted(*owner))
+}
+
+/// Says with which command line the same is done as another user.
+pub(super) fn complain_as_user(state_dir: &Path, owner: u32, why: &str) {
+    let arguments = std::env::args_os().skip(1).map(|argument| quoted(Path::new(&argument)));
+    let line: Vec<String> = arguments.collect();
+    complain(format_args!(
+        "the state `{}` belongs to another user, and {}; run: sudo -u {} janitor {}",
+        Escaped(state_dir.as_os_str().as_bytes()),
+        OneLine(why),
+        quoted(Path::new(&fsys::sudo_user(owner))),
+        OneLine(&line.join(" "))
+    ));
+}
+
+/// A path, or another argument, for the shell.
+pub(super) fn quoted(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || "/._-+:@%".contains(character);
+    if text.chars().all(is_plain) { text.into_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 fn tell(problems: &Problems) -> Exit {
@@ -113,5 +155,16 @@ impl Loaded {
             complain(format_args!("there is no target `{name}`; there are: {}", known.join(", ")));
             Exit::Usage
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_quoted_where_the_shell_would_take_it_apart() {
+        assert_eq!(quoted(Path::new("/srv/a-b_c.token")), "/srv/a-b_c.token");
+        assert_eq!(quoted(Path::new("/srv/it's $here")), "'/srv/it'\\''s $here'");
     }
 }

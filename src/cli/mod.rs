@@ -55,6 +55,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 fn dispatch(args: Args) -> Done {
+    crate::fsys::trust_owner(args.trust_owner);
     let config = args.config.as_deref();
     match args.command {
         Command::Run => run::run(config),

@@ -15,6 +15,7 @@ use crate::admin::{self, Access, Bound, Bulletin, Served, Token};
 use crate::clock;
 use crate::config::{AdminSettings, Settings};
 use crate::daemon::{Applied, Daemon, LogHealth, News, Start, Stopped, Surface, sweeper};
+use crate::fsys::Trust;
 use crate::history::Store;
 use crate::logging::{self, Logging, Terminal};
 use crate::names::{Escaped, OneLine};
@@ -71,7 +72,8 @@ impl Surface for Doors {
 
 /// The token that opens the door, if the config names a file for one.
 pub(super) fn token(admin: &AdminSettings) -> Result<Option<Token>, String> {
-    admin.token_file.as_deref().map(|file| Token::read(file).map_err(|error| error.to_string())).transpose()
+    let trust = Trust::of_process();
+    admin.token_file.as_deref().map(|file| Token::read(file, &trust).map_err(|error| error.to_string())).transpose()
 }
 
 /// Runs the daemon until it is told to stop.

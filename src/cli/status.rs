@@ -127,6 +127,9 @@ fn show_status(answer: &Value, disks: &Disks) -> Done {
             status["log"]["lost_records"]
         ))?;
     }
+    if let Some(owner) = status["trusted_owner"].as_str() {
+        output::foreign(&format!("files of owner {owner} are trusted (--trust-owner)"))?;
+    }
     let row = |target: &Value| {
         let last = &target["last_run"];
         let bytes = |value: &Value| value.as_u64().map(|bytes| Bytes(bytes).to_string());

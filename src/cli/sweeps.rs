@@ -12,8 +12,9 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use super::args::{Clean, Preview};
-use super::load::{Loaded, load};
+use super::args::{Clean, Client, Preview};
+use super::client::{Daemon, Failure, block_on, path, print, show_runs};
+use super::load::{Loaded, complain_as_user, foreign_state, load};
 use super::output::{self, complain};
 use super::{Done, Exit};
 use crate::admin::{Listed, Previewed, Run};
@@ -167,6 +168,10 @@ pub(super) fn clean(config: Option<&Path>, args: &Clean) -> Done {
         complain(format_args!("the target `{}` is not enabled", disabled.name));
         return Err(Exit::Failed);
     }
+    let state_dir = &loaded.config.settings.state_dir;
+    if let Some(owner) = foreign_state(state_dir) {
+        return clean_in_daemon(config, args, |failure| complain_as_user(state_dir, owner, &failure.message));
+    }
     // Rotating the log is the daemon's business, which may run as somebody else.
     let settings = &Settings {
         log: LogSettings { rotation: Rotation::Never, ..loaded.config.settings.log.clone() },
@@ -197,6 +202,28 @@ pub(super) fn clean(config: Option<&Path>, args: &Clean) -> Done {
         printed = output::json(&json!({ "success": exit(&reports).is_ok(), "runs": runs }));
     }
     exit(&reports).and(printed)
+}
+
+/// Has the daemon do it, whose state belongs to another user; where none answers, that is told.
+fn clean_in_daemon(config: Option<&Path>, args: &Clean, tell: impl Fn(&Failure)) -> Done {
+    let daemon = Daemon::find(config, &Client { admin: None, printed: args.printed })?;
+    let asked: Vec<_> = match args.targets.as_slice() {
+        [] => vec![None],
+        targets => targets.iter().map(|target| Some(("target", target.as_str()))).collect(),
+    };
+    let mut done = Ok(());
+    for target in asked {
+        let parameters: Vec<_> = target.into_iter().chain(args.dry_run.then_some(("dry_run", "true"))).collect();
+        // A run may take hours.
+        let answer = block_on(async { Ok(daemon.ask("POST", &path("/cleanup/manual", &parameters), None).await) })?;
+        let answer = answer.map_err(|failure| {
+            tell(&failure);
+            Exit::Failed
+        })?;
+        let show = |answer: &Value| if args.quiet { Ok(()) } else { show_runs(answer) };
+        done = done.and(print(&answer, args.printed.json, show));
+    }
+    done
 }
 
 /// Shows how far a sweep is. How much there is to do is not known before it is done, so it is counts that grow.

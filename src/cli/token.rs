@@ -9,12 +9,12 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use serde_json::json;
 
 use super::args::Token as TokenArgs;
-use super::load::{Loaded, load};
+use super::load::{Loaded, load, quoted};
 use super::output::{self, complain};
 use super::{Done, Exit};
 use crate::admin::Token;
 use crate::config::AdminSettings;
-use crate::fsys;
+use crate::fsys::{self, OwnFile, Purpose, Trust};
 use crate::names::{Escaped, OneLine};
 
 /// 256 bits, which nobody guesses.
@@ -49,11 +49,19 @@ pub(super) fn token(config: Option<&Path>, args: &TokenArgs) -> Done {
         return Err(failed(Exit::Config, "no_token_file", message));
     };
     let shown = Escaped(file.as_os_str().as_bytes()).to_string();
-    let did = make(file, args.rotate).map_err(|error| {
+    // The daemon, whose user the token is for, may be another user than this one.
+    let trust = Trust::of_process();
+    let trust = fsys::owner_of(&config.settings.state_dir).map_or(trust, |owner| trust.in_daemon_of(owner));
+    let own = trust.file(Purpose::Token, file, None).map_err(|denied| match denied.is_breach() {
+        true => failed(Exit::Config, "bad_token_file", format!("cannot use the token file {shown}: {denied}")),
+        false => failed(Exit::Failed, "cannot_write", format!("cannot write the token file {shown}: {denied}")),
+    })?;
+    let is_link = file.symlink_metadata().is_ok_and(|about| about.is_symlink());
+    let did = if is_link { make_nothing(args.rotate) } else { make(&own, args.rotate) }.map_err(|error| {
         failed(Exit::Failed, "cannot_write", format!("cannot write the token file {shown}: {error}"))
     })?;
     // What was there before may be no good.
-    Token::read(file).map_err(|error| failed(Exit::Config, "bad_token_file", error.to_string()))?;
+    Token::read(file, &trust).map_err(|error| failed(Exit::Config, "bad_token_file", error.to_string()))?;
     if json {
         let (made, replaced) = (did == Did::Made, did == Did::Replaced);
         return output::json(&json!({
@@ -72,7 +80,12 @@ pub(super) fn token(config: Option<&Path>, args: &TokenArgs) -> Done {
     output::foreign(&format!("  {}", example(admin, file)))
 }
 
-fn make(file: &Path, rotate: bool) -> std::io::Result<Did> {
+/// Leaves a symbolic link, and what it leads to, as it is.
+fn make_nothing(rotate: bool) -> std::io::Result<Did> {
+    if rotate { Err(std::io::Error::other("it is a symbolic link; name what it leads to")) } else { Ok(Did::Nothing) }
+}
+
+fn make(file: &OwnFile, rotate: bool) -> std::io::Result<Did> {
     let mut secret = [0; BYTES];
     // So few bytes come at once or not at all.
     let got = getrandom(&mut secret, GetRandomFlags::empty())?;
@@ -85,10 +98,10 @@ fn make(file: &Path, rotate: bool) -> std::io::Result<Did> {
         _ = write!(text, "{byte:02x}");
     }
     text.push('\n');
-    match fsys::create_private(file, text.as_bytes()) {
+    match file.create(text.as_bytes()) {
         Ok(()) => Ok(Did::Made),
         Err(error) if error.kind() == ErrorKind::AlreadyExists && rotate => {
-            fsys::replace_private(file, text.as_bytes()).map(|()| Did::Replaced)
+            file.replace(text.as_bytes()).map(|()| Did::Replaced)
         }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(Did::Nothing),
         Err(error) => Err(error),
@@ -104,22 +117,4 @@ fn example(admin: &AdminSettings, file: &Path) -> String {
         (None, None) => "http://…/cleanup/manual (the config turns the admin port off)".to_owned(),
     };
     format!("{header} | curl -H @- -X POST {to}")
-}
-
-/// A path for the shell.
-fn quoted(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    let is_plain = |character: char| character.is_ascii_alphanumeric() || "/._-+:@%".contains(character);
-    if text.chars().all(is_plain) { text.into_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_is_quoted_where_the_shell_would_take_it_apart() {
-        assert_eq!(quoted(Path::new("/srv/a-b_c.token")), "/srv/a-b_c.token");
-        assert_eq!(quoted(Path::new("/srv/it's $here")), "'/srv/it'\\''s $here'");
-    }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::args::Undo;
 use super::client::{Daemon, block_on, failed, text};
-use super::load::load;
+use super::load::{complain_as_user, foreign_state, load};
 use super::output::{self, complain};
 use super::{Done, Exit};
 use crate::clock;
@@ -43,6 +43,11 @@ pub(super) fn undo(config: Option<&Path>, args: &Undo) -> Done {
 /// Without a daemon. What comes of it is told in the daemon's words.
 fn here(config: Option<&Path>, run: &RunId) -> Result<Value, Exit> {
     let loaded = load(config)?;
+    let state_dir = &loaded.config.settings.state_dir;
+    if let Some(owner) = foreign_state(state_dir) {
+        complain_as_user(state_dir, owner, "no daemon answers");
+        return Err(Exit::Failed);
+    }
     Ok(match sweep::undo(&loaded.config.targets, run, clock::wall()) {
         Ok((target, put)) => json!({
             "success": put.occupied.is_empty() && put.failed.is_empty(),

@@ -17,7 +17,7 @@ use super::target::{Inherited, Keys};
 use super::{AdminSettings, Config, LogFormat, LogLevel, LogSettings, Rotation, Settings, Surroundings};
 use crate::clock;
 use crate::names::{Escaped, TargetName};
-use crate::protected::Protected;
+use crate::protected::{Protected, no_destination};
 use crate::target::{Action, Target, Zone};
 
 /// The names of what stands in when the text names no target.
@@ -172,11 +172,6 @@ impl Checker<'_> {
         };
         let Some(raw) = raw else { return default };
         let file = raw.file.as_ref().and_then(|value| Some((value, self.path(value)?)));
-        if let (Some((value, file)), Some(config)) = (&file, &self.surroundings.config_file)
-            && places::resolved(file) == places::resolved(config)
-        {
-            self.problem(value.span(), "this is the config file itself", None);
-        }
         LogSettings {
             file: file.map_or(default.file, |(_, file)| file),
             rotation: raw.rotation.map_or(default.rotation, |raw| match raw {
@@ -226,6 +221,7 @@ impl Checker<'_> {
             log: self.log(raw.log.as_ref()),
             sweeps_per_filesystem: self.sweeps_per_filesystem(raw),
         };
+        self.distinct(raw, &settings, self.surroundings.config_file.as_deref());
         let protected = Arc::new(places::protected(&settings, self.surroundings));
         let defaults = self.defaults(raw);
         let mut targets = Vec::new();
@@ -355,7 +351,11 @@ impl Checker<'_> {
     fn destination(&mut self, raw: &At<RawTarget>, to: &Path, path: &Path, protected: &Protected) {
         let span = raw.value().action.as_ref().map_or_else(|| raw.span(), At::span);
         let real = places::resolved(to);
-        if let Some(why) = places::refuse(protected, to, &real) {
+        if let Some(place) = no_destination(to).or_else(|| no_destination(&real)) {
+            let message =
+                format!("nothing can be moved there: files in `{place}` are programs or configs of the system");
+            self.problem(span, message, None);
+        } else if let Some(why) = places::refuse(protected, to, &real) {
             self.problem(span, format!("nothing can be moved to a protected directory: {why}"), None);
         } else if real.starts_with(path) {
             self.problem(span, "the files would be moved to where they are swept from", None);

@@ -1,6 +1,7 @@
 //! The config: from text to a [`Config`] in which nothing is left to doubt, or to all its [`Problems`].
 
 mod check;
+mod distinct;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod parse;
@@ -18,7 +19,7 @@ mod values;
 pub use problems::Problems;
 pub use schema::schema;
 pub use settings::{AdminSettings, LogFormat, LogLevel, LogSettings, Rotation, Settings};
-pub use source::{DEFAULT_FILE, ReadError, SYSTEM_FILE, Surroundings, locate, read};
+pub use source::{DEFAULT_FILE, ReadConfig, ReadError, SYSTEM_FILE, Surroundings, locate, read};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,14 +1,11 @@
 //! Where the config's text comes from.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
-
+use crate::fsys::{Denied, Purpose, Trust};
 use crate::names::Escaped;
 
 /// The default file, below the working directory.
@@ -75,23 +72,20 @@ pub struct ReadError {
 
 #[derive(Debug)]
 enum Why {
-    Io(io::Error),
-    NotAFile,
-    TooLarge,
+    Denied(Denied),
     NotText {
         /// Where that begins: the line, from 1.
         line: usize,
         /// The byte of the file, from 0.
         byte: usize,
     },
-    Writable,
 }
 
 impl ReadError {
     /// Whether there is no such file.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        matches!(&self.why, Why::Io(error) if error.kind() == io::ErrorKind::NotFound)
+        matches!(&self.why, Why::Denied(denied) if denied.is_missing())
     }
 }
 
@@ -99,47 +93,48 @@ impl fmt::Display for ReadError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = Escaped(self.path.as_os_str().as_bytes());
         match &self.why {
-            Why::Io(error) => write!(out, "cannot read the config `{path}`: {error}"),
-            Why::NotAFile => write!(out, "the config `{path}` is not a regular file"),
-            Why::TooLarge => write!(out, "the config `{path}` has more than {} MiB", MAX_BYTES >> 20),
+            Why::Denied(Denied::Io(at, error)) if *at == self.path => {
+                write!(out, "cannot read the config `{path}`: {error}")
+            }
+            Why::Denied(Denied::NotRegular(_)) => write!(out, "the config `{path}` is not a regular file"),
+            Why::Denied(Denied::TooLarge(_)) => {
+                write!(out, "the config `{path}` has more than {} MiB", MAX_BYTES >> 20)
+            }
+            Why::Denied(denied @ Denied::Breach(_)) => write!(out, "the config `{path}` is not trusted: {denied}"),
+            Why::Denied(denied) => write!(out, "cannot read the config `{path}`: {denied}"),
             Why::NotText { line, byte } => {
                 write!(out, "the config `{path}` is not UTF-8 text (line {line}, byte {byte})")
             }
-            Why::Writable => write!(
-                out,
-                "the config `{path}` can be written by everybody, who could make root delete anything; run: chmod o-w {path}"
-            ),
         }
     }
 }
 
 impl std::error::Error for ReadError {}
 
-/// Reads a config file.
+/// A config file that was read.
+#[derive(Debug)]
+pub struct ReadConfig {
+    /// Its text.
+    pub text: String,
+    /// Breaches of the rule of trust that are warnings, in words.
+    pub warnings: Vec<String>,
+}
+
+/// Reads a config file, by the rule of trust ([`crate::fsys::Trust`]).
 ///
 /// # Errors
-/// When it cannot be read, is not a regular file of at most 4 MiB of UTF-8, or, for root, when everybody can write it.
-pub fn read(path: &Path) -> Result<String, ReadError> {
+/// When others could have written it, or it cannot be read, or is not a regular file of at most 4 MiB of UTF-8.
+pub fn read(path: &Path) -> Result<ReadConfig, ReadError> {
     let failed = |why| ReadError { path: path.to_path_buf(), why };
-    // Without blocking: somebody may have put a FIFO there.
-    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-    let open = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path);
-    let file = open.map_err(|error| failed(Why::Io(error)))?;
-    let about = file.metadata().map_err(|error| failed(Why::Io(error)))?;
-    if !about.is_file() {
-        return Err(failed(Why::NotAFile));
-    }
-    if about.mode() & 0o002 != 0 && rustix::process::geteuid().is_root() {
-        return Err(failed(Why::Writable));
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| failed(Why::Io(error)))?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(failed(Why::TooLarge));
-    }
-    String::from_utf8(bytes).map_err(|error| {
+    let file = Trust::of_process().file(Purpose::Config, path, None);
+    let read = file.and_then(|file| file.read(MAX_BYTES)).map_err(|denied| failed(Why::Denied(denied)))?;
+    let shown = Escaped(path.as_os_str().as_bytes());
+    let warnings = read.warnings.iter().map(|breach| format!("the config `{shown}` may not be trusted: {breach}"));
+    let warnings = warnings.collect();
+    let text = String::from_utf8(read.bytes).map_err(|error| {
         let byte = error.utf8_error().valid_up_to();
         let line = error.as_bytes()[..byte].iter().filter(|byte| **byte == b'\n').count() + 1;
         failed(Why::NotText { line, byte })
-    })
+    })?;
+    Ok(ReadConfig { text, warnings })
 }

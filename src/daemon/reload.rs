@@ -46,7 +46,7 @@ pub(super) enum Reading {
 impl Source {
     pub(super) fn read(&self) -> Reading {
         match config::read(&self.file) {
-            Ok(text) => Reading::Text(text),
+            Ok(read) => Reading::Text(read.text),
             Err(error) if error.is_not_found() => Reading::Absent(error.to_string()),
             Err(error) => Reading::Unreadable(error.to_string()),
         }

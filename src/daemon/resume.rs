@@ -43,7 +43,10 @@ impl Supervisor {
 
     /// Says what is as it was before the restart.
     pub(super) fn say_remembered(&self) {
-        if self.stopped {
+        let state = self.memory.store.health();
+        if self.stopped && state.is_distrusted() {
+            warn!("The schedule is stopped, since nobody can say whether it was; `janitor start` starts it");
+        } else if self.stopped {
             warn!("The schedule is stopped, as it was before the restart; `janitor start` starts it");
         } else if !self.paused.is_empty() {
             let paused: Vec<&str> = self.paused.iter().map(TargetName::as_str).collect();
@@ -55,7 +58,7 @@ impl Supervisor {
         for name in &self.missed {
             info!(target_name = %name, "It was due while the daemon was not there, and is swept now");
         }
-        if let Some(why) = self.memory.store.health().error() {
+        if let Some(why) = state.error() {
             warn!("Nothing will be remembered: {why}");
         }
         if let Some(why) = self.memory.clock_problem() {

@@ -41,6 +41,11 @@ impl LogHealth {
     /// One record could not be written to the log file.
     pub fn lost_one(&self, error: impl Into<String>) {
         self.lost.fetch_add(1, Ordering::Relaxed);
+        self.broken(error);
+    }
+
+    /// The log file cannot be written, whether or not there is a record.
+    pub fn broken(&self, error: impl Into<String>) {
         *self.last_error.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(error.into());
     }
 

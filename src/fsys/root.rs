@@ -1,22 +1,18 @@
 //! From `/` to the root of a target.
 
-use std::collections::VecDeque;
-use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Component, Path, PathBuf};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Stat, fstat, mkdirat, openat, openat2, readlinkat};
+use rustix::fs::{Mode, ResolveFlags, openat2};
 use rustix::io::Errno;
 
 use super::dir::{Dir, READ};
+use super::trust::{Denied, Trust};
+use super::walk::{Rule, Walk};
 use crate::entry::Identity;
 use crate::names::Escaped;
-
-/// As many symbolic links as the kernel follows in one path.
-const MAX_LINKS: usize = 40;
 
 /// The root of a target, open.
 #[derive(Debug)]
@@ -61,6 +57,21 @@ impl fmt::Display for RootError {
 
 impl std::error::Error for RootError {}
 
+impl From<Denied> for RootError {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            // On the way to a target nothing but links is judged.
+            Denied::Breach(breach) => Self::UnsafeLink(breach.path().into()),
+            Denied::Missing(path) => Self::Missing(path),
+            Denied::NotRegular(path) | Denied::TooLarge(path) => Self::Io(path, Errno::INVAL.into()),
+            Denied::Io(path, error) => Self::Io(path, error),
+        }
+    }
+}
+
+/// The mode of directories that are made on the way.
+const MADE: Mode = Mode::from_raw_mode(0o755);
+
 /// Walks from `/` to `path`, which is absolute, and opens it.
 ///
 /// A symbolic link is followed only where nobody but root and the janitor's user can replace it: the rule of systemd's
@@ -69,124 +80,28 @@ impl std::error::Error for RootError {}
 /// # Errors
 /// See [`RootError`].
 pub fn resolve(path: &Path, create: bool) -> Result<Root, RootError> {
-    let mut walk = Walk::begin(path)?;
-    while let Some(step) = walk.todo.pop_front() {
-        walk.step(&step, create)?;
-    }
-    walk.finish()
-}
-
-struct Walk {
-    /// The directory that has been reached.
-    at: OwnedFd,
-    /// Its path.
-    path: PathBuf,
-    /// What is still to be walked: components, `/` to begin again.
-    todo: VecDeque<OsString>,
-    links: usize,
-    created: Vec<PathBuf>,
-}
-
-fn open_slash() -> Result<OwnedFd, RootError> {
-    openat(rustix::fs::CWD, c"/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|error| RootError::Io("/".into(), error.into()))
-}
-
-fn steps(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
-    path.components().filter(|part| !matches!(part, Component::CurDir)).map(|part| part.as_os_str().to_owned())
-}
-
-fn trusted_owner(stat: &Stat) -> bool {
-    stat.st_uid == 0 || stat.st_uid == rustix::process::geteuid().as_raw()
-}
-
-/// Whether only root and the janitor's user can replace the link in its directory.
-fn link_is_safe(link: &Stat, directory: &Stat) -> bool {
-    let mode = Mode::from_raw_mode(directory.st_mode);
-    let others_write = mode.intersects(Mode::WGRP | Mode::WOTH);
-    trusted_owner(link) && trusted_owner(directory) && (!others_write || mode.contains(Mode::SVTX))
-}
-
-impl Walk {
-    fn begin(path: &Path) -> Result<Self, RootError> {
-        if !path.is_absolute() {
-            return Err(RootError::Io(path.into(), Errno::INVAL.into()));
-        }
-        let todo = steps(path).collect();
-        Ok(Self { at: open_slash()?, path: "/".into(), todo, links: 0, created: Vec::new() })
-    }
-
-    fn step(&mut self, step: &OsStr, create: bool) -> Result<(), RootError> {
-        if step == "/" {
-            self.at = open_slash()?;
-            self.path = "/".into();
-            return Ok(());
-        }
-        let here = self.path.join(step);
-        let failed = |error: Errno| RootError::Io(here.clone(), error.into());
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let next = match openat(&self.at, step, flags, Mode::empty()) {
-            Err(Errno::NOENT) if create => {
-                match mkdirat(&self.at, step, Mode::from_raw_mode(0o755)) {
-                    Ok(()) => self.created.push(here.clone()),
-                    Err(Errno::EXIST) => {}
-                    Err(error) => return Err(failed(error)),
-                }
-                openat(&self.at, step, flags, Mode::empty()).map_err(failed)?
-            }
-            Err(Errno::NOENT) => return Err(RootError::Missing(here)),
-            other => other.map_err(failed)?,
-        };
-        let stat = fstat(&next).map_err(failed)?;
-        match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory if step == ".." => {
-                self.at = next;
-                self.path.pop();
-            }
-            FileType::Directory => {
-                self.at = next;
-                self.path = here;
-            }
-            FileType::Symlink => {
-                self.links += 1;
-                if self.links > MAX_LINKS {
-                    return Err(failed(Errno::LOOP));
-                }
-                let directory = fstat(&self.at).map_err(failed)?;
-                if !link_is_safe(&stat, &directory) {
-                    return Err(RootError::UnsafeLink(here));
-                }
-                let target = readlinkat(&next, c"", Vec::new()).map_err(failed)?;
-                let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
-                for step in steps(&target).rev() {
-                    self.todo.push_front(step);
-                }
-            }
-            _ => return Err(failed(Errno::NOTDIR)),
-        }
-        Ok(())
-    }
-
-    /// Opens what was reached once more, by its path and without any link, so that the path that is checked against
-    /// the protected places and the directory that is swept cannot be two.
-    fn finish(self) -> Result<Root, RootError> {
-        let failed = |error: io::Error| RootError::Io(self.path.clone(), error);
-        let strictly = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        let fd = openat2(rustix::fs::CWD, &self.path, READ, Mode::empty(), strictly).map_err(|error| match error {
-            Errno::NOSYS => failed(io::Error::other("this kernel has no openat2; Linux 5.6 or later is needed")),
-            error => failed(error.into()),
-        })?;
-        let dir = Dir::of(fd);
-        let (identity, found) = dir.look_at_itself().map_err(failed)?;
-        let has_birth_times = found.facts.stamps.created.is_some();
-        Ok(Root { dir, path: self.path, identity, has_birth_times, created: self.created })
-    }
+    let trust = Trust::of_process();
+    let reached = Walk::to_directory(path, Rule::Links, &trust, create.then_some(MADE))?;
+    let (path, created) = (reached.path, reached.created);
+    // What was reached is opened once more, by its path and without any link, so that the path that is checked against
+    // the protected places and the directory that is swept cannot be two.
+    let failed = |error: io::Error| RootError::Io(path.clone(), error);
+    let strictly = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let fd = openat2(rustix::fs::CWD, &path, READ, Mode::empty(), strictly).map_err(|error| match error {
+        Errno::NOSYS => failed(io::Error::other("this kernel has no openat2; Linux 5.6 or later is needed")),
+        error => failed(error.into()),
+    })?;
+    let dir = Dir::of(fd);
+    let (identity, found) = dir.look_at_itself().map_err(failed)?;
+    let has_birth_times = found.facts.stamps.created.is_some();
+    Ok(Root { dir, path, identity, has_birth_times, created })
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
+    use super::super::walk::MAX_LINKS;
     use super::*;
 
     fn yard() -> (tempfile::TempDir, PathBuf) {
@@ -205,16 +120,6 @@ mod tests {
             let root = resolve(&top.join(way), false).expect(way);
             assert_eq!(root.path, top.join("real/deep"), "{way}");
             assert_eq!(Some(root.identity), super::super::identity(&root.path).expect("there"), "{way}");
-        }
-    }
-
-    #[test]
-    fn only_root_and_we_are_trusted_with_what_leads_to_a_root() {
-        let mut stat = fstat(open_slash().expect("it is there")).expect("readable");
-        let ours = rustix::process::geteuid().as_raw();
-        for (owner, is_trusted) in [(0, true), (ours, true), (ours + 1, false), (65_534, ours == 65_534)] {
-            stat.st_uid = owner;
-            assert_eq!(trusted_owner(&stat), is_trusted, "{owner}");
         }
     }
 

@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +10,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use super::{Hold, Remembered, went_on};
-use crate::fsys;
+use crate::fsys::{Denied, OwnDir};
 use crate::names::{RunId, TargetName};
 use crate::report::{KnownRoot, Outcome, Report, RootSeen};
 
@@ -44,6 +42,11 @@ type Result<T> = std::result::Result<T, rusqlite::Error>;
 #[derive(Debug)]
 pub(super) struct Db(Connection);
 
+/// Judges the file and what SQLite keeps beside it by the rule of trust.
+pub(super) fn check(dir: &OwnDir) -> std::result::Result<(), Denied> {
+    ["", "-wal", "-shm", "-journal"].iter().try_for_each(|end| dir.check(OsStr::new(&format!("{FILE}{end}"))))
+}
+
 /// An error that is not SQLite's, as one that is.
 pub(super) fn failed(error: &dyn std::fmt::Display) -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN), Some(error.to_string()))
@@ -73,31 +76,28 @@ fn instant(nanos: i64) -> Option<Timestamp> {
 
 impl Db {
     /// Opens it to work with. A file that is damaged is put aside, under its name and the time, and a new one begun.
-    pub(super) fn open(dir: &Path, now: Timestamp) -> Result<Self> {
-        let path = dir.join(FILE);
-        match Self::at(&path) {
+    pub(super) fn open(dir: &OwnDir, now: Timestamp) -> Result<Self> {
+        match Self::at(dir) {
             Err(error) if is_no_good(&error) => {
                 let aside = format!("{FILE}.damaged-{}", now.strftime("%Y%m%dT%H%M%SZ"));
                 tracing::error!("The state is damaged ({error}); it is kept as `{aside}`, and a new one begins");
                 for end in ["-wal", "-shm", ""] {
                     let (from, to) = (format!("{FILE}{end}"), format!("{aside}{end}"));
                     // What is not there needs not to be put aside.
-                    drop(fsys::rename_own(dir, OsStr::new(&from), OsStr::new(&to)));
+                    drop(dir.rename_to(OsStr::new(&from), OsStr::new(&to)));
                 }
-                Self::at(&path)
+                Self::at(dir)
             }
             done => done,
         }
     }
 
-    fn at(path: &Path) -> Result<Self> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
-        let mut db = Connection::open_with_flags(path, flags)?;
-        db.busy_timeout(Duration::from_secs(5))?;
+    fn at(dir: &OwnDir) -> Result<Self> {
+        // It names files, which not everybody may list, so it is not left to SQLite to make it.
+        dir.open_or_make(OsStr::new(FILE)).map_err(|denied| failed(&denied))?;
+        let mut db = Self::connect(dir, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         db.pragma_update(None, "journal_mode", "WAL")?;
         db.pragma_update(None, "synchronous", "FULL")?;
-        // It names files, which not everybody may list.
-        drop(std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)));
         let fine: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if fine != "ok" {
             let damaged = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
@@ -114,11 +114,20 @@ impl Db {
     }
 
     /// Opens it to read, beside whoever works with it.
-    pub(super) fn look(dir: &Path) -> Result<Self> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
-        let db = Connection::open_with_flags(dir.join(FILE), flags)?;
+    pub(super) fn look(dir: &OwnDir) -> Result<Self> {
+        Self::connect(dir, OpenFlags::SQLITE_OPEN_READ_ONLY).map(Self)
+    }
+
+    /// Opens the file and what SQLite keeps beside it, after a look at each. SQLite opens by path: nobody else can
+    /// change anything on the way, or in the directory, and that it is the same way afterwards is looked at.
+    fn connect(dir: &OwnDir, flags: OpenFlags) -> Result<Connection> {
+        check(dir).map_err(|denied| failed(&denied))?;
+        let db = Connection::open_with_flags(dir.path().join(FILE), flags | OpenFlags::SQLITE_OPEN_NOFOLLOW)?;
         db.busy_timeout(Duration::from_secs(5))?;
-        Ok(Self(db))
+        if !dir.is_still_there() {
+            return Err(failed(&"the state directory was exchanged while it was opened"));
+        }
+        Ok(db)
     }
 
     fn all<T>(&self, query: &str, each: impl Fn(&Row<'_>) -> Result<Option<T>>) -> Result<Vec<T>> {

@@ -1,31 +1,49 @@
 //! One daemon for each state directory.
 
-use std::fs::{DirBuilder, File, TryLockError};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::path::Path;
+use std::ffi::OsStr;
+use std::fs::{File, Permissions, TryLockError};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-/// Held while the daemon lives. It is on the directory itself: a file could be deleted, and made and locked anew.
+use crate::entry::Identity;
+use crate::fsys::{Denied, OwnDir};
+
+/// The file that is locked. Only its owner can open it, so nobody else can hold it. Since it could be deleted, and made
+/// anew, the directory is locked, too; where others can open that, their lock on it counts for nothing.
+const FILE: &str = "janitor.lock";
+
+/// How often it is opened again when somebody removes it meanwhile.
+const TRIES: usize = 100;
+
+/// Held while the daemon lives: the file, and the directory where that can be had.
 #[derive(Debug)]
-pub(super) struct Lock(#[expect(dead_code, reason = "held, and given back with the handle")] File);
+pub(super) struct Lock(#[expect(dead_code, reason = "held, and given back with the handles")] (File, File));
 
 impl Lock {
-    /// Takes it; `None` when another process has it.
-    pub(super) fn take(dir: &Path) -> Result<Option<Self>, String> {
-        let failed = |error: std::io::Error| format!("cannot use the state directory `{}`: {error}", super::shown(dir));
-        loop {
-            DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
-            let open = File::open(dir).map_err(failed)?;
-            match open.try_lock() {
+    /// Takes the lock; `None` when another process has it.
+    pub(super) fn take(dir: &OwnDir) -> Result<Option<Self>, Denied> {
+        let name = OsStr::new(FILE);
+        let failed = |error: std::io::Error| Denied::Io(dir.path().join(name), error);
+        for _ in 0..TRIES {
+            let file = dir.open_or_make(name)?;
+            let about = file.metadata().map_err(failed)?;
+            if about.mode() & 0o077 != 0 {
+                file.set_permissions(Permissions::from_mode(0o600)).map_err(failed)?;
+            }
+            match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Ok(None),
                 Err(TryLockError::Error(error)) => return Err(failed(error)),
             }
-            let ours = open.metadata().map_err(failed)?;
-            // Somebody may have replaced it between the two.
-            let there = dir.metadata().map(|there| (there.dev(), there.ino()));
-            if there.is_ok_and(|there| there == (ours.dev(), ours.ino())) {
-                return Ok(Some(Self(open)));
+            // Somebody may have removed it, and made it anew, before it was locked.
+            let identity = Identity { device: about.dev(), inode: about.ino() };
+            if dir.entry(name).map_err(failed)?.is_some_and(|entry| entry.identity == identity) {
+                let directory = dir.handle().map_err(failed)?;
+                let about = directory.metadata().map_err(failed)?;
+                let is_taken = matches!(directory.try_lock(), Err(TryLockError::WouldBlock));
+                let is_ours_alone = about.mode() & 0o044 == 0;
+                return Ok((!is_taken || !is_ours_alone).then_some(Self((file, directory))));
             }
         }
+        Err(failed(std::io::Error::other("it comes and goes")))
     }
 }

@@ -12,16 +12,21 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::fsys::{self, Denied, OwnDir, Purpose, Trust};
 use crate::names::{RunId, TargetName};
 use crate::report::{Held, KnownRoot, Outcome, Report};
 use db::Db;
 use lock::Lock;
+
+/// The mode of a state directory that is made.
+const MODE: u32 = 0o700;
 
 /// How long anybody waits for the disk, at the most.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -69,6 +74,7 @@ pub struct Remembered {
 #[derive(Debug, Default)]
 pub struct StateHealth {
     error: Mutex<Option<String>>,
+    is_distrusted: AtomicBool,
 }
 
 impl StateHealth {
@@ -76,6 +82,13 @@ impl StateHealth {
     #[must_use]
     pub fn error(&self) -> Option<String> {
         self.error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether the state was not opened because somebody else could have written it. Then it is not known whether the
+    /// schedule was stopped, so it is.
+    #[must_use]
+    pub fn is_distrusted(&self) -> bool {
+        self.is_distrusted.load(Ordering::Relaxed)
     }
 
     fn set(&self, error: Option<String>) {
@@ -141,13 +154,28 @@ impl Store {
             nowhere.health.set(Some(why));
             (nowhere, Remembered::default())
         };
-        let lock = match Lock::take(dir) {
+        let refused = |denied: &Denied| {
+            let (nowhere, nothing) = broken(cannot_use(dir, denied));
+            nowhere.health.is_distrusted.store(denied.is_breach(), Ordering::Relaxed);
+            (nowhere, Remembered { stopped: denied.is_breach(), ..nothing })
+        };
+        let own = match Trust::of_process().directory(Purpose::State, dir, Some(MODE)) {
+            Ok(own) => own,
+            Err(denied) => return Ok(refused(&denied)),
+        };
+        for warning in own.warnings() {
+            tracing::warn!("The state directory `{}` may not be trusted: {warning}", shown(dir));
+        }
+        let lock = match Lock::take(&own) {
             Ok(Some(lock)) => lock,
             Ok(None) => return Err(InUse(dir.to_path_buf())),
-            Err(error) => return Ok(broken(error)),
+            Err(denied) => return Ok(refused(&denied)),
         };
+        if let Err(denied) = db::check(&own) {
+            return Ok(refused(&denied));
+        }
         let boot = boot();
-        let opened = Db::open(dir, now).and_then(|mut db| {
+        let opened = Db::open(&own, now).and_then(|mut db| {
             let remembered = db.remembered(&boot)?;
             Ok((db, remembered))
         });
@@ -269,7 +297,8 @@ fn shown(path: &Path) -> String {
 /// # Errors
 /// In words.
 pub fn runs(dir: &Path, target: Option<&str>, before: Option<&RunId>, count: usize) -> Result<Vec<Report>, String> {
-    Db::look(dir).and_then(|db| db.runs(target, before, count)).map_err(|error| error.to_string())
+    let own = directory(dir)?;
+    Db::look(&own).and_then(|db| db.runs(target, before, count)).map_err(|error| error.to_string())
 }
 
 /// One run, by its id; `None` when it is not remembered.
@@ -277,7 +306,8 @@ pub fn runs(dir: &Path, target: Option<&str>, before: Option<&RunId>, count: usi
 /// # Errors
 /// In words.
 pub fn run(dir: &Path, run: &RunId) -> Result<Option<Report>, String> {
-    Db::look(dir).and_then(|db| db.run(run)).map_err(|error| error.to_string())
+    let own = directory(dir)?;
+    Db::look(&own).and_then(|db| db.run(run)).map_err(|error| error.to_string())
 }
 
 /// Whether a directory holds a state at all.
@@ -291,11 +321,20 @@ pub fn exists(dir: &Path) -> bool {
 /// # Errors
 /// In words, when it cannot be written down.
 pub fn add(dir: &Path, report: &Report, now: Timestamp) -> Result<(), String> {
-    let add = || {
-        std::fs::create_dir_all(dir).map_err(|error| db::failed(&error))?;
-        Db::open(dir, now)?.ended_elsewhere(report)
-    };
-    add().map_err(|error| error.to_string())
+    let own = Trust::of_process().directory(Purpose::State, dir, Some(MODE));
+    let own = own.map_err(|denied| cannot_use(dir, &denied))?;
+    Db::open(&own, now).and_then(|mut db| db.ended_elsewhere(report)).map_err(|error| error.to_string())
+}
+
+/// Returns the directory, to read what is in it: its owner is the daemon's user, who may be another than this one.
+fn directory(dir: &Path) -> Result<OwnDir, String> {
+    let trust = Trust::of_process();
+    let trust = fsys::owner_of(dir).map_or(trust, |owner| trust.in_daemon_of(owner));
+    trust.directory(Purpose::State, dir, None).map_err(|denied| cannot_use(dir, &denied))
+}
+
+fn cannot_use(dir: &Path, denied: &Denied) -> String {
+    format!("the state directory `{}` cannot be used: {denied}", shown(dir))
 }
 
 /// Whether a run went on to judge: it was neither held nor kept from beginning, and no dry run.

@@ -1,24 +1,28 @@
 //! The log file: opened, written, rotated, found again, and done without when it cannot be had.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use tracing_appender::rolling::{RollingFileAppender, Rotation as AppenderRotation};
 
 use super::rotation;
 use crate::config::{LogSettings, Rotation};
 use crate::daemon::LogHealth;
 use crate::entry::Identity;
-use crate::fsys;
+use crate::fsys::{self, Breach, Denied, OwnEntry, OwnFile, Purpose, Trust};
 use crate::names::Escaped;
 
 /// How often the file is looked for, and an outage is tried to be ended.
 const LOOK: SignedDuration = SignedDuration::from_secs(1);
+
+/// The mode of a new log, and of directories that are made for it.
+const FILE: u32 = 0o640;
+const DIRECTORY: u32 = 0o755;
 
 pub(super) struct LogFile {
     path: PathBuf,
@@ -37,11 +41,16 @@ pub(super) struct LogFile {
     lost: u64,
     /// Why the file cannot be written.
     why: String,
+    /// Breaches of the rule of trust that were told.
+    warned: Vec<Breach>,
 }
 
+/// The file as it was opened, and where that was.
 struct Open {
-    appender: RollingFileAppender,
-    identity: Option<Identity>,
+    file: File,
+    identity: Identity,
+    directory: Identity,
+    place: OwnFile,
 }
 
 impl LogFile {
@@ -59,6 +68,7 @@ impl LogFile {
             torn: false,
             lost: 0,
             why: String::new(),
+            warned: Vec::new(),
         };
         file.reopen(now);
         file
@@ -68,9 +78,8 @@ impl LogFile {
     pub(super) fn apply(&mut self, settings: &LogSettings, zone: &TimeZone, now: Timestamp) -> Result<(), String> {
         if settings.file != self.path {
             // Only what can be opened is changed to.
-            open(&settings.file).map_err(|error| {
-                format!("cannot open the log `{}`: {error}", Escaped(settings.file.as_os_str().as_bytes()))
-            })?;
+            let open = locate(&settings.file).and_then(open);
+            open.map_err(|denied| cannot("open", &settings.file, &denied))?;
         }
         self.path.clone_from(&settings.file);
         self.rotation = settings.rotation;
@@ -85,39 +94,58 @@ impl LogFile {
         self.open = None;
         self.looked = now;
         let current = rotation::period(self.rotation, now, &self.zone);
-        self.period = self.period_on_disk();
-        if self.period.is_some() && self.period < current {
-            self.rotate();
-        }
-        match open(&self.path) {
-            Ok(open) => self.open = Some(open),
-            Err(error) => self.outage(&error),
+        match locate(&self.path) {
+            Ok(place) => {
+                self.period = self.period_on_disk(&place);
+                if self.period.is_some() && self.period < current {
+                    self.rotate(&place);
+                }
+                self.open(place, now);
+            }
+            Err(denied) => self.refuse(&denied),
         }
         self.period = current;
-        if self.rotation != Rotation::Never {
-            self.prune();
+    }
+
+    /// Opens the file in the place that was found, and removes old ones.
+    fn open(&mut self, place: OwnFile, now: Timestamp) {
+        match open(place) {
+            Ok((open, warnings)) => {
+                // Each is told once, not with every rotation.
+                for warning in warnings {
+                    if self.warned.contains(&warning) {
+                        continue;
+                    }
+                    let path = Escaped(self.path.as_os_str().as_bytes());
+                    complain(&format!("warning: the log `{path}` may not be trusted: {warning}"));
+                    self.warned.push(warning);
+                }
+                if self.rotation != Rotation::Never
+                    && let Err(error) = rotation::prune(&open.place, self.keep, now, &self.zone)
+                {
+                    complain(&format!("cannot remove old logs: {error}"));
+                }
+                self.open = Some(open);
+                if self.lost == 0 {
+                    self.why.clear();
+                    self.health.recovered();
+                }
+            }
+            Err(denied) => self.refuse(&denied),
         }
     }
 
-    /// The period of the last record in a file that is there already. Only a regular file is ever rotated: the log may
-    /// be `/dev/stdout`, or a link that somebody set up.
-    fn period_on_disk(&self) -> Option<String> {
-        let about = self.path.symlink_metadata().ok().filter(|about| about.is_file() && about.len() > 0)?;
-        let modified = Timestamp::try_from(about.modified().ok()?).ok()?;
-        rotation::period(self.rotation, modified, &self.zone)
+    /// The period of the last record in a file that is there already. Only a regular file of ours is ever rotated.
+    fn period_on_disk(&self, place: &OwnFile) -> Option<String> {
+        let entry = place.entry().ok().flatten().filter(|entry| entry.is_ours_alone && entry.size > 0)?;
+        rotation::period(self.rotation, Timestamp::from_second(entry.modified).ok()?, &self.zone)
     }
 
-    fn rotate(&mut self) {
+    fn rotate(&mut self, place: &OwnFile) {
         let Some(period) = &self.period else { return };
-        let is_file = self.path.symlink_metadata().is_ok_and(|about| about.is_file());
-        if is_file && let Err(error) = rotation::rotate(&self.path, period) {
+        let is_ours = place.entry().is_ok_and(|entry| entry.is_some_and(|entry| entry.is_ours_alone));
+        if is_ours && let Err(error) = rotation::rotate(place, period) {
             complain(&format!("cannot rotate the log: {error}"));
-        }
-    }
-
-    fn prune(&self) {
-        if let Err(error) = rotation::prune(&self.path, self.keep) {
-            complain(&format!("cannot remove old logs: {error}"));
         }
     }
 
@@ -143,9 +171,10 @@ impl LogFile {
             self.lose();
             return;
         };
-        match write_all(&mut open.appender, &bytes) {
+        match write_all(&mut open.file, &bytes) {
             Ok(()) => {
                 self.torn = false;
+                self.why.clear();
                 if self.lost > 0 {
                     self.lost = 0;
                     self.health.recovered();
@@ -154,7 +183,8 @@ impl LogFile {
             Err((written, error)) => {
                 // The same file is tried with the next record: a full disk may have room again.
                 self.torn = written > 0 || self.torn;
-                self.outage(&error);
+                let denied = Denied::Io(self.path.clone(), error);
+                self.refuse(&denied);
                 self.lose();
             }
         }
@@ -173,20 +203,27 @@ impl LogFile {
             return;
         }
         self.looked = now;
-        let there = fsys::identity(&self.path).ok().flatten();
-        if self.lost > 0 || self.open.as_ref().is_none_or(|open| open.identity != there) {
+        let place = match locate(&self.path) {
+            Ok(place) => place,
+            // It is gone, as when another process has rotated it away with its directory.
+            Err(Denied::Missing(_)) => return self.reopen(now),
+            Err(denied) if denied.is_breach() || self.open.is_none() => {
+                // Others may have got at it by now: nothing more is written there.
+                self.open = None;
+                return self.refuse(&denied);
+            }
+            // For want of handles, say. The file that is open is the right one as far as is known.
+            Err(_) => return,
+        };
+        if self.lost > 0 || !self.open.as_ref().is_some_and(|open| open.is_at(&place)) {
             // It is another file by now: another process may have rotated it.
             return self.reopen(now);
         }
         if is_new_period {
             self.open = None;
-            self.rotate();
+            self.rotate(&place);
             self.period = current;
-            match open(&self.path) {
-                Ok(open) => self.open = Some(open),
-                Err(error) => self.outage(&error),
-            }
-            self.prune();
+            self.open(place, now);
         }
     }
 
@@ -195,33 +232,51 @@ impl LogFile {
         self.health.lost_one(self.why.as_str());
     }
 
+    fn refuse(&mut self, denied: &Denied) {
+        self.outage(&cannot("write", &self.path, denied));
+    }
+
     /// Tells of an outage once, on stderr: the log itself cannot.
-    fn outage(&mut self, error: &io::Error) {
-        self.why = error.to_string();
-        if self.lost == 0 {
-            complain(&format!("cannot write the log `{}`: {error}", Escaped(self.path.as_os_str().as_bytes())));
+    fn outage(&mut self, why: &str) {
+        if self.lost == 0 && self.why != why {
+            complain(why);
         }
+        self.why = why.to_owned();
+        self.health.broken(why);
     }
 }
 
-/// Opens the file to append to it; makes it, and the directories above it, where they are missing.
-fn open(path: &Path) -> io::Result<Open> {
-    let (Some(directory), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
-        return Err(io::ErrorKind::InvalidInput.into());
-    };
-    if let Ok(about) = path.metadata() {
-        let kind = about.file_type();
-        if !kind.is_file() && !kind.is_char_device() {
-            // Opening a FIFO would wait for its reader.
-            return Err(io::Error::other("it is neither a regular file nor a terminal"));
-        }
+impl Open {
+    /// Whether it is this file, in this directory, that the path leads to.
+    fn is_at(&self, place: &OwnFile) -> bool {
+        let is_same = |entry: OwnEntry| entry.identity == self.identity;
+        place.dir.identity().is_ok_and(|directory| directory == self.directory)
+            && place.entry().is_ok_and(|entry| entry.is_some_and(is_same))
     }
-    let builder = RollingFileAppender::builder().rotation(AppenderRotation::NEVER).filename_prefix(name);
-    let appender = builder.build(directory).map_err(|error| {
-        let cause = std::error::Error::source(&error).map(ToString::to_string);
-        io::Error::other(cause.unwrap_or_else(|| error.to_string()))
-    })?;
-    Ok(Open { appender, identity: fsys::identity(path)? })
+}
+
+/// Finds the directory of the log by the rule of trust, and makes it, and those above it, where they are missing.
+fn locate(path: &Path) -> Result<OwnFile, Denied> {
+    Trust::of_process().file(Purpose::Log, path, Some(DIRECTORY))
+}
+
+/// Opens the file to append to it, and makes it where it is missing; with the breaches that are warnings.
+fn open(place: OwnFile) -> Result<(Open, Vec<Breach>), Denied> {
+    let (file, warning) = place.append(FILE)?;
+    let failed = |error| Denied::Io(place.path(), error);
+    let about = file.metadata().map_err(failed)?;
+    let identity = Identity { device: about.dev(), inode: about.ino() };
+    let directory = place.dir.identity().map_err(failed)?;
+    let warnings = place.dir.warnings().iter().cloned().chain(warning).collect();
+    Ok((Open { file, identity, directory, place }, warnings))
+}
+
+fn cannot(what: &str, path: &Path, denied: &Denied) -> String {
+    let shown = Escaped(path.as_os_str().as_bytes());
+    match denied {
+        Denied::Io(at, error) if at == path => format!("cannot {what} the log `{shown}`: {error}"),
+        denied => format!("cannot {what} the log `{shown}`: {denied}"),
+    }
 }
 
 /// Writes everything, or says how much was written before it went wrong.

@@ -1,8 +1,7 @@
 //! The log: `2024-09-25 02:00:00 - marked_images - INFO - Deleted file: x`, on the terminal and in a file.
 //!
-//! A record is written before the call that makes it returns, in one piece, by `tracing-appender`'s file writer without
-//! its background thread: that loses lines under load and at exit (measured). Its rotation goes by UTC and prunes files
-//! it never wrote, so rotation is done here. A log that cannot be written stops nothing.
+//! A record is written before the call that makes it returns, in one piece. The file is found and opened by the rule of
+//! trust, and rotated by handle, which no appender at hand does. A log that cannot be written stops nothing.
 
 mod file;
 mod record;

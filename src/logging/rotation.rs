@@ -2,15 +2,13 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use crate::config::Rotation;
-use crate::fsys;
+use crate::fsys::OwnFile;
 
 /// The day or the hour that a record belongs to, as it stands in the name of a rotated file. Later periods sort later.
 pub(super) fn period(rotation: Rotation, at: Timestamp, zone: &TimeZone) -> Option<String> {
@@ -43,16 +41,15 @@ fn parse<'a>(name: &'a str, file: &str) -> Option<(&'a str, u32)> {
 }
 
 /// Moves the log file out of the way, to the name of its period; where that is taken, to the next free number.
-pub(super) fn rotate(path: &Path, period: &str) -> io::Result<()> {
+pub(super) fn rotate(log: &OwnFile, period: &str) -> io::Result<()> {
     const NUMBERS: u32 = 10_000;
-    let (directory, name) = parts(path)?;
     for number in 0..NUMBERS {
-        let mut to = name.to_os_string();
+        let mut to = log.name.clone();
         to.push(format!(".{period}"));
         if number > 0 {
             to.push(format!(".{number}"));
         }
-        match fsys::rename_own(&directory, name, &to) {
+        match log.dir.rename_to(&log.name, &to) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             other => return other,
         }
@@ -60,16 +57,16 @@ pub(super) fn rotate(path: &Path, period: &str) -> io::Result<()> {
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
-/// Removes all but the newest `keep` rotated files.
-pub(super) fn prune(path: &Path, keep: usize) -> io::Result<()> {
-    let (directory, name) = parts(path)?;
-    let Some(file) = name.to_str() else { return Ok(()) };
+/// Removes all but the newest `keep` rotated files. What is no regular file of ours, has another name too, or a date in
+/// the future, is no rotated file: somebody else may have put it there, to have others go.
+pub(super) fn prune(log: &OwnFile, keep: usize, now: Timestamp, zone: &TimeZone) -> io::Result<()> {
+    let Some(file) = log.name.to_str() else { return Ok(()) };
     let mut rotated = Vec::new();
-    for entry in std::fs::read_dir(&directory)? {
-        let entry = entry?;
-        if let Some(name) = entry.file_name().to_str()
+    for entry in log.dir.names()? {
+        if let Some(name) = entry.to_str()
             && let Some((period, number)) = parse(name, file)
-            && entry.file_type()?.is_file()
+            && !is_future(period, now, zone)
+            && log.dir.entry(&entry)?.is_some_and(|entry| entry.is_ours_alone)
         {
             rotated.push((period.to_owned(), number, name.to_owned()));
         }
@@ -77,14 +74,15 @@ pub(super) fn prune(path: &Path, keep: usize) -> io::Result<()> {
     rotated.sort();
     let too_many = rotated.len().saturating_sub(keep);
     for (_, _, name) in rotated.iter().take(too_many) {
-        fsys::remove_own(&directory, OsStr::from_bytes(name.as_bytes()))?;
+        log.dir.remove(OsStr::new(name))?;
     }
     Ok(())
 }
 
-fn parts(path: &Path) -> io::Result<(PathBuf, &OsStr)> {
-    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    Ok((path.parent().unwrap_or(Path::new("/")).to_path_buf(), name))
+/// Whether a period of a rotated file is later than the current one.
+fn is_future(named: &str, now: Timestamp, zone: &TimeZone) -> bool {
+    let rotation = if named.len() > "2026-11-22".len() { Rotation::Hourly } else { Rotation::Daily };
+    period(rotation, now, zone).is_some_and(|current| named > current.as_str())
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ mod memory;
 mod metrics;
 mod mounts;
 mod needs;
+mod own_files;
 mod power;
 mod reload;
 mod rules;

@@ -253,9 +253,12 @@ fn open() -> Port {
 }
 
 fn token(text: &str) -> Token {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), text).unwrap();
-    Token::read(file.path()).unwrap()
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("token");
+    std::fs::write(&file, text).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    Token::read(&file, &crate::fsys::Trust::of_process()).unwrap()
 }
 
 impl Drop for Port {

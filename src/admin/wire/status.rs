@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{Run, Waiting, local, rfc3339};
 use crate::daemon::{ConfigStatus, Rejection, RunningStatus, Status, TargetStatus};
-use crate::fsys::Space;
+use crate::fsys::{Space, Trust};
 use crate::history::Hold;
 use crate::names::Escaped;
 use crate::target::{Action, Target as InForce};
@@ -44,6 +44,8 @@ struct SchedulerStatus<'a> {
     config: Config<'a>,
     state: State,
     log: Log,
+    /// The owner beside root and the daemon's user whose files are trusted (`--trust-owner`): `UID` or `UID:GID`.
+    trusted_owner: Option<String>,
     version: &'static str,
     uptime_s: u64,
 }
@@ -64,6 +66,7 @@ impl<'a> StatusAnswer<'a> {
             config: Config::new(&status.config, zone),
             state: State { error: status.state.error() },
             log: Log { lost_records: status.log.lost(), error: status.log.last_error() },
+            trusted_owner: Trust::of_process().extra().map(|owner| owner.to_string()),
             version: env!("CARGO_PKG_VERSION"),
             uptime_s: status.started_mark.elapsed().as_secs(),
         };

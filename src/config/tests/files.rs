@@ -92,18 +92,53 @@ fn a_file_that_is_none_is_refused() {
     let yard = tempfile::tempdir().expect("a temporary directory");
     let path = yard.path().join("janitor.toml");
     let error = read(&path).expect_err("not there");
-    assert!(error.is_not_found() && error.to_string().contains("No such file"), "{error}");
-    let error = read(yard.path()).expect_err("a directory");
+    assert!(error.is_not_found() && error.to_string().contains("does not exist"), "{error}");
+    std::fs::create_dir(yard.path().join("directory")).expect("made");
+    let error = read(&yard.path().join("directory")).expect_err("a directory");
     assert!(!error.is_not_found() && error.to_string().contains("not a regular file"), "{error}");
     std::fs::write(&path, b"\na = \xff").expect("written");
     assert!(read(&path).expect_err("not text").to_string().contains("not UTF-8 text (line 2, byte 5)"));
     std::fs::write(&path, vec![b'#'; (4 << 20) + 1]).expect("written");
     assert!(read(&path).expect_err("too large").to_string().contains("more than 4 MiB"));
     std::fs::write(&path, "timezone = \"UTC\"").expect("written");
-    assert_eq!(read(&path).expect("fine"), "timezone = \"UTC\"");
+    assert_eq!(read(&path).expect("fine").text, "timezone = \"UTC\"");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).expect("ours");
     let everybody = read(&path);
     assert_eq!(everybody.is_err(), rustix::process::geteuid().is_root(), "{everybody:?}");
+}
+
+#[test]
+fn the_janitors_own_files_are_different_files() {
+    for (text, expected) in [
+        (
+            "[log]\nfile = \"./config/janitor.toml\"",
+            "f:2:8: `/srv/janitor/config/janitor.toml` is the config file itself, and the log too",
+        ),
+        (
+            "[log]\nfile = \"state/../state/janitor.sqlite-wal\"",
+            "f:2:8: `/srv/janitor/state/janitor.sqlite-wal` is the state, and the log too",
+        ),
+        ("state_dir = \"x\"\n[log]\nfile = \"x\"", "f:3:8: `/srv/janitor/x` is state_dir, and the log too"),
+        (
+            "[admin]\ntoken_file = \"secret\"\n[log]\nfile = \"secret\"",
+            "f:4:8: `/srv/janitor/secret` is token_file, and the log too",
+        ),
+        (
+            "[admin]\ntoken_file = \"state/janitor.lock\"",
+            "f:2:14: `/srv/janitor/state/janitor.lock` is the state, and token_file too",
+        ),
+    ] {
+        assert_eq!(lines(text), [expected], "{text}");
+    }
+}
+
+#[test]
+fn nothing_is_moved_to_where_the_system_would_obey_it() {
+    for to in ["/etc/profile.d", "/var/spool/cron/crontabs", "/usr/local/bin", "/root/.ssh", "/run/systemd/system"] {
+        let text = target(&format!("include = [\"*\"]\naction = \"move:{to}\""));
+        let found = lines(&text);
+        assert!(found.len() == 1 && found[0].starts_with("f:5:10: nothing can be moved there"), "{to}: {found:?}");
+    }
 }
 
 #[test]
@@ -169,7 +204,7 @@ fn every_example_loads_and_fits_the_schema() {
     let validator = jsonschema::validator_for(&schema).expect("a schema");
     let mut seen = 0;
     for file in shipped("examples").into_iter().chain(shipped("config")) {
-        let text = read(&file).unwrap_or_else(|error| panic!("{error}"));
+        let text = std::fs::read_to_string(&file).expect("text");
         assert!(text.starts_with("#:schema ../schema/janitor.schema.json\n"), "{file:?} names its schema");
         let config = good(&text);
         assert!(config.names_targets, "{file:?}");
@@ -180,7 +215,7 @@ fn every_example_loads_and_fits_the_schema() {
     }
     assert!(seen >= 7, "{seen}");
     assert_eq!(
-        good(&read(&shipped("config")[0]).expect("readable")).targets,
+        good(&std::fs::read_to_string(&shipped("config")[0]).expect("text")).targets,
         built_in(&surroundings()).expect("good").targets
     );
 }

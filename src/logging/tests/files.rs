@@ -121,25 +121,78 @@ fn a_file_that_was_moved_or_removed_is_made_anew() {
     log.holds(&[("again", "b\n"), ("j.log", "c\n"), ("moved", "a\n")]);
 }
 
+/// Makes a file as long as the file system lets one be, so that nothing can be appended to it.
+fn fill(file: &std::path::Path) {
+    let file = fs::File::options().write(true).open(file).expect("there");
+    let (mut fits, mut too_long) = (0, u64::MAX >> 1);
+    while fits + 1 < too_long {
+        let middle = fits + (too_long - fits) / 2;
+        if file.set_len(middle).is_ok() { fits = middle } else { too_long = middle }
+    }
+    file.set_len(fits).expect("it fits");
+}
+
 #[test]
-fn a_full_disk_is_counted_and_overcome() {
-    let mut log = Log::new(Rotation::Daily, 14);
-    log.settings.file = log.directory.join("link");
-    symlink("/dev/full", &log.settings.file).expect("made");
+fn a_file_that_takes_no_more_is_counted_and_overcome() {
+    let log = Log::new(Rotation::Never, 14);
     let mut file = log.open("2026-11-22T12:00:00Z");
+    fill(&log.settings.file);
     for _ in 0..3 {
         write(&mut file, "2026-11-22T12:00:00Z", "lost");
     }
     assert_eq!(log.health.lost(), 3);
     assert!(log.health.last_error().is_some(), "it says why");
     write(&mut file, "2026-11-25T12:00:00Z", "lost");
-    assert!(log.settings.file.is_symlink(), "what is no regular file is never rotated");
-    let other = log.directory.join("other");
-    symlink(log.directory.join("real"), &other).expect("made");
-    fs::rename(&other, &log.settings.file).expect("ours");
+    fs::File::options().write(true).open(&log.settings.file).expect("there").set_len(0).expect("ours");
     write(&mut file, "2026-11-25T12:00:05Z", "back");
-    assert_eq!(fs::read_to_string(log.directory.join("real")).expect("there"), "(4 lost)\nback\n");
+    log.holds(&[("j.log", "(4 lost)\nback\n")]);
     assert_eq!((log.health.lost(), log.health.last_error()), (4, None));
+}
+
+#[test]
+fn a_new_log_is_for_its_owner_and_his_group() {
+    use std::os::unix::fs::PermissionsExt;
+    let log = Log::new(Rotation::Daily, 14);
+    drop(log.open("2026-11-22T12:00:00Z"));
+    let mode = log.settings.file.metadata().expect("there").permissions().mode();
+    assert_eq!(mode & 0o137, 0, "{mode:o}");
+}
+
+#[test]
+fn a_link_that_nobody_else_can_replace_leads_to_the_log_and_any_other_file_is_none() {
+    let mut log = Log::new(Rotation::Daily, 14);
+    fs::create_dir(log.directory.join("real")).expect("made");
+    log.settings.file = log.directory.join("link");
+    symlink("real/j.log", &log.settings.file).expect("made");
+    let mut file = log.open("2026-11-22T12:00:00Z");
+    write(&mut file, "2026-11-22T12:00:00Z", "a");
+    write(&mut file, "2026-11-23T12:00:00Z", "b");
+    assert!(log.settings.file.is_symlink());
+    assert_eq!(fs::read_to_string(log.directory.join("real/j.log")).expect("there"), "b\n");
+    assert_eq!(fs::read_to_string(log.directory.join("real/j.log.2026-11-22")).expect("there"), "a\n");
+    symlink("/dev/null", log.directory.join("null")).expect("made");
+    fs::rename(log.directory.join("null"), &log.settings.file).expect("ours");
+    write(&mut file, "2026-11-23T12:00:05Z", "lost");
+    let why = log.health.last_error().unwrap_or_default();
+    assert!(why.contains("`/dev/null` is not a regular file"), "{why}");
+}
+
+#[test]
+fn fakes_of_the_future_and_files_with_other_names_do_not_make_the_real_ones_go() {
+    let log = Log::new(Rotation::Daily, 2);
+    for number in 1..=5 {
+        fs::write(log.directory.join(format!("j.log.9999-12-31.{number}")), "fake").expect("written");
+    }
+    fs::write(log.directory.join("linked"), "").expect("written");
+    fs::hard_link(log.directory.join("linked"), log.directory.join("j.log.2026-11-21.7")).expect("made");
+    let mut file = log.open("2026-11-18T12:00:00Z");
+    for day in 18..=22 {
+        write(&mut file, &format!("2026-11-{day}T12:00:00Z"), "x");
+    }
+    let files = log.files();
+    let real = ["j.log", "j.log.2026-11-20", "j.log.2026-11-21", "j.log.2026-11-21.7", "linked"];
+    assert!(real.iter().all(|name| files.contains_key(*name)), "{files:?}");
+    assert_eq!(files.len(), real.len() + 5, "{files:?}");
 }
 
 #[test]
