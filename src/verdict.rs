@@ -204,6 +204,33 @@ impl fmt::Display for Reason {
     }
 }
 
+impl Because {
+    /// Returns the words without names of files, for whoever may not see these.
+    #[must_use]
+    pub fn without_names(&self) -> String {
+        match self {
+            Self::Inside { because, .. } => format!("something in it stays: {}", because.without_names()),
+            Self::Conflict(_) => {
+                "another file was under its name, and somebody took that name meanwhile; it is kept aside".to_owned()
+            }
+            _ => self.to_string(),
+        }
+    }
+
+    /// Returns the name of another file that it is about.
+    #[must_use]
+    pub fn named(&self) -> Option<String> {
+        match self {
+            Self::Inside { entry, because } => Some(match because.named() {
+                Some(inner) => format!("{entry}, {inner}"),
+                None => entry.to_string(),
+            }),
+            Self::Conflict(kept) => Some(format!("kept as {kept}")),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Because {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -247,5 +274,27 @@ impl fmt::Display for Because {
             Self::WithinLimits => out.write_str("the limits hold without it"),
             Self::Unreached => out.write_str("no include reaches into it"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_for_everybody_name_no_file() {
+        let conflict = || Because::Conflict("a/secret".into());
+        let inside = |because: Because| Because::Inside { entry: "b/secret".into(), because: Box::new(because) };
+        for (because, named) in [
+            (conflict(), "kept as a/secret"),
+            (inside(Because::InUse), "b/secret"),
+            (inside(conflict()), "b/secret, kept as a/secret"),
+            (inside(inside(Because::Locked)), "b/secret, b/secret"),
+        ] {
+            assert!(because.to_string().contains("secret"), "{because}");
+            assert!(!because.without_names().contains("secret"), "{}", because.without_names());
+            assert_eq!(because.named().as_deref(), Some(named));
+        }
+        assert_eq!((Because::InUse.without_names(), Because::InUse.named()), (Because::InUse.to_string(), None));
     }
 }

@@ -133,14 +133,23 @@ fn moment(at: Option<&str>, ahead: Option<&str>) -> Result<Timestamp, Answer> {
 }
 
 /// Explains one path: relative to the root of the target that is named, or absolute.
-pub(super) fn explain(inside: Inside, _: Caller, query: Query) -> Work {
+pub(super) fn explain(inside: Inside, caller: Caller, query: Query) -> Work {
     Box::pin(async move {
         let path = query.path.unwrap_or_default();
-        inquire(&inside, move |in_force, control| explained(in_force, control, &path, query.target.as_deref())).await
+        inquire(&inside, move |in_force, control| {
+            let name = query.target.as_deref();
+            explained(in_force, control, &path, owned(in_force, &path, name, caller.by_token)?)
+        })
+        .await
     })
 }
 
-fn explained(in_force: &InForce, control: &Control, path: &str, name: Option<&str>) -> Result<Answer, Answer> {
+fn explained(
+    in_force: &InForce,
+    control: &Control,
+    path: &str,
+    owned: Vec<(Arc<Target>, PathBuf)>,
+) -> Result<Answer, Answer> {
     let explanation = |(target, relative): (Arc<Target>, PathBuf)| {
         let order = order(in_force, &target, clock::wall());
         let told = sweep::explain(&order, control, relative.as_os_str().as_encoded_bytes());
@@ -150,12 +159,18 @@ fn explained(in_force: &InForce, control: &Control, path: &str, name: Option<&st
         })?;
         Ok(Explained::new(path.to_owned(), &target, &told))
     };
-    let explanations = owned(in_force, path, name)?.into_iter().map(explanation).collect::<Result<_, _>>()?;
+    let explanations = owned.into_iter().map(explanation).collect::<Result<_, _>>()?;
     Ok(Answer::ok(&Explanations { success: true, explanations }))
 }
 
-/// The targets that have a say about the path, and where it lies in each.
-fn owned(in_force: &InForce, path: &str, name: Option<&str>) -> Result<Vec<(Arc<Target>, PathBuf)>, Answer> {
+/// The targets that have a say about the path, and where it lies in each. Whoever has only the token learns nothing
+/// about what lies outside of the targets: the token is for these.
+fn owned(
+    in_force: &InForce,
+    path: &str,
+    name: Option<&str>,
+    by_token: bool,
+) -> Result<Vec<(Arc<Target>, PathBuf)>, Answer> {
     let targets = match name {
         None => in_force.targets.clone(),
         Some(name) => vec![named(in_force, name)?],
@@ -165,7 +180,8 @@ fn owned(in_force: &InForce, path: &str, name: Option<&str>) -> Result<Vec<(Arc<
         return Err(Answer::bad_request("the path must be written without `.` and `..`"));
     }
     if written.is_absolute() {
-        let owners = sweep::owners(&targets, written);
+        let owners =
+            if by_token { Some(sweep::owners_by_name(&targets, written)) } else { sweep::owners(&targets, written) };
         let owners = owners.ok_or_else(|| {
             let message = format!("there is no `{}`", OneLine(path));
             Answer::error(StatusCode::NOT_FOUND, "no_such_path", message)

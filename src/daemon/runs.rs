@@ -232,9 +232,10 @@ fn tell(waiting: Waiting, report: &Arc<Report>) {
 fn caught(sweeper: &Sweeper, order: &Order, control: &Control) -> Report {
     let began = clock::mark();
     catch_unwind(AssertUnwindSafe(|| sweeper(order, control))).unwrap_or_else(|panic| {
-        let message = format!("it panicked, which is a bug in the janitor: {}", words(panic.as_ref()));
-        error!(target_name = %order.target.name, "Cleanup failed: {message}");
-        let mut report = order.not_run(Outcome::Failed, message);
+        const BUG: &str = "it panicked, which is a bug in the janitor";
+        error!(target_name = %order.target.name, "Cleanup failed: {BUG}: {}", words(panic.as_ref()));
+        // The words may name a file, and the status is for everybody.
+        let mut report = order.not_run(Outcome::Failed, format!("{BUG}; the log has its words"));
         report.took = began.elapsed();
         report.counts.examined = control.progress.examined.load(Ordering::Relaxed);
         report.counts.deleted = control.progress.deleted.load(Ordering::Relaxed);

@@ -34,7 +34,7 @@ pub use event::{At, Event};
 pub use explain::{Explanation, explain};
 pub use guards::Guards;
 pub use log::LogLines;
-pub use owner::owners;
+pub use owner::{owners, owners_by_name};
 pub use trash::Note;
 pub use undo::{Beside, UndoError, in_trash, trashes, undo};
 

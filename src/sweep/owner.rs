@@ -25,13 +25,36 @@ fn resolved(path: &Path) -> Option<PathBuf> {
 #[must_use]
 pub fn owners(targets: &[Arc<Target>], path: &Path) -> Option<Vec<(Arc<Target>, PathBuf)>> {
     let path = resolved(path)?;
-    let below = targets.iter().filter_map(|target| {
+    Some(innermost(targets, |target| {
         let root = target.path.canonicalize().ok()?;
         let relative = path.strip_prefix(&root).ok()?.to_path_buf();
-        Some((root.components().count(), target.clone(), relative))
-    });
-    let below: Vec<_> = below.collect();
+        Some((root.components().count(), relative))
+    }))
+}
+
+/// The same by the text of the path alone: nothing is looked at outside of the targets, so that the answer tells nobody
+/// what is there.
+#[must_use]
+pub fn owners_by_name(targets: &[Arc<Target>], path: &Path) -> Vec<(Arc<Target>, PathBuf)> {
+    innermost(targets, |target| {
+        let real = target.path.canonicalize().ok();
+        let mut roots = [Some(&target.path), real.as_ref()].into_iter().flatten();
+        let relative = roots.find_map(|root| path.strip_prefix(root).ok())?.to_path_buf();
+        // Roots that are written in different ways are compared by what is left below them.
+        Some((path.components().count() - relative.components().count(), relative))
+    })
+}
+
+/// The targets that lie the deepest of those in which the path lies.
+fn innermost(
+    targets: &[Arc<Target>],
+    place: impl Fn(&Target) -> Option<(usize, PathBuf)>,
+) -> Vec<(Arc<Target>, PathBuf)> {
+    let below: Vec<_> = targets
+        .iter()
+        .filter_map(|target| place(target).map(|(depth, relative)| (depth, target.clone(), relative)))
+        .collect();
     let innermost = below.iter().map(|(depth, ..)| *depth).max();
     let inner = below.into_iter().filter(|(depth, ..)| Some(*depth) == innermost);
-    Some(inner.map(|(_, target, relative)| (target, relative)).collect())
+    inner.map(|(_, target, relative)| (target, relative)).collect()
 }

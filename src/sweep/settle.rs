@@ -249,7 +249,9 @@ impl<'a, A: Act> Worker<'a, A> {
                 true
             }
             Err(Undone::Stays(because)) => {
-                self.walked.left.add(&because, at);
+                // The class is told to everybody, the examples are not.
+                let named = because.named().map(|named| format!("{at}: {named}"));
+                self.walked.left.add(because.without_names(), named.unwrap_or_else(|| at.to_string()));
                 self.stays(directory, name, &because);
                 false
             }
