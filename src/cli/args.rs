@@ -154,8 +154,8 @@ pub(super) struct Next {
 /// What every client of the daemon takes.
 #[derive(Clone, Debug, ClapArgs)]
 pub(super) struct Client {
-    /// The daemon's admin port or socket (a path with a `/`), if not those of the config (whose token is used all the
-    /// same)
+    /// The daemon's admin port or socket (a path with a `/`), if not those of the config. Its token is sent there, on this
+    /// machine only to root, this user or the owner of the state
     #[arg(long, value_name = "ADDRESS:PORT|SOCKET")]
     pub(super) admin: Option<String>,
     #[command(flatten)]

@@ -1,9 +1,6 @@
 //! `trigger`, `start`, `stop`, `reload`, `release`: the daemon from the shell, by its socket or its port.
 
-use std::io::ErrorKind;
-use std::net::SocketAddr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,18 +9,17 @@ use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use super::args::{Client, Release, Stop, Switch, Trigger};
+use super::door::{Door, Servers, Stream, reachable};
 use super::load::{admin, client_trust};
 use super::output::{self, complain};
 use super::{Done, Exit};
 use crate::admin::Token;
-use crate::names::{Escaped, OneLine, RunId};
+use crate::fsys::Trust;
+use crate::names::{OneLine, RunId};
 use crate::report::about;
-
-const CONNECT: Duration = Duration::from_secs(5);
 
 /// Why nobody is asked where the config wants no doors.
 const NO_DOOR: &str = "the config turns the admin port off (admin.listen = \"off\"), and names no admin.socket";
@@ -34,21 +30,6 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 /// No answer of the daemon is larger.
 const MAX_ANSWER: usize = 64 << 20;
 
-/// Where a daemon may be.
-enum Door {
-    Port(String),
-    Socket(PathBuf),
-}
-
-impl std::fmt::Display for Door {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Port(address) => out.write_str(address),
-            Self::Socket(path) => write!(out, "{}", Escaped(path.as_os_str().as_bytes())),
-        }
-    }
-}
-
 /// Where the daemon may be, and what opens its doors.
 pub(super) struct Daemon {
     /// Asked in turn, until one can be reached.
@@ -56,6 +37,14 @@ pub(super) struct Daemon {
     /// Why there are none, if there are none.
     no_door: &'static str,
     token: Option<Token>,
+    servers: Servers,
+}
+
+/// What came of asking once.
+enum Asked {
+    Answer(StatusCode, Value),
+    /// The token would have been sent, but not to whoever is there: why.
+    Withheld(String),
 }
 
 /// Why there is no answer.
@@ -83,12 +72,17 @@ impl Daemon {
             true => Door::Socket(admin.into()),
             false => Door::Port(admin.clone()),
         });
-        let Some(settings) = admin(config)? else {
+        let settings = admin(config)?;
+        let believed = client_trust(config);
+        // Root takes no config from others.
+        let confided_in = if rustix::process::geteuid().is_root() { believed } else { Trust::of_process() };
+        let servers = Servers { believed, confided_in, is_named: said.is_some() };
+        let Some(settings) = settings else {
             let Some(door) = said else {
                 complain("the config is too wrong to tell the admin port from; say with --admin where the daemon is");
                 return Err(Exit::Config);
             };
-            return Ok(Self { doors: vec![door], no_door: "", token: None });
+            return Ok(Self { doors: vec![door], no_door: "", token: None, servers });
         };
         let no_door = match (settings.listen, &settings.socket) {
             (None, None) => NO_DOOR,
@@ -108,7 +102,7 @@ impl Daemon {
             }
         };
         let token = settings.token_file.and_then(|file| token(&file, config));
-        Ok(Self { doors, no_door, token })
+        Ok(Self { doors, no_door, token, servers })
     }
 
     /// Asks, and takes the answer's JSON.
@@ -119,17 +113,20 @@ impl Daemon {
     }
 
     async fn wait_for(&self, method: &str, path: &str) -> Result<Value, Failure> {
-        let mut refused = None;
+        let (mut refused, mut withheld) = (None, None);
         for with_token in self.tries() {
-            let (status, answer) = self.once(method, path, *with_token).await?;
-            if !matches!(status.as_u16(), 401 | 403 | 429) {
-                return Ok(answer);
-            }
-            if *with_token || refused.is_none() {
-                refused = Some(answer);
+            match self.once(method, path, *with_token).await? {
+                Asked::Answer(status, answer) if !matches!(status.as_u16(), 401 | 403 | 429) => return Ok(answer),
+                Asked::Answer(_, answer) if *with_token || refused.is_none() => refused = Some(answer),
+                Asked::Answer(..) => {}
+                Asked::Withheld(why) => withheld = Some(why),
             }
         }
-        refused.ok_or_else(|| Failure::broken("nobody was asked".to_owned()))
+        match (refused, withheld) {
+            (Some(answer), None) => Ok(answer),
+            (Some(answer), Some(why)) => Err(Failure::broken(format!("{}; {why}", text(&answer, "message")))),
+            (None, _) => Err(Failure::broken("nobody was asked".to_owned())),
+        }
     }
 
     /// Whether the token is sent, at the first try and at the next. Root mostly needs none, and shows it to nobody then;
@@ -142,21 +139,25 @@ impl Daemon {
         }
     }
 
-    async fn once(&self, method: &str, path: &str, with_token: bool) -> Result<(StatusCode, Value), Failure> {
+    async fn once(&self, method: &str, path: &str, with_token: bool) -> Result<Asked, Failure> {
         let token = self.token.as_ref().filter(|_| with_token);
         let mut failure: Option<Failure> = None;
         for door in &self.doors {
-            let connected = timeout(CONNECT, async {
-                Ok(match door {
-                    Door::Port(address) => Connected::Port(TcpStream::connect(address).await?),
-                    Door::Socket(path) => Connected::Socket(UnixStream::connect(path).await?),
-                })
-            });
-            let (why, is_absent) = match connected.await {
-                Ok(Ok(Connected::Port(stream))) => return exchange(stream, door, method, path, token).await,
-                Ok(Ok(Connected::Socket(stream))) => return exchange(stream, door, method, path, token).await,
-                Ok(Err(error)) => unreachable_because(door, &error),
-                Err(_) => (format!("no answer in {} s", CONNECT.as_secs()), false),
+            let (why, is_absent) = match door.connect().await {
+                Ok((stream, server)) => {
+                    self.servers.check(door, server).map_err(Failure::broken)?;
+                    if token.is_some()
+                        && let Err(why) = self.servers.check_for_token(door, server)
+                    {
+                        return Ok(Asked::Withheld(why));
+                    }
+                    let exchanged = match stream {
+                        Stream::Port(stream) => exchange(stream, door, method, path, token).await,
+                        Stream::Socket(stream) => exchange(stream, door, method, path, token).await,
+                    };
+                    return exchanged.map(|(status, answer)| Asked::Answer(status, answer));
+                }
+                Err(unreachable) => unreachable,
             };
             let message = format!("cannot reach the daemon at {door}: {why}");
             failure = Some(match failure {
@@ -217,33 +218,6 @@ where
     let answer =
         answer.map_err(|_| Failure::broken(format!("what answers at {door} is no janitor: HTTP status {status}")))?;
     Ok((status, answer))
-}
-
-enum Connected {
-    Port(TcpStream),
-    Socket(UnixStream),
-}
-
-/// Why nobody could be reached, and whether that is because nobody is there.
-fn unreachable_because(door: &Door, error: &std::io::Error) -> (String, bool) {
-    let is_absent = matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound);
-    let hint = match door {
-        Door::Port(_) if is_absent => {
-            " (is `janitor run` running? If admin.listen was changed, it still listens where it did: say so with \
-             --admin)"
-        }
-        Door::Socket(_) if is_absent => " (is `janitor run` running?)",
-        Door::Port(_) | Door::Socket(_) => "",
-    };
-    (format!("{error}{hint}"), is_absent)
-}
-
-/// Where a client finds a port that listens everywhere.
-fn reachable(mut listen: SocketAddr) -> SocketAddr {
-    if listen.ip().is_unspecified() {
-        listen.set_ip(if listen.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
-    }
-    listen
 }
 
 pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Exit>>) -> Result<T, Exit> {

@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod client;
+mod door;
 mod explain;
 mod history;
 mod load;
