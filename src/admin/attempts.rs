@@ -13,12 +13,22 @@ pub(super) const PERIOD: Duration = Duration::from_secs(60);
 /// As many callers are remembered. With more of them the one whose time is nearest to its end is forgotten.
 const CALLERS: usize = 1024;
 
+/// Name by which a caller addresses us; what is tried by a foreign one is counted apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Name {
+    Own,
+    Foreign,
+}
+
+/// Whom wrong tokens are counted for.
+type Key = (Who, Name);
+
 /// What callers have shown.
 #[derive(Debug)]
 pub(super) struct Attempts {
     /// How many wrong tokens are too many.
     most: u32,
-    wrong: Mutex<HashMap<Who, Wrong>>,
+    wrong: Mutex<HashMap<Key, Wrong>>,
 }
 
 /// The wrong tokens of one caller.
@@ -44,7 +54,7 @@ impl Attempts {
     }
 
     /// Compares a token, unless this caller has shown too many wrong ones.
-    pub(super) fn judge(&self, who: Who, is_right: impl FnOnce() -> bool) -> Judged {
+    pub(super) fn judge(&self, who: Key, is_right: impl FnOnce() -> bool) -> Judged {
         // Held until it is compared: of many tokens that come at once, no more are compared than of those in turn.
         let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
         let before = wrong.get(&who).copied().filter(|known| known.since.elapsed() < PERIOD);
@@ -67,7 +77,7 @@ impl Attempts {
     }
 }
 
-fn make_room(wrong: &mut HashMap<Who, Wrong>, who: Who) {
+fn make_room(wrong: &mut HashMap<Key, Wrong>, who: Key) {
     if wrong.len() < CALLERS || wrong.contains_key(&who) {
         return;
     }
@@ -87,21 +97,22 @@ mod tests {
     const MOST: u32 = 5;
 
     fn wrong(attempts: &Attempts, who: Who) -> Judged {
-        attempts.judge(who, || false)
+        attempts.judge((who, Name::Own), || false)
     }
 
     #[test]
     fn after_five_wrong_ones_none_is_compared_and_others_are_heard() {
         let attempts = Attempts::new(MOST);
-        assert_eq!(attempts.judge(Who::Uid(1), || true), Judged::Right);
+        assert_eq!(attempts.judge((Who::Uid(1), Name::Own), || true), Judged::Right);
         for _ in 0..MOST {
             assert_eq!(wrong(&attempts, Who::Uid(1)), Judged::Wrong);
         }
-        let judged = attempts.judge(Who::Uid(1), || unreachable!("it is not compared"));
+        let judged = attempts.judge((Who::Uid(1), Name::Own), || unreachable!("it is not compared"));
         let Judged::NotHeard(rest) = judged else { unreachable!("{judged:?}") };
         assert!(rest <= PERIOD && rest > PERIOD / 2, "{rest:?}");
-        assert_eq!(attempts.judge(Who::Uid(2), || true), Judged::Right);
-        assert_eq!(attempts.judge(Who::at([127, 0, 0, 1].into()), || true), Judged::Right);
+        assert_eq!(attempts.judge((Who::Uid(2), Name::Own), || true), Judged::Right);
+        assert_eq!(attempts.judge((Who::Uid(1), Name::Foreign), || true), Judged::Right);
+        assert_eq!(attempts.judge((Who::at([127, 0, 0, 1].into()), Name::Own), || true), Judged::Right);
     }
 
     #[test]

@@ -36,8 +36,6 @@ pub(super) struct Limits {
     pub(super) share: usize,
     /// How many more are kept for root and the daemon's own user, so that nobody can lock them out.
     pub(super) reserved: usize,
-    /// How many connections may wait to hear whether they are let in to the second half or the reserve.
-    pub(super) screened: usize,
     /// How many wrong tokens of one caller are too many.
     pub(super) wrong_tokens: u32,
     /// How long requests that are being worked on may take once the daemon shuts down.
@@ -52,7 +50,6 @@ impl Limits {
         open: 48,
         share: 8,
         reserved: 16,
-        screened: 256,
         wrong_tokens: 5,
         drain: Duration::from_secs(1),
     };
@@ -119,16 +116,6 @@ impl Drop for AtWork {
 pub(super) enum Stream {
     Port(TcpStream),
     Socket(UnixStream),
-}
-
-impl Stream {
-    /// Writes what can be written at once.
-    pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Port(stream) => stream.try_write(bytes),
-            Self::Socket(stream) => stream.try_write(bytes),
-        }
-    }
 }
 
 impl AsyncRead for Stream {

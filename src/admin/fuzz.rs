@@ -19,7 +19,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 
 use super::query::{Kind, Parameter, Query};
-use super::wall::Wall;
+use super::wall::{Host, Wall};
 
 const PORT: u16 = 8000;
 
@@ -54,11 +54,11 @@ struct LetIn {
 /// What the wall says of the first request in these bytes, once hyper has read it.
 fn answered(data: &[u8]) -> Option<LetIn> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let wall = Wall::Loopback { port: PORT };
+    let wall = Wall::Loopback { port: PORT, localhost: true };
     let let_in = Mutex::new(None);
     let service = service_fn(|request: Request<Incoming>| {
         let (head, _) = request.into_parts();
-        if wall.check(&head).is_ok() {
+        if matches!(wall.check(&head), Ok(Host::Ours)) {
             let query = head.uri.query().map(str::to_owned);
             *let_in.lock().expect("nobody panicked") = Some(LetIn { query });
         }
@@ -135,7 +135,9 @@ impl<'a> Seen<'a> {
             assert!(is_ours(authority), "{shown}");
         }
         for origin in self.all("origin") {
-            assert!(origin.strip_prefix(b"http://").is_some_and(is_ours), "{}", origin.escape_ascii());
+            let page = origin.strip_prefix(b"http://").unwrap_or_default();
+            let same = self.all("host").iter().any(|host| host.eq_ignore_ascii_case(page));
+            assert!(is_ours(page) && same, "{}", origin.escape_ascii());
         }
         for site in self.all("sec-fetch-site") {
             assert!(site == b"same-origin" || site == b"none", "{}", site.escape_ascii());

@@ -2,41 +2,69 @@
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use super::connection::Stream;
-use super::peer::Peer;
+use rustix::io::Errno;
+
 use super::wall::Wall;
-use crate::fsys::{self, OwnSocket};
+use crate::fsys::{self, OwnSocket, Trust};
 use crate::names::Escaped;
 
 /// A port or a socket that is ours, and not served yet.
 #[derive(Debug)]
 pub struct Bound {
-    listening: Listening,
+    pub(super) listeners: Vec<Listener>,
     pub(super) wall: Wall,
+    /// Addresses of a port.
+    addresses: Vec<SocketAddr>,
+    /// Address for which `localhost` may stand too, and why it is not ours.
+    missing: Option<(SocketAddr, io::Error)>,
 }
 
+/// One socket that is listened on.
 #[derive(Debug)]
-enum Listening {
-    Port(TcpListener, SocketAddr),
-    Socket(UnixListener, OwnSocket),
+pub(super) enum Listener {
+    Port(TcpListener),
+    Socket(UnixListener, #[expect(dead_code, reason = "held, not read")] OwnSocket),
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Port(listener) => listener.as_fd(),
+            Self::Socket(listener, _) => listener.as_fd(),
+        }
+    }
 }
 
 impl Bound {
-    /// The address of a port, with the number that the system chose if it was asked for port 0.
+    /// Returns the first address of a port, with the number that the system chose if it was asked for port 0.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
-        match &self.listening {
-            Listening::Port(_, address) => Some(*address),
-            Listening::Socket(..) => None,
-        }
+        self.addresses.first().copied()
     }
 
-    /// Whether others than this machine's can reach it.
+    /// Returns every address of a port: of 127.0.0.1 and ::1 both, where there is IPv6.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Returns why the name `localhost` is not answered to, if it is not because somebody else may be meant by it.
+    #[must_use]
+    pub fn no_localhost(&self) -> Option<String> {
+        let (other, error) = self.missing.as_ref()?;
+        Some(format!(
+            "{other} is not to be had ({error}), and a browser may mean that by localhost: requests to \"localhost\" \
+             are refused, those to the address of the port are not"
+        ))
+    }
+
+    /// Returns whether others than this machine's can reach it.
     #[must_use]
     pub fn is_beyond_loopback(&self) -> bool {
         !self.wall.is_local()
@@ -78,19 +106,69 @@ impl std::error::Error for BindError {
     }
 }
 
+/// Connections that may wait to be accepted; the kernel takes less where `net.core.somaxconn` is less.
+const BACKLOG: i32 = 4096;
+
+/// Ports that are tried where the system chooses one.
+const TRIES: usize = 16;
+
 /// Takes a port. From here on connections queue up; [`serve`](super::serve) answers them.
 ///
+/// Of 127.0.0.1 and ::1 the other is taken with it, since `localhost` is both: browsers try ::1 first, and a page of
+/// whoever has that would have the origin of ours.
+///
 /// # Errors
-/// When the system does not give it to us.
+/// Fails when the system does not give it to us.
 pub fn bind(listen: SocketAddr) -> Result<Bound, BindError> {
-    let bind = || {
-        // The standard library sets SO_REUSEADDR, so that a restart does not wait for old connections to be forgotten.
-        let listener = TcpListener::bind(listen)?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
-        Ok(Bound { listening: Listening::Port(listener, address), wall: Wall::of(address) })
+    let mut tries = if listen.port() == 0 { TRIES } else { 1 };
+    loop {
+        let bound = both(listen).map_err(|error| BindError { at: listen.to_string(), why: Why::Port(error) })?;
+        tries -= 1;
+        if bound.missing.is_none() || tries == 0 {
+            return Ok(bound);
+        }
+    }
+}
+
+fn both(listen: SocketAddr) -> io::Result<Bound> {
+    let (first, address) = one(listen)?;
+    let mut listeners = vec![Listener::Port(first)];
+    let mut addresses = vec![address];
+    let mut missing = None;
+    let other: Option<IpAddr> = match address.ip() {
+        IpAddr::V4(Ipv4Addr::LOCALHOST) => Some(Ipv6Addr::LOCALHOST.into()),
+        IpAddr::V6(Ipv6Addr::LOCALHOST) => Some(Ipv4Addr::LOCALHOST.into()),
+        _ => None,
     };
-    bind().map_err(|error| BindError { at: listen.to_string(), why: Why::Port(error) })
+    let other = other.map(|ip| SocketAddr::new(ip, address.port()));
+    if let Some(other) = other {
+        match one(other) {
+            Ok((listener, other)) => {
+                listeners.push(Listener::Port(listener));
+                addresses.push(other);
+            }
+            // A machine without IPv6, where nobody else can have it either.
+            Err(error) if is_no_address(&error) => {}
+            Err(error) => missing = Some((other, error)),
+        }
+    }
+    let wall = Wall::of(address, other.is_some() && missing.is_none());
+    Ok(Bound { listeners, wall, addresses, missing })
+}
+
+fn one(listen: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    // The standard library sets SO_REUSEADDR, so that a restart does not wait for old connections to be forgotten.
+    let listener = TcpListener::bind(listen)?;
+    listener.set_nonblocking(true)?;
+    // The library's queue is short enough to be filled by anybody.
+    rustix::net::listen(&listener, BACKLOG)?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+fn is_no_address(error: &io::Error) -> bool {
+    let errnos = [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL];
+    errnos.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 /// Takes a socket, at a path that is absolute. It is removed again when it is served no more.
@@ -98,42 +176,16 @@ pub fn bind(listen: SocketAddr) -> Result<Bound, BindError> {
 /// # Errors
 /// When somebody listens there, when there is something that no janitor of this user left, or when the system refuses.
 pub fn bind_socket(path: &Path) -> Result<Bound, BindError> {
-    match fsys::bind_own(path) {
-        Ok((listener, own)) => Ok(Bound { listening: Listening::Socket(listener, own), wall: Wall::Socket }),
+    match fsys::bind_own(path, &Trust::of_process()) {
+        Ok((listener, own)) => Ok(Bound {
+            listeners: vec![Listener::Socket(listener, own)],
+            wall: Wall::Socket,
+            addresses: Vec::new(),
+            missing: None,
+        }),
         Err(error) => {
             let at = format!("the socket {}", Escaped(path.as_os_str().as_bytes()));
             Err(BindError { at, why: Why::Socket(error) })
-        }
-    }
-}
-
-/// What accepts connections.
-#[derive(Debug)]
-pub(super) enum Listener {
-    Port(tokio::net::TcpListener),
-    Socket(tokio::net::UnixListener, #[expect(dead_code, reason = "held, not read")] OwnSocket),
-}
-
-impl Listener {
-    pub(super) fn new(bound: Bound) -> io::Result<Self> {
-        Ok(match bound.listening {
-            Listening::Port(listener, _) => Self::Port(tokio::net::TcpListener::from_std(listener)?),
-            Listening::Socket(listener, own) => Self::Socket(tokio::net::UnixListener::from_std(listener)?, own),
-        })
-    }
-
-    pub(super) async fn accept(&self) -> io::Result<(Stream, Peer)> {
-        match self {
-            Self::Port(listener) => {
-                let (stream, address) = listener.accept().await?;
-                let peer = Peer::new(&stream, address)?;
-                Ok((Stream::Port(stream), peer))
-            }
-            Self::Socket(listener, _) => {
-                let (stream, _) = listener.accept().await?;
-                let peer = Peer::of_socket(&stream)?;
-                Ok((Stream::Socket(stream), peer))
-            }
         }
     }
 }

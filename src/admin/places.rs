@@ -1,7 +1,6 @@
 //! Places for connections, such that nobody can take all of them.
 //!
-//! The first half of them goes to whoever comes, and nobody is asked who he is. Of the second half each caller gets a
-//! share. What is left beyond that is for those who may change something.
+//! The first half of them goes to whoever comes. Of the second half each caller gets a share. What is left beyond that is for those who may change something.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,11 +13,10 @@ use super::connection::Limits;
 /// The places at one port, or one socket.
 #[derive(Debug)]
 pub(super) struct Places {
-    unasked: Arc<Semaphore>,
+    anybody: Arc<Semaphore>,
     shared: Arc<Semaphore>,
     shares: Shares,
     reserved: Arc<Semaphore>,
-    screened: Arc<Semaphore>,
 }
 
 /// A place that is taken until this is dropped.
@@ -33,33 +31,22 @@ impl Places {
         let places = |count| Arc::new(Semaphore::new(count));
         let half = limits.open / 2;
         Self {
-            unasked: places(half),
+            anybody: places(half),
             shared: places(limits.open - half),
             shares: Shares::new(limits.share),
             reserved: places(limits.reserved),
-            screened: places(limits.screened),
         }
     }
 
-    /// A place for anybody.
-    pub(super) fn unasked(&self) -> Option<Place> {
-        take(&self.unasked)
-    }
-
-    /// A place for somebody who is known by now.
-    pub(super) fn of(&self, who: Who, is_trusted: bool) -> Option<Place> {
-        self.unasked().or_else(|| match is_trusted {
+    /// Takes a place for this caller, if there is one.
+    pub(super) fn take(&self, who: Who, is_trusted: bool) -> Option<Place> {
+        take(&self.anybody).or_else(|| match is_trusted {
             true => take(&self.shared).or_else(|| take(&self.reserved)),
             false => {
                 let share = self.shares.take(who)?;
                 take(&self.shared).map(|place| Place { _share: Some(share), ..place })
             }
         })
-    }
-
-    /// A place to wait for the answer to who this is.
-    pub(super) fn screened(&self) -> Option<Place> {
-        take(&self.screened)
     }
 }
 
@@ -121,27 +108,27 @@ mod tests {
     #[test]
     fn nobody_gets_all_of_the_places() {
         let places = Places::new(&Limits { open: 48, share: 8, reserved: 16, ..Limits::DEFAULT });
-        let unasked = all(|| places.unasked());
-        let first = all(|| places.of(Who::Uid(1000), false));
-        assert_eq!((unasked.len(), first.len()), (24, 8));
-        let second = all(|| places.of(Who::Uid(1001), false));
+        let anybody = all(|| take(&places.anybody));
+        let first = all(|| places.take(Who::Uid(1000), false));
+        assert_eq!((anybody.len(), first.len()), (24, 8));
+        let second = all(|| places.take(Who::Uid(1001), false));
         assert_eq!(second.len(), 8);
-        assert_eq!(all(|| places.of(Who::Uid(0), true)).len(), 8 + 16, "what is left, and the reserve");
+        assert_eq!(all(|| places.take(Who::Uid(0), true)).len(), 8 + 16, "what is left, and the reserve");
         // What is given back can be taken again, and nothing is remembered of those who have gone.
         drop(first);
-        assert_eq!(all(|| places.of(Who::Uid(1000), false)).len(), 8);
-        drop((unasked, second));
+        assert_eq!(all(|| places.take(Who::Uid(1000), false)).len(), 8);
+        drop((anybody, second));
         assert!(places.shares.taken.lock().expect("not poisoned").is_empty());
     }
 
     #[test]
     fn who_is_known_takes_a_place_that_has_become_free_first() {
         let places = Places::new(&Limits { open: 2, share: 1, reserved: 0, ..Limits::DEFAULT });
-        let one = places.unasked().expect("free");
-        let two = places.of(Who::Uid(7), false).expect("a share");
-        assert!(places.of(Who::Uid(7), false).is_none());
+        let one = take(&places.anybody).expect("free");
+        let two = places.take(Who::Uid(7), false).expect("a share");
+        assert!(places.take(Who::Uid(7), false).is_none());
         drop(one);
-        assert!(places.of(Who::Uid(7), false).is_some());
+        assert!(places.take(Who::Uid(7), false).is_some());
         drop(two);
     }
 }

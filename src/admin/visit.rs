@@ -9,25 +9,29 @@ use hyper::body::{Body, Incoming};
 use hyper::header::{AUTHORIZATION, HeaderMap};
 use hyper::http::request::Parts;
 use hyper::{Request, StatusCode};
+use tokio::sync::Semaphore;
 
 use super::access::{Access, Shown};
 use super::answer::Answer;
-use super::attempts::{Attempts, Judged};
+use super::attempts::{Attempts, Judged, Name};
 use super::bulletin::Bulletin;
 pub(super) use super::caller::Caller;
 use super::caller::Who;
 use super::changes;
-use super::peer::{Callers, Peer};
+use super::peer::Peer;
 use super::query::Query;
 use super::routes::{self, Does};
 use super::seldom::Seldom;
-use super::wall::Wall;
+use super::wall::{Host, Wall};
 use super::wire::{StatusAnswer, Well};
 use crate::daemon::Handle;
 use crate::names::OneLine;
 
-/// The largest body that is accepted, in bytes. Bodies mean nothing here; some clients send one all the same.
+/// The largest body that is read, in bytes.
 const BODY_LIMIT: usize = 4096;
+
+/// How many open requests of other users are answered at a time. They share one thread with everything else.
+pub(super) const TURNS: usize = 2;
 
 /// What every request needs, on the port or on the socket.
 #[derive(Debug)]
@@ -35,9 +39,10 @@ pub(super) struct Door {
     pub(super) inside: Inside,
     pub(super) access: Access,
     pub(super) attempts: Attempts,
-    pub(super) callers: Callers,
     /// The users who may change something without the token.
     pub(super) trusted: Vec<u32>,
+    /// Held while an open request of somebody else than these is answered.
+    pub(super) turns: Semaphore,
     /// How long a body may take.
     pub(super) body_time: Duration,
     pub(super) denials: Seldom,
@@ -84,10 +89,15 @@ impl Visit {
 
     async fn decide(&self, head: &Parts, body: Incoming) -> Result<Answer, Answer> {
         let door = &*self.door;
-        self.wall.check(head)?;
-        let let_in = match self.wall.is_local() {
-            true => None,
-            false => Some(self.need_token(&head.headers).await?),
+        let let_in = match (self.wall.check(head)?, self.wall.is_local()) {
+            (Host::Ours, true) => None,
+            (Host::Ours, false) => Some(self.need_token(&head.headers, Name::Own)?),
+            // A page under a name that was bound to our address can try tokens as its reader: it must not use up the
+            // attempts that are his.
+            (Host::Foreign(_), _) if head.headers.contains_key(AUTHORIZATION) => {
+                Some(self.need_token(&head.headers, Name::Foreign)?)
+            }
+            (Host::Foreign(refusal), _) => return Err(refusal),
         };
         let (route, captured) = routes::find(head.uri.path())
             .ok_or_else(|| Answer::error(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path"))?;
@@ -101,16 +111,26 @@ impl Visit {
             let accept = text_of(&head.headers, "accept");
             Ok(Query { captured, last_event, accept, ..query })
         };
+        // However many ask at once, whoever is trusted comes next but a few.
+        let is_trusted = self.peer.uid().is_some_and(|uid| door.trusted.contains(&uid));
+        let turn = || async { if is_trusted { None } else { door.turns.acquire().await.ok() } };
         match route.does {
-            Does::Tell(tell) => query().and_then(|_| tell(self)),
-            Does::Look(look) => look(door.inside.clone(), query()?).await,
+            Does::Tell(tell) => {
+                let _turn = turn().await;
+                query().and_then(|_| tell(self))
+            }
+            Does::Look(look) => {
+                // Not held: it may wait for a disk.
+                drop(turn().await);
+                look(door.inside.clone(), query()?).await
+            }
             Does::Work(work) => {
                 let caller = match let_in {
                     Some(caller) => caller,
-                    None => self.let_in(&head.headers).await?,
+                    None => self.let_in(&head.headers)?,
                 };
                 let query = query()?;
-                swallow(body, door.body_time).await?;
+                check_body(body, door.body_time).await?;
                 work(door.inside.clone(), caller, query).await
             }
         }
@@ -136,18 +156,18 @@ impl Visit {
     }
 
     /// Whether the caller may change something, and who it is.
-    async fn let_in(&self, headers: &HeaderMap) -> Result<Caller, Answer> {
-        let Door { access, callers, trusted, .. } = &*self.door;
+    fn let_in(&self, headers: &HeaderMap) -> Result<Caller, Answer> {
+        let Door { access, trusted, .. } = &*self.door;
         // A wrong token is an answer: it does not fall back to the uid.
         if headers.contains_key(AUTHORIZATION) {
-            return self.need_token(headers).await;
+            return self.need_token(headers, Name::Own);
         }
         let how = if access.has_token() {
             "send the token, `Authorization: Bearer …`"
         } else {
             "call as the daemon's user or root, or set admin.token_file in the config and send the token"
         };
-        match self.peer.uid(callers).await {
+        match self.peer.uid() {
             Some(uid) if trusted.contains(&uid) => {
                 Ok(Caller { who: Who::Uid(uid), pid: self.peer.pid(), by_token: false })
             }
@@ -155,20 +175,20 @@ impl Visit {
                 Err(Answer::forbidden("forbidden", format!("user {uid} may not do this without the token: {how}")))
             }
             None => {
-                let why = "the kernel does not tell which user is calling (was the connection closed for writing?)";
+                let why = "the kernel does not tell which user is calling (is it of this machine?)";
                 Err(Answer::unauthorized(format!("{why}: {how}")))
             }
         }
     }
 
     /// Whether the caller has the token.
-    async fn need_token(&self, headers: &HeaderMap) -> Result<Caller, Answer> {
-        let Door { access, attempts, callers, .. } = &*self.door;
+    fn need_token(&self, headers: &HeaderMap, name: Name) -> Result<Caller, Answer> {
+        let Door { access, attempts, .. } = &*self.door;
         if !headers.contains_key(AUTHORIZATION) {
             return Err(Answer::unauthorized("the token is needed: `Authorization: Bearer …`"));
         }
-        let who = self.peer.who(callers).await;
-        match attempts.judge(who, || access.shown(headers) == Shown::Right) {
+        let who = self.peer.who();
+        match attempts.judge((who, name), || access.shown(headers) == Shown::Right) {
             Judged::Right => Ok(Caller { who, pid: self.peer.pid(), by_token: true }),
             Judged::Wrong => Err(Answer::unauthorized("the token is wrong")),
             Judged::NotHeard(rest) => Err(Answer::too_many_attempts(rest)),
@@ -187,8 +207,8 @@ fn text_of(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
 }
 
-/// Reads a body to its end and forgets it.
-async fn swallow(body: Incoming, time: Duration) -> Result<(), Answer> {
+/// Reads a body to its end, and refuses it when it says anything: who sends parameters in it means something by them.
+async fn check_body(body: Incoming, time: Duration) -> Result<(), Answer> {
     let too_large = || {
         let message = format!("a body can have {BODY_LIMIT} bytes at most");
         Answer::error(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message).closing()
@@ -198,7 +218,12 @@ async fn swallow(body: Incoming, time: Duration) -> Result<(), Answer> {
         return Err(too_large());
     }
     match tokio::time::timeout(time, Limited::new(body, BODY_LIMIT).collect()).await {
-        Ok(Ok(_)) => Ok(()),
+        Ok(Ok(body)) => match body.to_bytes().trim_ascii() {
+            b"" | b"{}" => Ok(()),
+            _ => {
+                Err(Answer::bad_request("the body must be empty or {}: parameters go into the address, `?target=NAME`"))
+            }
+        },
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => Err(Answer::bad_request("the body cannot be read").closing()),
         Err(_) => {

@@ -6,9 +6,9 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use hyper::StatusCode;
 use hyper::header::{self, HeaderMap, HeaderName};
 use hyper::http::request::Parts;
-use hyper::{StatusCode, Uri};
 
 use super::answer::Answer;
 
@@ -24,6 +24,8 @@ pub(super) enum Wall {
     Loopback {
         /// Its port.
         port: u16,
+        /// Whether `localhost` means us: on 127.0.0.1 and on ::1.
+        localhost: bool,
     },
     /// Beyond loopback the machine has names we cannot know. The token, which a browser does not send by itself,
     /// stands in for the Host rule.
@@ -31,10 +33,10 @@ pub(super) enum Wall {
 }
 
 impl Wall {
-    /// That of a port.
-    pub(super) fn of(address: SocketAddr) -> Self {
+    /// Returns that of a port; `localhost` says whether that name means it, and nobody else.
+    pub(super) fn of(address: SocketAddr, localhost: bool) -> Self {
         match address.ip().to_canonical().is_loopback() {
-            true => Self::Loopback { port: address.port() },
+            true => Self::Loopback { port: address.port(), localhost },
             false => Self::Beyond,
         }
     }
@@ -44,11 +46,11 @@ impl Wall {
         self != Self::Beyond
     }
 
-    /// Whether the request may be looked at.
+    /// Checks whether the request may be looked at, and whose name it has for us.
     ///
     /// # Errors
-    /// The answer to give instead: 400 for what is malformed, 403 for what is meant for or comes from somebody else.
-    pub(super) fn check(self, head: &Parts) -> Result<(), Answer> {
+    /// Fails with the answer to give instead: 400 for what is malformed, 403 for what comes from somebody else's page.
+    pub(super) fn check(self, head: &Parts) -> Result<Host, Answer> {
         let length = head.uri.path_and_query().map_or(0, |text| text.as_str().len())
             + head.uri.authority().map_or(0, |text| text.as_str().len());
         if length > URI_LIMIT {
@@ -57,42 +59,41 @@ impl Wall {
         }
         let host = only(&head.headers, header::HOST)
             .ok_or_else(|| Answer::bad_request("a request needs exactly one Host header"))?
-            .ok_or_else(foreign_host)?;
-        self.check_host(host)?;
-        self.check_uri(&head.uri)?;
-        self.check_origin(&head.headers, host)
+            .ok_or_else(|| foreign_host(FOREIGN))?;
+        // A path, or an absolute `http` URI.
+        let authority = match (head.uri.scheme_str(), head.uri.authority()) {
+            (None, None) if head.uri.path().starts_with('/') => None,
+            (Some("http"), Some(authority)) => Some(authority.as_str()),
+            _ => return Err(Answer::bad_request("the request target must be a path")),
+        };
+        let named = self.check_host(host).and_then(|()| authority.map_or(Ok(()), |name| self.check_host(name)));
+        self.check_origin(&head.headers, host, named.is_ok())?;
+        Ok(named.map_or_else(Host::Foreign, |()| Host::Ours))
     }
 
     fn check_host(self, host: &str) -> Result<(), Answer> {
         match self {
-            Self::Loopback { port } => is_ours(host, Some(port)).then_some(()).ok_or_else(foreign_host),
-            Self::Socket => is_ours(host, None).then_some(()).ok_or_else(foreign_host),
-            Self::Beyond => Ok(()),
+            Self::Loopback { port, .. } if !is_ours(host, Some(port)) => Err(foreign_host(FOREIGN)),
+            Self::Loopback { localhost: false, .. } if is_localhost(host) => Err(foreign_host(
+                "somebody else may be meant by localhost here: use the address of the daemon, as its log has it",
+            )),
+            Self::Socket if !is_ours(host, None) => Err(foreign_host(FOREIGN)),
+            Self::Loopback { .. } | Self::Socket | Self::Beyond => Ok(()),
         }
     }
 
-    /// A path, or an absolute `http` URI that names us.
-    fn check_uri(self, uri: &Uri) -> Result<(), Answer> {
-        match (uri.scheme_str(), uri.authority()) {
-            (None, None) if uri.path().starts_with('/') => Ok(()),
-            (Some("http"), Some(authority)) => self.check_host(authority.as_str()),
-            _ => Err(Answer::bad_request("the request target must be a path")),
-        }
-    }
-
-    fn check_origin(self, headers: &HeaderMap, host: &str) -> Result<(), Answer> {
+    fn check_origin(self, headers: &HeaderMap, host: &str, is_ours: bool) -> Result<(), Answer> {
         let refuse = || Answer::forbidden("forbidden_origin", "requests from web pages of other origins are refused");
         if headers.contains_key(header::ORIGIN) {
             let origin = only(headers, header::ORIGIN).flatten().ok_or_else(refuse)?;
-            let own = match self {
-                Self::Loopback { port } => origin.strip_prefix("http://").is_some_and(|text| is_ours(text, Some(port))),
-                // Behind a proxy that speaks TLS the page's scheme is another than ours.
-                Self::Beyond | Self::Socket => origin
-                    .strip_prefix("http://")
-                    .or_else(|| origin.strip_prefix("https://"))
-                    .is_some_and(|text| text.eq_ignore_ascii_case(host)),
+            // Behind a proxy that speaks TLS the page's scheme is another than ours.
+            let is_behind_proxy = !(is_ours && matches!(self, Self::Loopback { .. }));
+            let page = match origin.strip_prefix("https://") {
+                Some(page) if is_behind_proxy => Some(page),
+                _ => origin.strip_prefix("http://"),
             };
-            own.then_some(()).ok_or_else(refuse)?;
+            // Another name of ours is another origin: somebody else may have the port under that one.
+            page.is_some_and(|page| page.eq_ignore_ascii_case(host)).then_some(()).ok_or_else(refuse)?;
         }
         let site = HeaderName::from_static("sec-fetch-site");
         if headers.contains_key(&site) {
@@ -103,10 +104,27 @@ impl Wall {
     }
 }
 
-fn foreign_host() -> Answer {
-    let message = "the Host must be localhost or a loopback address, with the port of the daemon";
+/// Whose name a request has for us.
+#[derive(Debug)]
+pub(super) enum Host {
+    /// Our own.
+    Ours,
+    /// Another one, under which only a holder of the token is answered; everybody else gets this answer.
+    Foreign(Answer),
+}
+
+const FOREIGN: &str = "the Host must be localhost or a loopback address, with the port of the daemon";
+
+fn foreign_host(message: &str) -> Answer {
     Answer::forbidden("forbidden_host", message)
 }
+
+/// Whether a `HOST:PORT` of ours is written with that name.
+fn is_localhost(host: &str) -> bool {
+    host.get(..LOCALHOST.len()).is_some_and(|name| name.eq_ignore_ascii_case(LOCALHOST))
+}
+
+const LOCALHOST: &str = "localhost";
 
 /// The value of a header that is there exactly once: `None` when it is not, `Some(None)` when it is not ASCII.
 fn only(headers: &HeaderMap, name: HeaderName) -> Option<Option<&str>> {
@@ -127,7 +145,7 @@ fn is_ours(text: &str, port: Option<u16>) -> bool {
         None => {
             let (host, rest) = text.split_at(text.find(':').unwrap_or(text.len()));
             let ours =
-                host.eq_ignore_ascii_case("localhost") || host.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback());
+                host.eq_ignore_ascii_case(LOCALHOST) || host.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback());
             (ours, rest)
         }
     };

@@ -142,7 +142,12 @@ fn open_doors(settings: &AdminSettings) -> Result<(Vec<Bound>, Access), Exit> {
     let mut doors = Vec::new();
     if let Some(listen) = settings.listen {
         let bound = taken(admin::bind(listen))?;
-        info!("Admin port listening on {}", bound.address().unwrap_or(listen));
+        for address in bound.addresses() {
+            info!("Admin port listening on {address}");
+        }
+        if let Some(why) = bound.no_localhost() {
+            warn!("{why}");
+        }
         if bound.is_beyond_loopback() {
             warn!(
                 "The admin port can be reached from elsewhere, and speaks plain HTTP: put a reverse proxy with TLS \
@@ -154,8 +159,14 @@ fn open_doors(settings: &AdminSettings) -> Result<(Vec<Bound>, Access), Exit> {
         info!("Admin port is off");
     }
     if let Some(path) = &settings.socket {
-        doors.push(taken(admin::bind_socket(path))?);
-        info!("Admin socket listening on {}", Escaped(path.as_os_str().as_bytes()));
+        match admin::bind_socket(path) {
+            Ok(bound) => {
+                doors.push(bound);
+                info!("Admin socket listening on {}", Escaped(path.as_os_str().as_bytes()));
+            }
+            // The sweeping does not depend on it.
+            Err(error) => warn!("There is no admin socket: {error}"),
+        }
     }
     Ok((doors, Access::new(token)))
 }

@@ -35,7 +35,7 @@ pub use pin::is_unchanged;
 pub use private_files::{OwnDir, OwnEntry, OwnFile, ReadFile};
 pub use root::{Root, RootError, resolve};
 pub use slot::{Recovered, Refusal, SLOTS, Slot, Taken, recover};
-pub use socket::{OwnSocket, SocketError, bind_own};
+pub use socket::{OwnSocket, SocketError, bind_own, connect_to};
 pub use transfer::Destination;
 pub use trash::{PutBack, Trash, TrashedRun, Weight};
 pub use trust::{Breach, Denied, Owner, Purpose, Trust, owner_of, sudo_user, trust_owner};

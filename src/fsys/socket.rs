@@ -3,30 +3,42 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, chmodat, openat2, statx};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, StatxFlags, chmodat, chownat, fstat, open, openat2, statx,
+};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with};
 
-use super::dir::{BENEATH, Dir, again, path as name_of};
+use super::dir::{BENEATH, again, path as name_of};
 use super::identity_of;
-use super::root::{RootError, resolve};
+use super::private_files::OwnDir;
+use super::trust::{Denied, Purpose, Trust};
 use crate::entry::Identity;
 
-/// Its owner and its group may connect: both need to write it.
-const MODE: Mode = Mode::RUSR.union(Mode::WUSR).union(Mode::RGRP).union(Mode::WGRP);
+/// Mode of a socket for its owner alone. Whoever connects needs to write it.
+const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
 
-/// How many connections may wait to be accepted.
-const BACKLOG: i32 = 128;
+/// The same with a group.
+const SHARED: Mode = PRIVATE.union(Mode::RGRP).union(Mode::WGRP);
+
+/// Mode of directories that are made for it.
+const DIRECTORY: u32 = 0o700;
+
+/// Connections that may wait to be accepted; the kernel takes less where `net.core.somaxconn` is less.
+const BACKLOG: i32 = 4096;
+
+/// Longest path that a socket can be reached by, in bytes: `sun_path` of unix(7), without the NUL at its end.
+const LONGEST: usize = 107;
 
 /// The name of a socket of ours in its directory; with this dropped, it is removed.
 #[derive(Debug)]
 pub struct OwnSocket {
-    dir: Dir,
+    dir: OwnDir,
     name: Box<OsStr>,
     identity: Identity,
 }
@@ -40,8 +52,8 @@ pub enum SocketError {
     SomethingElse,
     /// A socket that this user left there.
     NotOurs(u32),
-    /// Its directory cannot be had.
-    Directory(RootError),
+    /// Its directory cannot be had, or others can write there.
+    Directory(Denied),
     /// The system refused.
     Io(io::Error),
 }
@@ -80,11 +92,11 @@ impl From<Errno> for SocketError {
     }
 }
 
-/// What has a name in a directory; `None` for nothing.
-fn look(dir: &Dir, name: &OsStr) -> io::Result<Option<(Identity, FileType, u32)>> {
+/// Returns what has a name in a directory; `None` for nothing.
+fn look(dir: &OwnDir, name: &OsStr) -> io::Result<Option<(Identity, FileType, u32)>> {
     let wanted = StatxFlags::TYPE | StatxFlags::INO | StatxFlags::UID;
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-    match again(|| statx(dir.fd(), name_of(name.as_bytes()), flags, wanted)) {
+    match again(|| statx(dir.at(), name_of(name.as_bytes()), flags, wanted)) {
         Ok(found) => Ok(Some((identity_of(&found), FileType::from_raw_mode(found.stx_mode.into()), found.stx_uid))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
@@ -96,15 +108,38 @@ fn new_socket() -> io::Result<OwnedFd> {
     Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?)
 }
 
-/// Makes a socket at `path`, which is absolute, for its owner and its group, and listens on it. One that a janitor of
-/// this user left behind is replaced; nothing else is.
+/// Returns the address of a socket in an open directory: its path, or, where that is too long, the way by the handle.
+fn address(dir: BorrowedFd<'_>, path: &Path, name: &OsStr) -> io::Result<SocketAddrUnix> {
+    if path.as_os_str().len() <= LONGEST {
+        return Ok(SocketAddrUnix::new(path)?);
+    }
+    let handle = Path::new("/proc/self/fd").join(dir.as_raw_fd().to_string());
+    Ok(SocketAddrUnix::new(handle.join(name))?)
+}
+
+/// Connects to the socket at `path`, which may be longer than the kernel takes. The stream does not block.
+///
+/// # Errors
+/// Fails when nobody listens there, or the system refuses; `WouldBlock` means that too many wait already.
+pub fn connect_to(path: &Path) -> io::Result<UnixStream> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Err(Errno::INVAL.into()) };
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    let dir = open(parent, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let socket = new_socket()?;
+    connect(&socket, &address(std::os::fd::AsFd::as_fd(&dir), path, name)?)?;
+    Ok(UnixStream::from(socket))
+}
+
+/// Makes a socket at `path`, which is absolute, and listens on it. Its directory is made where it is missing. The socket
+/// is for its owner, and for the group of its directory where that is open to it. One that a janitor of this user left
+/// behind is replaced; nothing else is.
 ///
 /// # Errors
 /// See [`SocketError`].
-pub fn bind_own(path: &Path) -> Result<(UnixListener, OwnSocket), SocketError> {
+pub fn bind_own(path: &Path, trust: &Trust) -> Result<(UnixListener, OwnSocket), SocketError> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Err(Errno::INVAL.into()) };
-    let dir = resolve(parent, false).map_err(SocketError::Directory)?.dir;
-    let address = SocketAddrUnix::new(path)?;
+    let dir = trust.directory(Purpose::Socket, parent, Some(DIRECTORY)).map_err(SocketError::Directory)?;
+    let address = address(dir.at(), path, name)?;
     make_room(&dir, name, &address)?;
     let socket = new_socket()?;
     match bind(&socket, &address) {
@@ -116,7 +151,7 @@ pub fn bind_own(path: &Path) -> Result<(UnixListener, OwnSocket), SocketError> {
     let (identity, ..) = made.ok_or(Errno::STALE)?;
     // Dropping it removes the socket, also where the next step fails.
     let own = OwnSocket { dir, name: name.into(), identity };
-    own.open_up()?;
+    own.set_mode()?;
     // Nobody gets through before this, whatever the mode was until now.
     listen(&socket, BACKLOG)?;
     Ok((UnixListener::from(socket), own))
@@ -127,7 +162,7 @@ fn own() -> u32 {
 }
 
 /// Removes a socket of ours that nobody listens on any more.
-fn make_room(dir: &Dir, name: &OsStr, address: &SocketAddrUnix) -> Result<(), SocketError> {
+fn make_room(dir: &OwnDir, name: &OsStr, address: &SocketAddrUnix) -> Result<(), SocketError> {
     let Some((identity, kind, uid)) = look(dir, name)? else { return Ok(()) };
     if kind != FileType::Socket {
         return Err(SocketError::SomethingElse);
@@ -142,24 +177,32 @@ fn make_room(dir: &Dir, name: &OsStr, address: &SocketAddrUnix) -> Result<(), So
     }
     // Whoever could put something else here since could remove it himself; no directory goes this way.
     match look(dir, name)? {
-        Some((now, ..)) if now == identity => Ok(dir.remove(name.as_bytes())?),
+        Some((now, ..)) if now == identity => Ok(dir.remove(name)?),
         Some(_) => Err(SocketError::InUse),
         None => Ok(()),
     }
 }
 
 impl OwnSocket {
-    /// Lets the group in, whatever the umask says. The mode of a path cannot be set without following a link there, so
+    /// Gives it its mode, whatever the umask says. The mode of a path cannot be set without following a link there, so
     /// it is set by handle.
-    fn open_up(&self) -> io::Result<()> {
+    fn set_mode(&self) -> io::Result<()> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let name = name_of(self.name.as_bytes());
-        let handle = again(|| openat2(self.dir.fd(), name, flags, Mode::empty(), BENEATH))?;
-        let found = again(|| statx(&handle, c"", AtFlags::EMPTY_PATH, StatxFlags::INO))?;
+        let handle = again(|| openat2(self.dir.at(), name, flags, Mode::empty(), BENEATH))?;
+        let found = again(|| statx(&handle, c"", AtFlags::EMPTY_PATH, StatxFlags::INO | StatxFlags::GID))?;
         if identity_of(&found) != self.identity {
             return Err(Errno::STALE.into());
         }
-        again(|| chmodat(CWD, format!("/proc/self/fd/{}", handle.as_raw_fd()), MODE, AtFlags::empty()))
+        let path = format!("/proc/self/fd/{}", handle.as_raw_fd());
+        let dir = fstat(self.dir.at())?;
+        let is_open = Mode::from_raw_mode(dir.st_mode).contains(Mode::XGRP);
+        // Its group is that of the directory. Who may not give it that keeps it to himself.
+        let is_shared = is_open
+            && (found.stx_gid == dir.st_gid
+                || chownat(CWD, path.as_str(), None, Some(Gid::from_raw(dir.st_gid)), AtFlags::empty()).is_ok());
+        let mode = if is_shared { SHARED } else { PRIVATE };
+        again(|| chmodat(CWD, path.as_str(), mode, AtFlags::empty()))
     }
 }
 
@@ -169,7 +212,7 @@ impl Drop for OwnSocket {
         if let Ok(Some((identity, ..))) = look(&self.dir, &self.name)
             && identity == self.identity
         {
-            drop(self.dir.remove(self.name.as_bytes()));
+            drop(self.dir.remove(&self.name));
         }
     }
 }
@@ -177,25 +220,86 @@ impl Drop for OwnSocket {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
-    use std::os::unix::net::UnixStream;
 
     use super::*;
+
+    fn bind_own(path: &Path) -> Result<(UnixListener, OwnSocket), SocketError> {
+        super::bind_own(path, &Trust::of_process())
+    }
+
+    fn mode(path: &Path) -> u32 {
+        path.metadata().expect("there").permissions().mode() & 0o7777
+    }
 
     fn yard() -> tempfile::TempDir {
         tempfile::tempdir().expect("a temporary directory")
     }
 
     #[test]
-    fn a_socket_is_for_its_owner_and_group_and_goes_with_its_janitor() {
+    fn a_socket_is_for_its_owner_and_goes_with_its_janitor() {
         let yard = yard();
-        let path = yard.path().join("admin.sock");
+        let path = yard.path().join("made/for/it/admin.sock");
         let (listener, own) = bind_own(&path).expect("made");
-        let about = path.metadata().expect("there");
-        assert!(about.file_type().is_socket());
-        assert_eq!(about.permissions().mode() & 0o7777, 0o660);
-        let client = UnixStream::connect(&path).expect("it listens");
+        assert!(path.metadata().expect("there").file_type().is_socket());
+        assert_eq!((mode(&path), mode(&yard.path().join("made/for/it"))), (0o600, 0o700));
+        let client = connect_to(&path).expect("it listens");
         drop((listener, client, own));
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_socket_is_for_the_group_that_its_directory_is_open_to() {
+        let yard = yard();
+        for (directory, expected) in [(0o700, 0o600), (0o750, 0o660), (0o755, 0o660), (0o705, 0o600)] {
+            let at = yard.path().join(format!("{directory:o}"));
+            std::fs::create_dir(&at).expect("made");
+            std::fs::set_permissions(&at, std::fs::Permissions::from_mode(directory)).expect("ours");
+            let path = at.join("admin.sock");
+            let _bound = bind_own(&path).expect("made");
+            assert_eq!(mode(&path), expected, "{directory:o}");
+        }
+    }
+
+    #[test]
+    fn the_group_is_that_of_the_directory() {
+        use std::os::unix::fs::MetadataExt;
+        if !crate::needs::root() {
+            return;
+        }
+        let yard = yard();
+        let at = yard.path().join("shared");
+        std::fs::create_dir(&at).expect("made");
+        std::os::unix::fs::chown(&at, None, Some(65534)).expect("root may");
+        std::fs::set_permissions(&at, std::fs::Permissions::from_mode(0o750)).expect("ours");
+        let path = at.join("admin.sock");
+        let _bound = bind_own(&path).expect("made");
+        let about = path.metadata().expect("there");
+        assert_eq!((about.uid(), about.gid(), mode(&path)), (0, 65534, 0o660));
+    }
+
+    #[test]
+    fn a_path_may_be_longer_than_the_kernel_takes() {
+        let yard = yard();
+        let path = yard.path().join("a-long-name".repeat(10)).join("b".repeat(80)).join("admin.sock");
+        let bound = bind_own(&path).expect("made");
+        connect_to(&path).expect("it listens");
+        assert!(matches!(bind_own(&path), Err(SocketError::InUse)), "it is not stolen");
+        drop(bound);
+        assert!(!path.exists());
+        let error = connect_to(&path).expect_err("gone");
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        let name = yard.path().join("n".repeat(120));
+        assert!(matches!(bind_own(&name), Err(SocketError::Io(_))), "a name that long cannot be had");
+    }
+
+    #[test]
+    fn where_others_can_write_there_is_no_socket() {
+        let yard = yard();
+        let at = yard.path().join("open");
+        std::fs::create_dir(&at).expect("made");
+        std::fs::set_permissions(&at, std::fs::Permissions::from_mode(0o777)).expect("ours");
+        let error = bind_own(&at.join("admin.sock")).expect_err("others can write there");
+        assert!(matches!(&error, SocketError::Directory(denied) if denied.is_breach()), "{error}");
     }
 
     #[test]
@@ -237,8 +341,8 @@ mod tests {
             assert!(at(name).symlink_metadata().is_ok(), "{name}");
         }
         assert_eq!(std::fs::read_to_string(at("file")).expect("there"), "text");
-        let error = bind_own(&at("no/where")).expect_err("no directory").to_string();
-        assert!(error.contains("does not exist"), "{error}");
+        let error = bind_own(&at("file/where")).expect_err("no directory");
+        assert!(matches!(error, SocketError::Directory(_)), "{error}");
     }
 
     #[test]

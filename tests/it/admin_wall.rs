@@ -137,6 +137,25 @@ fn too_much_is_refused() {
 }
 
 #[test]
+fn parameters_in_a_body_are_refused() {
+    let yard = Yard::new();
+    yard.file("marked_images/a");
+    let daemon = Daemon::with(&yard, "");
+    let port = daemon.port();
+    let with = |body: &str| {
+        let head = format!("POST /cleanup/manual HTTP/1.1\r\nHost: {port}\r\nConnection: close\r\n");
+        raw(port, format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes(), PATIENCE)
+    };
+    for body in ["{\"dry_run\": true}", "{\"target\": \"other\"}", "dry_run=true", "null"] {
+        let answer = with(body);
+        assert_eq!((answer.status, &answer.json()["error"]), (400, &"bad_request".into()), "{body}: {answer:?}");
+    }
+    assert_eq!(yard.left("marked_images"), ["a"]);
+    assert_eq!(with("{}").status, 200);
+    assert!(yard.left("marked_images").is_empty());
+}
+
+#[test]
 fn slow_headers_are_cut_off_after_about_five_seconds() {
     let yard = Yard::new();
     let daemon = Daemon::with(&yard, "");

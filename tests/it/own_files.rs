@@ -180,7 +180,8 @@ fn a_running_daemon_takes_no_config_that_somebody_else_moved_in() {
     let problem = status["config"]["rejection"]["problems"][0].as_str().expect("words").to_owned();
     assert!(problem.contains(MENDED_BY), "{problem}");
     assert_eq!((&status["targets"][0]["name"], &status["config"]["generation"]), (&"marked_images".into(), &1.into()));
-    assert_eq!(daemon.post("/cleanup/manual").json()["success"], true);
+    let swept = daemon.post("/cleanup/manual").json();
+    assert_eq!(swept["success"], true, "{swept}");
     assert!(yard.path("victim/db").exists() && daemon.is_running());
 }
 

@@ -58,10 +58,15 @@ fn one_that_a_killed_daemon_left_is_replaced_and_one_in_use_is_not() {
     let _daemon = Daemon::start(&yard);
     let other = Yard::new();
     other.config(&format!("[admin]\nlisten = \"off\"\nsocket = \"{}\"\n", socket.to_string_lossy()));
-    let ran = other.run(&["run"]);
-    assert_eq!(ran.code, Some(1), "{ran:?}");
-    assert!(ran.err.contains("somebody listens there already (is another janitor running?)"), "{ran:?}");
-    assert_eq!(through(&socket, "GET", "/healthz").status, 200, "the first has it still");
+    other.file("marked_images/a");
+    let second = Daemon::start(&other);
+    let why = "There is no admin socket: cannot listen on the socket ";
+    assert_eq!(second.count(why), 1, "{}", second.log());
+    assert!(second.log().contains("somebody listens there already (is another janitor running?)"), "{}", second.log());
+    assert_eq!(through(&socket, "POST", "/cleanup/manual").json()["success"], true, "the first has it still");
+    drop(second);
+    assert_eq!(through(&socket, "GET", "/healthz").status, 200, "and keeps it");
+    assert_eq!(other.left("marked_images"), ["a"]);
 }
 
 #[test]
@@ -70,25 +75,27 @@ fn what_somebody_put_in_its_place_before_is_left_alone() {
     yard.config(SOCKET_ONLY);
     let socket = yard.path("admin.sock");
     fs::write(&socket, "precious").expect("written");
-    let ran = yard.run(&["run"]);
-    assert_eq!(ran.code, Some(1), "{ran:?}");
-    assert!(ran.err.contains("admin.sock: something is there that is no socket"), "{ran:?}");
+    // It is told, and the daemon does without.
+    let says = |what: &str| {
+        let daemon = Daemon::start(&yard);
+        let said = daemon.stderr();
+        assert!(said.contains("There is no admin socket: ") && said.contains(what), "{what}: {said}");
+    };
+    says("admin.sock: something is there that is no socket");
     assert_eq!(fs::read_to_string(&socket).expect("there"), "precious");
     fs::rename(&socket, yard.path("away")).expect("ours");
     std::os::unix::fs::symlink(yard.path("away"), &socket).expect("made");
-    assert_eq!(yard.run(&["run"]).code, Some(1));
+    says("something is there that is no socket");
     assert_eq!(fs::read_to_string(yard.path("away")).expect("there"), "precious");
     fs::rename(&socket, yard.path("link")).expect("ours");
     // One on which the attacker himself listens gets no request.
     let attacker = UnixListener::bind(&socket).expect("made");
     attacker.set_nonblocking(true).expect("set");
-    let ran = yard.run(&["run"]);
-    assert!(ran.code == Some(1) && ran.err.contains("somebody listens there already"), "{ran:?}");
+    says("somebody listens there already");
     drop(attacker);
     if needs::root() {
         std::os::unix::fs::chown(&socket, Some(65534), None).expect("root may");
-        let ran = yard.run(&["run"]);
-        assert!(ran.code == Some(1) && ran.err.contains("a socket of user 65534 is there"), "{ran:?}");
+        says("a socket of user 65534 is there");
         assert!(socket.exists());
     }
 }
@@ -154,6 +161,31 @@ fn where_the_socket_is_not_for_the_caller_the_port_is_asked() {
     let ran = yard.run_as_nobody(&["history"]);
     assert!(ran.code == Some(1) && ran.err.contains("Permission denied"), "{ran:?}");
     drop(socket);
+}
+
+#[test]
+fn where_others_can_write_there_is_no_socket_and_the_sweeping_goes_on() {
+    let yard = Yard::new();
+    yard.file("marked_images/a");
+    yard.directory("open");
+    fs::set_permissions(yard.path("open"), fs::Permissions::from_mode(0o777)).expect("ours");
+    yard.config(&format!("{PORT_ANY}socket = \"open/admin.sock\"\n"));
+    let daemon = Daemon::start(&yard);
+    assert_eq!(daemon.count("There is no admin socket: "), 1, "{}", daemon.log());
+    assert!(!yard.path("open/admin.sock").exists());
+    assert_eq!(daemon.post("/cleanup/manual").json()["success"], true);
+    assert!(yard.left("marked_images").is_empty());
+}
+
+#[test]
+fn its_directory_is_made_for_its_owner_alone() {
+    let yard = Yard::new();
+    yard.config("[admin]\nlisten = \"off\"\nsocket = \"made/for/it/admin.sock\"\n");
+    let _daemon = Daemon::start(&yard);
+    let mode = |path: &str| fs::metadata(yard.path(path)).expect("there").permissions().mode() & 0o7777;
+    assert_eq!((mode("made/for/it"), mode("made/for/it/admin.sock")), (0o700, 0o600));
+    let ran = yard.run(&["status"]);
+    assert!(ran.code == Some(0) && ran.out.contains("the schedule is running"), "{ran:?}");
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn a_wrong_token_does_not_fall_back_to_the_user() {
 fn where_the_kernel_does_not_tell_the_token_is_needed() {
     let empty = tempfile::NamedTempFile::new().unwrap();
     let mut setup = Setup { token: true, ..Setup::default() };
-    setup.server.tables = vec![empty.path().into()];
+    setup.server.lookup = PeerUidLookup::by_tables(vec![empty.path().into()]);
     let port = setup.open();
     let reply = port.post("/cleanup/stop");
     assert_eq!((reply.status, reply.code()), (401, "unauthorized".into()));

@@ -63,22 +63,31 @@ fn a_slow_body_is_not_waited_for() {
 }
 
 #[test]
-fn a_body_means_nothing_and_is_small() {
+fn a_body_says_nothing_and_is_small() {
     let port = open();
-    let largest = "x".repeat(4096);
-    for body in ["", "{}", "target=uploads", "{\"target\":", &largest] {
+    let with = |body: &str| {
         let headers = format!("Content-Length: {}\r\n\r\n{body}", body.len());
         let request =
             format!("POST /cleanup/stop HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{headers}", port.address);
-        assert_eq!(port.raw(request.as_bytes()).unwrap().status, 200);
+        port.raw(request.as_bytes()).unwrap()
+    };
+    for body in ["", "{}", " \r\n{}\n"] {
+        assert_eq!(with(body).status, 200, "{body}");
     }
+    let largest = "x".repeat(4096);
+    for body in ["target=uploads", "{\"dry_run\": true}", "{\"target\":", "[]", "null", "{}{}", &largest] {
+        let reply = with(body);
+        assert_eq!((reply.status, reply.code()), (400, "bad_request".into()), "{body}");
+        assert!(reply.message().contains("parameters go into the address"), "{}", reply.message());
+    }
+    assert_eq!(port.told(), vec!["stop None"; 3]);
     let chunked = |length: usize| {
-        let body = format!("{length:x}\r\n{}\r\n0\r\n\r\n", "x".repeat(length));
+        let body = format!("{length:x}\r\n{}\r\n0\r\n\r\n", " ".repeat(length));
         let head = format!("POST /cleanup/stop HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", port.address);
         port.raw(format!("{head}Transfer-Encoding: chunked\r\n\r\n{body}").as_bytes()).unwrap()
     };
     assert_eq!(chunked(4096).status, 200);
-    assert_eq!(port.told(), vec!["stop None"; 6]);
+    assert_eq!(port.told(), ["stop None"]);
     let reply = chunked(4097);
     assert_eq!((reply.status, reply.code()), (413, "body_too_large".into()));
     for length in ["4097", "1000000000", "18446744073709551615"] {
@@ -239,8 +248,8 @@ fn a_panic_ends_its_own_connection_only() {
         let watcher = graceful.watcher();
         let limits = Limits { open: 1, ..Limits::DEFAULT };
         let places = Places::new(&limits);
-        let place = places.of(Who::Uid(7), false).unwrap();
-        assert!(places.of(Who::Uid(7), false).is_none());
+        let place = places.take(Who::Uid(7), false).unwrap();
+        assert!(places.take(Who::Uid(7), false).is_none());
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let _place = place;
@@ -252,7 +261,7 @@ fn a_panic_ends_its_own_connection_only() {
         let ended = tasks.join_next().await.unwrap();
         assert!(ended.as_ref().unwrap_err().is_panic());
         note_panic(ended);
-        assert!(places.of(Who::Uid(7), false).is_some(), "its place is free again");
+        assert!(places.take(Who::Uid(7), false).is_some(), "its place is free again");
         assert_eq!(read_all(&client), b"");
     });
 }

@@ -8,7 +8,7 @@ mod routes;
 mod socket;
 mod wall;
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -24,6 +24,10 @@ use tracing_subscriber::layer::SubscriberExt;
 
 use log::Log;
 
+use hyper_util::server::graceful::GracefulShutdown;
+
+use super::caller::Who;
+use super::places::Places;
 use super::wall::Wall;
 use super::*;
 use crate::clock;
@@ -178,6 +182,8 @@ struct Setup {
     listen: &'static str,
     /// Treats the port as one that is not on loopback.
     beyond: bool,
+    /// Whether `localhost` means the port.
+    localhost: bool,
     token: bool,
     status: Status,
     script: Script,
@@ -196,9 +202,10 @@ impl Default for Setup {
             reload: Box::new(|_, _| Ok(Reloaded { generation: 2, added: 1, any_change: true, ..Reloaded::default() })),
         };
         Self {
-            server: Server { limits: Limits::DEFAULT, trusted, tables: Callers::kernel_tables() },
+            server: Server { limits: Limits::DEFAULT, trusted, lookup: PeerUidLookup::new() },
             listen: "127.0.0.1:0",
             beyond: false,
+            localhost: true,
             token: false,
             status: status(),
             script,
@@ -225,6 +232,8 @@ impl Setup {
         let address = port.address().unwrap();
         if self.beyond {
             port.wall = Wall::Beyond;
+        } else if !self.localhost {
+            port.wall = Wall::of(address, false);
         }
         let access = Access::new(self.token.then(|| token(TOKEN)));
         let told = self.script.told.clone();

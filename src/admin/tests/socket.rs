@@ -92,7 +92,6 @@ fn a_port_that_is_full_leaves_the_socket_answering() {
     let mut setup = Setup::default();
     setup.server.limits.open = 2;
     setup.server.limits.reserved = 0;
-    setup.server.limits.screened = 0;
     let port = setup.open();
     let _held: Vec<TcpStream> = (0..20).map(|_| port.connect()).collect();
     let reply = replies(&read_all(&port.connect()), true).pop().expect("an answer");

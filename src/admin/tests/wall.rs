@@ -110,11 +110,13 @@ fn web_pages_of_other_origins_are_refused() {
     let port = open();
     for (headers, status) in [
         ("Origin: http://127.0.0.1:PORT\r\n", 200),
-        ("Origin: http://localhost:PORT\r\n", 200),
-        ("Origin: http://[::1]:PORT\r\n", 200),
-        ("Origin: http://localhost:PORT\r\nSec-Fetch-Site: same-origin\r\n", 200),
+        ("Origin: http://127.0.0.1:PORT\r\nSec-Fetch-Site: same-origin\r\n", 200),
         ("Sec-Fetch-Site: none\r\n", 200),
         ("X-Forwarded-Host: evil.com\r\nX-Forwarded-For: 10.0.0.1\r\nForwarded: host=evil.com\r\n", 200),
+        // Another name of ours, under which somebody else may have the port.
+        ("Origin: http://localhost:PORT\r\n", 403),
+        ("Origin: http://[::1]:PORT\r\n", 403),
+        ("Origin: http://127.9.9.9:PORT\r\nSec-Fetch-Site: same-origin\r\n", 403),
         ("Origin: null\r\n", 403),
         ("Origin: \r\n", 403),
         ("Origin: http://evil.com\r\n", 403),
@@ -140,7 +142,52 @@ fn web_pages_of_other_origins_are_refused() {
             }
         }
     }
-    assert_eq!(port.told().len(), 6);
+    assert_eq!(port.told().len(), 4);
+    for name in ["localhost", "[::1]", "LocalHost"] {
+        let headers = format!("Host: {name}:PORT\r\nOrigin: http://{}:PORT\r\n", name.to_lowercase());
+        assert_eq!(with(&port, POST, &headers).status, 200, "{name}");
+    }
+}
+
+#[test]
+fn with_the_token_any_host_is_answered_and_without_it_only_ours() {
+    let port = Setup { token: true, ..Setup::default() }.open();
+    let right = format!("Authorization: Bearer {TOKEN}\r\n");
+    for host in ["janitor.example", "janitor.example:PORT", "10.0.0.1:PORT"] {
+        for line in [GET, POST] {
+            assert_eq!(with(&port, line, &format!("Host: {host}\r\n")).code(), "forbidden_host", "{host}");
+            assert_eq!(with(&port, line, &format!("Host: {host}\r\n{right}")).status, 200, "{host} {line}");
+        }
+    }
+    for (origin, status) in
+        [("https://janitor.example", 200), ("http://janitor.example", 200), ("http://evil.com", 403)]
+    {
+        let headers = format!("Host: janitor.example\r\nOrigin: {origin}\r\n{right}");
+        assert_eq!(with(&port, POST, &headers).status, status, "{origin}");
+    }
+    let uri = "GET http://janitor.example/cleanup/status HTTP/1.1";
+    assert_eq!(with(&port, uri, &format!("Host: janitor.example\r\n{right}")).status, 200);
+    // A page under a name that leads here can try tokens; that does not use up the attempts of its reader.
+    for _ in 0..5 {
+        let wrong = "Host: evil.com:PORT\r\nOrigin: http://evil.com:PORT\r\nAuthorization: Bearer x\r\n";
+        assert_eq!(with(&port, POST, wrong).status, 401);
+    }
+    assert_eq!(with(&port, POST, &format!("Host: evil.com:PORT\r\n{right}")).status, 429);
+    assert_eq!(with(&port, POST, &format!("Host: localhost:PORT\r\n{right}")).status, 200);
+}
+
+#[test]
+fn where_localhost_may_be_somebody_else_it_is_refused() {
+    let mut setup = Setup { token: true, ..Setup::default() };
+    setup.localhost = false;
+    let port = setup.open();
+    for host in ["localhost:PORT", "LOCALHOST:PORT"] {
+        let reply = with(&port, POST, &format!("Host: {host}\r\n"));
+        assert_eq!((reply.status, reply.code()), (403, "forbidden_host".into()), "{host}");
+        assert!(reply.message().contains("use the address of the daemon"), "{}", reply.message());
+    }
+    assert_eq!(with(&port, POST, "Host: 127.0.0.1:PORT\r\n").status, 200);
+    assert_eq!(port.told().len(), 1);
 }
 
 #[test]
