@@ -8,12 +8,24 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rustix::process::{Resource, getrlimit};
+
 use super::walk::Sweep;
 use crate::fsys::Dir;
 
 /// As many directories above those that are worked in are held locked at most: each costs an open file. Those near the
 /// root come first, so only in a tree that is deeper than this is a directory given up before all below it is done.
 const MOST_HELD: usize = 128;
+
+/// Of the files that the process may have open, one in so many may be for these.
+const SHARE: u64 = 8;
+
+/// Returns the counter of the directories that are held: what a process with few open files may not hold counts already.
+pub(super) fn counter() -> Arc<AtomicUsize> {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let most = usize::try_from(limit / SHARE).unwrap_or(usize::MAX);
+    Arc::new(AtomicUsize::new(MOST_HELD.saturating_sub(most)))
+}
 
 /// The lock of one directory, held until this is dropped.
 #[derive(Debug)]

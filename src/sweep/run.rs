@@ -88,7 +88,7 @@ pub(super) fn begin<'a, A>(
         aside: Aside::new(&root.dir, order.target.threads()),
         moves_within: moves_within(order, root),
         workers: AtomicUsize::new(0),
-        locks: Arc::default(),
+        locks: super::locks::counter(),
         began: clock::wall().into(),
     }
 }
