@@ -333,3 +333,31 @@ fn a_name_whose_turn_comes_after_the_end_stays() {
     assert_eq!((report.outcome, deleted, failed, vanished), (Outcome::Cancelled, 1, 0, 0), "{report:?}");
     assert_eq!(act.files.into_inner(), 1, "who waited did not begin");
 }
+
+/// Finds that somebody has taken the name of every file.
+struct Conflicts;
+
+impl Act for Conflicts {
+    fn may_change(&self) -> bool {
+        true
+    }
+
+    fn act(&self, _: &Opened, _: &CStr, _: &Facts, _: &Reason, _: Hands<'_>) -> Result<How, Undone> {
+        Err(Undone::Stays(Because::Conflict(".janitor-slots/0/file/planted".into())))
+    }
+
+    fn directory(&self, _: &Dir, _: &[u8]) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn what_everybody_is_told_of_a_conflict_names_no_file() {
+    let yard = Yard::new();
+    yard.file("planted", Duration::from_secs(DAY));
+    let report = execute(&yard.order(policy(&["**"], &[])), &Control::default(), &|_| {}, &Conflicts, &Dir::space);
+    let said = |words: fn(&crate::report::Remark) -> &str| report.remarks.iter().map(words).collect::<String>();
+    let (whole, open) = (said(crate::report::Remark::text), said(crate::report::Remark::open));
+    assert!(whole.contains("`planted: kept as .janitor-slots/0/file/planted`"), "{report:?}");
+    assert!(open.contains("1 file stays that was to go") && !open.contains("planted"), "{report:?}");
+}
