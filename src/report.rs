@@ -344,6 +344,9 @@ pub struct Report {
     pub sandbox: Option<String>,
     /// Why it failed, was held or was cancelled.
     pub message: Option<String>,
+    /// Whether another process was sweeping the target, so that this run did not begin.
+    #[serde(default)]
+    pub skipped: bool,
     /// The limits that could not be met, and how much is missing: bytes, for `max_files` files.
     #[serde(default)]
     pub unmet: BTreeMap<LimitKey, u64>,

@@ -132,6 +132,12 @@ pub enum Because {
     Restored,
     /// Protection: it cannot be looked at.
     Unreadable(Box<str>),
+    /// Protection: it has the sticky bit, below `/run/user`: a program says that it is to stay (XDG base directories).
+    Sticky,
+    /// Protection: the work directory of an overlay, which is empty and in use.
+    OverlayWork,
+    /// Protection: the system does not let the janitor's user remove it, for this reason.
+    NotAllowed(&'static str),
     /// Protection: it belongs to this other target, which is nested in this one.
     OtherTarget(Arc<str>),
     /// Protection: a directory deeper than a path can say in one piece, and made after the run began: somebody makes
@@ -166,6 +172,9 @@ impl Because {
             Self::Conflict(_) => "conflict",
             Self::Unverifiable(_) => "unverifiable",
             Self::Unreadable(_) => "unreadable",
+            Self::Sticky => "sticky bit",
+            Self::OverlayWork => "overlay",
+            Self::NotAllowed(_) => "not allowed",
             Self::OtherTarget(_) => "other target",
             Self::Growing => "growing",
             Self::MaxDeletes(_) => "max_deletes",
@@ -268,6 +277,9 @@ impl fmt::Display for Because {
                 write!(out, "others can write in its directory, and what would go cannot be verified: {why}")
             }
             Self::Unreadable(why) => write!(out, "cannot be looked at: {why}"),
+            Self::Sticky => out.write_str("it has the sticky bit, which below /run/user says that it is to stay"),
+            Self::OverlayWork => out.write_str("the work directory of an overlay"),
+            Self::NotAllowed(why) => write!(out, "the janitor's user may not remove it: {why}"),
             Self::OtherTarget(name) => write!(out, "belongs to the target {name}"),
             Self::Growing => out.write_str("so deep, and made after the run began: the tree grows as it is walked"),
             Self::MaxDeletes(limit) => write!(out, "more than max_deletes {limit} would go"),

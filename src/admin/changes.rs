@@ -98,6 +98,11 @@ async fn ended(handle: &Handle, started: Vec<StartedRun>, busy: &[Busy]) -> Answ
             None => ManualRun::Begun(RunRef { run: run.clone(), target: target.clone() }),
         });
     }
+    let elsewhere = reports.iter().all(|(_, report)| report.as_ref().is_some_and(|report| report.skipped));
+    if elsewhere && !reports.is_empty() && busy.is_empty() {
+        let message = format!("Another process is at work: {}", trouble.join("; "));
+        return Answer::error(StatusCode::CONFLICT, "running", message);
+    }
     let busy = references(busy);
     if !trouble.is_empty() {
         let message = format!("Manual cleanup did not complete: {}", trouble.join("; "));

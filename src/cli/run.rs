@@ -102,8 +102,9 @@ pub(super) fn run(config: Option<&Path>) -> Done {
     let state_dir = settings.state_dir.clone();
     let served = (state_dir.clone(), bulletin.clone());
     let AdminSettings { listen, socket, .. } = settings.admin.clone();
+    let sweeper = sweeper(state_dir.clone());
     let surface = Box::new(Doors { logging, listen, socket, state_dir, access: access.clone(), bulletin });
-    let daemon = Daemon::new(Start { config, source, text, surface, log: health, sweeper: sweeper(), state });
+    let daemon = Daemon::new(Start { config, source, text, surface, log: health, sweeper, state });
     let stopped = runtime.block_on(async {
         let handle = daemon.handle();
         let ended = handle.clone();

@@ -21,7 +21,7 @@ use crate::admin::{Listed, Previewed, Run};
 use crate::clock;
 use crate::config::{LogSettings, Rotation, Settings};
 use crate::daemon::LogHealth;
-use crate::history;
+use crate::history::{self, TargetLock, Turn};
 use crate::logging::{self, Terminal};
 use crate::names::{OneLine, RunId};
 use crate::report::{Outcome, Remark, Report, Trigger};
@@ -184,10 +184,15 @@ pub(super) fn clean(config: Option<&Path>, args: &Clean) -> Done {
     // Whoever reads may have gone; what was asked for is done all the same.
     let mut printed = Ok(());
     for target in &targets {
-        let report = clean_one(&order(&loaded, target, args.dry_run), args);
-        tell_failure(&report);
         let state = &settings.state_dir;
+        let order = order(&loaded, target, args.dry_run);
+        let report = match turn(state, &order) {
+            Ok(_lock) => clean_one(&order, args),
+            Err(report) => *report,
+        };
+        tell_failure(&report);
         if history::exists(state)
+            && !report.skipped
             && let Err(error) = history::add(state, &report, clock::wall())
         {
             complain(format_args!("the history does not have this run: {}", OneLine(&error)));
@@ -224,6 +229,22 @@ fn clean_in_daemon(config: Option<&Path>, args: &Clean, tell: impl Fn(&Failure))
         done = done.and(print(&answer, args.printed.json, show));
     }
     done
+}
+
+/// Takes the lock of an order's target; a dry run needs none.
+fn turn(state: &Path, order: &Order) -> Result<Option<TargetLock>, Box<Report>> {
+    if order.is_dry() {
+        return Ok(None);
+    }
+    let who = format!("`janitor clean` (process {}), run {}", std::process::id(), order.run);
+    match history::lock_target(state, &order.target.name, &who) {
+        Ok(Turn::Ours(lock)) => Ok(Some(lock)),
+        Ok(Turn::Busy(who)) => Err(Box::new(order.skipped(&who))),
+        Err(why) => {
+            complain(format_args!("a run of another process is not kept out: {}", OneLine(&why)));
+            Ok(None)
+        }
+    }
 }
 
 /// Shows how far a sweep is. How much there is to do is not known before it is done, so it is counts that grow.

@@ -4,14 +4,16 @@ use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
-use tracing::error;
+use tracing::{error, warn};
 
 use super::handle::Busy;
 use crate::clock;
+use crate::history::{self, TargetLock, Turn};
 use crate::names::{RunId, TargetName};
 use crate::protected::Protected;
 use crate::report::{Outcome, Report, Trigger};
@@ -21,20 +23,41 @@ use crate::target::Target;
 /// What is done for an order. The daemon is given [`sweeper`]; a test may give another.
 pub type Sweeper = Arc<dyn Fn(&Order, &Control) -> Report + Send + Sync>;
 
-/// Sweeps, and writes what happens to the log.
+/// Sweeps, one process at a time for each target, and writes what happens to the log. The locks lie in the state
+/// directory.
 #[must_use]
-pub fn sweeper() -> Sweeper {
+pub fn sweeper(state_dir: PathBuf) -> Sweeper {
     // The hints of the last run of each target: they are told when they are news.
     let told: Mutex<BTreeMap<TargetName, Vec<String>>> = Mutex::default();
     Arc::new(move |order, control| {
         let lines = LogLines::begin(order);
-        let report = sweep::sweep(order, control, &|event| lines.see(event));
+        let report = match turn(&state_dir, order) {
+            Ok(_lock) => sweep::sweep(order, control, &|event| lines.see(event)),
+            Err(report) => *report,
+        };
         let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
         let before = told.insert(order.target.name.clone(), report.hints.clone()).unwrap_or_default();
         drop(told);
         lines.end(&report, |hint| before.iter().all(|known| known != hint));
         report
     })
+}
+
+/// Takes the lock of an order's target; a dry run needs none.
+fn turn(state_dir: &Path, order: &Order) -> Result<Option<TargetLock>, Box<Report>> {
+    if order.is_dry() {
+        return Ok(None);
+    }
+    let who = format!("the daemon (process {}), run {}", std::process::id(), order.run);
+    match history::lock_target(state_dir, &order.target.name, &who) {
+        Ok(Turn::Ours(lock)) => Ok(Some(lock)),
+        Ok(Turn::Busy(who)) => Err(Box::new(order.skipped(&who))),
+        Err(why) => {
+            // A state that cannot be written stops no sweep.
+            warn!(target_name = %order.target.name, "A run of another process is not kept out: {why}");
+            Ok(None)
+        }
+    }
 }
 
 /// As many sweeps at once as there are cores, within these: more make a disk slower, not faster, and fewer would let one

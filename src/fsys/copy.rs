@@ -29,6 +29,25 @@ pub(super) fn file(from: &Dir, name: &[u8], source: &Pinned, to: &Dir) -> io::Re
     }
 }
 
+/// Copies the regular file into a directory of another file system where nobody else has names.
+pub(super) fn file_beside(source: &Pinned, to: &Dir, name: &[u8]) -> io::Result<()> {
+    let original = File::from(source.reopen()?);
+    let (temporary, copy) = create(to)?;
+    let placed = fill(&original, &copy, source).and_then(|()| finish(to, &temporary, name));
+    placed.map_err(|error| without(to, &temporary, error))
+}
+
+/// Makes the symbolic link in a directory of another file system where nobody else has names.
+pub(super) fn symlink_beside(source: &Pinned, to: &Dir, name: &[u8]) -> io::Result<()> {
+    let target = readlinkat(source.fd(), c"", Vec::new())?;
+    again(|| symlinkat(&target, to.fd(), path(name)))?;
+    // Neither matters to a link.
+    let (owner, group) = owner(source);
+    chownat(to.fd(), path(name), owner, group, AtFlags::SYMLINK_NOFOLLOW).ok();
+    utimensat(to.fd(), path(name), &times(source), AtFlags::SYMLINK_NOFOLLOW).ok();
+    Ok(())
+}
+
 /// Gives the copy its name.
 fn finish(to: &Dir, temporary: &[u8], free: &[u8]) -> io::Result<()> {
     match rename_to(to, temporary, to, free) {

@@ -7,8 +7,11 @@
 
 mod db;
 mod lock;
+mod target_lock;
 #[cfg(test)]
 mod tests;
+
+pub use target_lock::{TargetLock, Turn, lock_target};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -340,5 +343,7 @@ fn cannot_use(dir: &Path, denied: &Denied) -> String {
 /// Whether a run went on to judge: it was neither held nor kept from beginning, and no dry run.
 #[must_use]
 pub fn went_on(report: &Report) -> bool {
-    !report.dry_run && matches!(report.outcome, Outcome::Done | Outcome::Partial | Outcome::Cancelled)
+    !report.dry_run
+        && !report.skipped
+        && matches!(report.outcome, Outcome::Done | Outcome::Partial | Outcome::Cancelled)
 }

@@ -30,6 +30,7 @@ fn report(target: &str, second: i64, outcome: Outcome) -> Report {
         root: Some(("/srv/x".into(), RootSeen { identity, in_memory: false })),
         sandbox: Some("landlock".into()),
         message: (outcome == Outcome::Held).then(|| "too many".into()),
+        skipped: false,
         unmet: [(crate::report::LimitKey::MaxSize, 7)].into(),
         remarks: vec!["a remark".to_owned().into()],
         hints: Vec::new(),

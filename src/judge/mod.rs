@@ -159,8 +159,9 @@ pub fn newest_weight(policy: &Policy, facts: &Facts, now: Timestamp) -> i128 {
     facts.stamps.by(policy.age_by).map_or(i128::MIN, |stamp| stamp.before(now))
 }
 
-/// Whether a directory that is empty goes. `emptied`: this run took what was in it.
+/// Whether a directory that is empty goes. `emptied`: this run took what was in it. The stamps are those from before.
 ///
+/// One that is younger than `min_age` stays in any case.
 /// One that was empty before may just have been made by somebody who is about to fill it, so it needs the age that a
 /// file would need.
 ///
@@ -168,7 +169,14 @@ pub fn newest_weight(policy: &Policy, facts: &Facts, now: Timestamp) -> i128 {
 /// Why it stays.
 pub fn empty_directory(policy: &Policy, stamps: &Stamps, emptied: bool, now: Timestamp) -> Result<Reason, Because> {
     if emptied {
-        return Ok(Reason::Emptied);
+        // Files that came with old stamps say nothing about the directory that somebody has just made for them.
+        return match policy.min_age {
+            Some(limit) => match age(policy, stamps, now)? {
+                age if age < limit => Err(Because::MinAge { age, limit }),
+                _ => Ok(Reason::Emptied),
+            },
+            None => Ok(Reason::Emptied),
+        };
     }
     let limit = policy.older_than.max(policy.min_age).unwrap_or(EMPTY_AGE);
     match age(policy, stamps, now)? {

@@ -172,8 +172,13 @@ fn a_directory_that_was_empty_before_needs_an_age() {
         assert_eq!([limit - 1, limit, limit + 1, -1].map(|age| said(&policy, age)), [false, true, true, false]);
     }
     let stamps = facts(0, 1_000_000).stamps;
-    assert_eq!(empty_directory(&ages, &stamps, true, now()), Ok(Reason::Emptied));
     let young = Because::MinAge { age: Duration::ZERO, limit: week };
+    // What has become empty needs `min_age` and no more.
+    assert_eq!(empty_directory(&ages, &stamps, true, now()), Err(young.clone()));
+    let of_week = facts(0, 1_000_000 - 604_800).stamps;
+    assert_eq!(empty_directory(&ages, &of_week, true, now()), Ok(Reason::Emptied));
+    let without = Policy { min_age: None, ..ages.clone() };
+    assert_eq!(empty_directory(&without, &stamps, true, now()), Ok(Reason::Emptied));
     assert_eq!(empty_directory(&ages, &stamps, false, now()), Err(young));
     let future = facts(0, 2_000_000).stamps;
     assert_eq!(empty_directory(&ages, &future, false, now()), Err(Because::Future));

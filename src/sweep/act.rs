@@ -5,11 +5,12 @@ use std::io;
 
 use rustix::io::Errno;
 
+use super::Control;
 use super::aside::Aside;
 use super::batch::Opened;
 use super::walk::is_gone;
 use crate::entry::Facts;
-use crate::fsys::{Destination, Dir, May, Refusal, is_unchanged};
+use crate::fsys::{Destination, Dir, May, Refusal, WholeCopy, is_unchanged};
 use crate::target::Unverifiable;
 use crate::verdict::{Because, Reason};
 
@@ -78,6 +79,16 @@ pub(super) trait Act: Sync {
         hands: Hands<'_>,
     ) -> Result<How, Undone>;
 
+    /// Copies a directory that goes whole to where it will be, if it cannot be renamed to there. It is still in its place.
+    fn copy_whole(&self, _held: &Dir, _control: &Control) -> io::Result<Option<WholeCopy<'_>>> {
+        Ok(None)
+    }
+
+    /// Does it to a directory that goes whole and is aside: `held`, which has its `name` in `aside`.
+    fn whole(&self, _aside: &Dir, _name: &[u8], _reason: &Reason) -> io::Result<Whole> {
+        Ok(Whole::IsToBeRemoved)
+    }
+
     /// What is to be done before a run's first file, and what is to be said of it.
     fn tidy(&self) -> Vec<String> {
         Vec::new()
@@ -90,6 +101,15 @@ pub(super) trait Act: Sync {
 
     /// Removes the directory `name` in `parent`, which must be empty.
     fn directory(&self, parent: &Dir, name: &[u8]) -> io::Result<()>;
+}
+
+/// What became of a directory that goes whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whole {
+    /// It is where it was to go.
+    Went,
+    /// What is in it is to be removed.
+    IsToBeRemoved,
 }
 
 /// Who does it, and what with.
@@ -148,6 +168,23 @@ impl Act for Move {
 
     fn also(&self) -> Option<(&Dir, May)> {
         Some((self.0.dir(), May::Change))
+    }
+
+    fn copy_whole(&self, held: &Dir, control: &Control) -> io::Result<Option<WholeCopy<'_>>> {
+        let go_on = || match control.cancelled() {
+            Some(why) => Err(io::Error::other(why.to_owned())),
+            None => Ok(()),
+        };
+        if self.0.is_apart_from(held)? { self.0.copy_whole(held, &go_on).map(Some) } else { Ok(None) }
+    }
+
+    fn whole(&self, aside: &Dir, name: &[u8], _: &Reason) -> io::Result<Whole> {
+        self.0.take_whole(aside, name).map(|()| Whole::Went)
+    }
+
+    fn tidy(&self) -> Vec<String> {
+        let tidied = self.0.remove_whole_left_over();
+        tidied.err().map(|error| format!("cannot look for what a killed move has left: {error}")).into_iter().collect()
     }
 
     fn act(&self, directory: &Opened, name: &CStr, facts: &Facts, _: &Reason, _: Hands<'_>) -> Result<How, Undone> {

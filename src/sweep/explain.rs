@@ -8,7 +8,7 @@ use super::act::Preview;
 use super::batch::Opened;
 use super::pass::{Limit, Pass};
 use super::queue::{Queue, Waiting};
-use super::run::begin;
+use super::run::{Before, begin};
 use super::tree::Node;
 use super::walk::Worker;
 use super::{At, Control, Event, Order, open_root};
@@ -68,8 +68,8 @@ pub fn explain(order: &Order, control: &Control, path: &[u8]) -> Result<Explanat
         // Of a directory that goes whole, what is said of it as a whole comes last.
         *told.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(verdict);
     };
-    let restored = super::trash::restored_since(order, &root);
-    let mut sweep = begin(order, control, &observer, &Preview, &root, restored);
+    let before = Before::of(order, &root);
+    let mut sweep = begin(order, control, &observer, &Preview, &root, before);
     let (limits, guard) = match sweep.limits(&Dir::space) {
         Ok(limits) => (limits, None),
         Err(why) => (Vec::new(), Some(why)),

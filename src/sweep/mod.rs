@@ -45,7 +45,6 @@ use std::sync::{Arc, OnceLock};
 use jiff::Timestamp;
 
 use crate::clock;
-use crate::entry::Stamp;
 use crate::fsys::{self, Destination, Dir, May, Root, RootError, Trash};
 use crate::names::RunId;
 use crate::protected::Protected;
@@ -80,6 +79,13 @@ impl Order {
         self.dry_run || self.target.dry_run
     }
 
+    /// The report of a run that did not begin, since another process sweeps the target: who that is.
+    #[must_use]
+    pub fn skipped(&self, who: &str) -> Report {
+        let why = format!("the target is being swept by {who}");
+        Report { skipped: true, ..self.not_run(Outcome::Cancelled, why) }
+    }
+
     /// The report of a run that never got to work, for this reason.
     #[must_use]
     pub fn not_run(&self, outcome: Outcome, message: impl Into<String>) -> Report {
@@ -97,6 +103,7 @@ impl Order {
             root: None,
             sandbox: None,
             message: Some(message.into()),
+            skipped: false,
             unmet: BTreeMap::new(),
             remarks: Vec::new(),
             hints: Vec::new(),
@@ -212,8 +219,8 @@ fn execute<A: Act>(
     let mut report = match open_root(order, act, observer) {
         Ok(root) => {
             let seen = (root.path.clone(), guards::seen(&root));
-            let restored = trash::restored_since(order, &root);
-            Report { root: Some(seen), ..confined(order, control, observer, act, (&root, restored), spacious) }
+            let before = run::Before::of(order, &root);
+            Report { root: Some(seen), ..confined(order, control, observer, act, (&root, before), spacious) }
         }
         Err((outcome, message)) => order.not_run(outcome, message),
     };
@@ -227,11 +234,11 @@ fn confined<A: Act>(
     control: &Control,
     observer: &Observer<'_>,
     act: &A,
-    (root, restored): (&Root, Option<Stamp>),
+    (root, before): (&Root, run::Before),
     spacious: &run::Spacious<'_>,
 ) -> Report {
     let target = &order.target;
-    let run = || run::run(order, control, observer, act, root, restored, spacious);
+    let run = || run::run(order, control, observer, act, root, before, spacious);
     if target.sandbox == Sandbox::Off {
         return Report { sandbox: Some("off".to_owned()), ..run() };
     }

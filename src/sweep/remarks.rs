@@ -5,7 +5,7 @@ use std::io;
 use super::Order;
 use super::pass::Overview;
 use super::walk::Walked;
-use crate::fsys::Recovered;
+use crate::fsys::{Recovered, WholeRecovered};
 use crate::report::{Failure, Failures, LimitKey, Remark};
 use crate::units::Bytes;
 
@@ -48,6 +48,30 @@ pub(super) fn recovered(found: io::Result<Recovered>) -> Vec<Remark> {
         open: "a file that an earlier run has taken aside is kept".to_owned(),
     });
     restored.chain(waiting).collect()
+}
+
+/// What earlier runs had left aside as a whole.
+pub(super) fn recovered_whole(found: io::Result<WholeRecovered>) -> Vec<Remark> {
+    let WholeRecovered { restored, finished, waiting } = match found {
+        Ok(recovered) => recovered,
+        // That has been said of single files.
+        Err(_) => return Vec::new(),
+    };
+    let restored = restored.iter().map(|path| Remark::Naming {
+        text: format!("`{path}` is back: a run that was killed had taken it aside"),
+        open: "a directory is back: a run that was killed had taken it aside".to_owned(),
+    });
+    let finished = finished.iter().map(|(path, files)| Remark::Naming {
+        text: format!(
+            "`{path}` is gone: a run that was killed or stopped had begun to remove it, and left {files} files"
+        ),
+        open: "a directory is gone that a run that was killed or stopped had begun to remove".to_owned(),
+    });
+    let waiting = waiting.iter().map(|why| Remark::Naming {
+        text: format!("taken aside by an earlier run, and kept: {why}"),
+        open: "a directory that an earlier run has taken aside is kept".to_owned(),
+    });
+    restored.chain(finished).chain(waiting).collect()
 }
 
 /// What stayed when it came to it, and why.

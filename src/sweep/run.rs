@@ -4,6 +4,7 @@
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::act::Act;
 use super::aside::Aside;
@@ -11,10 +12,11 @@ use super::nested::Nested;
 use super::pass::{Gathered, Limit, Overview, Pass};
 use super::remarks::Unmet;
 use super::walk::{Sweep, TURNS, Walked, walk};
+use super::whole::WholeSlots;
 use super::{Control, Observer, Order, remarks};
 use crate::clock;
 use crate::entry::Stamp;
-use crate::fsys::{self, Dir, Root, Space};
+use crate::fsys::{self, Dir, Processes, Root, Space};
 use crate::judge;
 use crate::judge::limits::{Amount, Cut, Search, Spec, Tally};
 use crate::judge::links::Links;
@@ -24,6 +26,9 @@ use crate::verdict::Reason;
 
 /// How many surveys a search for one cut may take; two or three are enough unless paths are very long.
 const SURVEYS: usize = 40;
+
+/// How long processes are looked at, at the most.
+const PROC: Duration = Duration::from_secs(5);
 
 /// How much space there is, as the sweep reads it.
 pub(super) type Spacious<'a> = dyn Fn(&Dir) -> io::Result<Space> + Sync + 'a;
@@ -60,6 +65,23 @@ struct Plan {
     overview: Overview,
 }
 
+/// What is found out before a sweep is kept to its target, since it lies elsewhere.
+#[derive(Debug, Default)]
+pub(super) struct Before {
+    /// From which change on a file counts as put back from the trash.
+    pub(super) restored: Option<Stamp>,
+    /// What processes use.
+    pub(super) processes: Processes,
+}
+
+impl Before {
+    pub(super) fn of(order: &Order, root: &Root) -> Self {
+        // Of single files the kernel is asked itself, one by one.
+        let processes = if order.target.policy.whole_dirs { Processes::look(PROC) } else { Processes::default() };
+        Self { restored: super::trash::restored_since(order, root), processes }
+    }
+}
+
 /// What all walks of a sweep share, before the first.
 pub(super) fn begin<'a, A>(
     order: &'a Order,
@@ -67,7 +89,7 @@ pub(super) fn begin<'a, A>(
     observer: &'a Observer<'a>,
     act: &'a A,
     root: &'a Root,
-    restored: Option<Stamp>,
+    before: Before,
 ) -> Sweep<'a, A> {
     Sweep {
         order,
@@ -81,13 +103,16 @@ pub(super) fn begin<'a, A>(
         links: Mutex::new(Links::default()),
         turns: [const { Mutex::new(()) }; TURNS],
         taken: AtomicU64::new(0),
-        restored,
+        restored: before.restored,
         max_deletes: order.guards.most_deletes(order.target.max_deletes),
         attempts: AtomicU64::new(0),
         errors: AtomicU64::new(0),
         aside: Aside::new(&root.dir, order.target.threads()),
         moves_within: moves_within(order, root),
         workers: AtomicUsize::new(0),
+        heeds_sticky: root.path.starts_with("/run/user"),
+        processes: before.processes,
+        whole_slots: WholeSlots::default(),
         locks: super::locks::counter(),
         began: clock::wall().into(),
     }
@@ -106,10 +131,10 @@ pub(super) fn run<A: Act>(
     observer: &Observer<'_>,
     act: &A,
     root: &Root,
-    restored: Option<Stamp>,
+    known: Before,
     spacious: &Spacious<'_>,
 ) -> Report {
-    let mut sweep = begin(order, control, observer, act, root, restored);
+    let mut sweep = begin(order, control, observer, act, root, known);
     let mut before = if act.may_change() { sweep.make_ready() } else { Vec::new() };
     let prepared = super::guards::check(order, root).and_then(|()| {
         before.extend(act.tidy().into_iter().map(Remark::from));
@@ -126,6 +151,9 @@ pub(super) fn run<A: Act>(
     }
     let mut walked = walk(&sweep, &Pass::Act(limits));
     let mut remarks = remarks::of(order, &walked);
+    if let Some(why) = &sweep.processes.unknown {
+        remarks.once.push(format!("not every process is known that works in a directory that goes whole: {why}"));
+    }
     remarks.always.splice(0..0, before);
     let mut unmet = plan.unmet;
     if let (true, Some(_), Some(watermark)) = (act.may_change(), &plan.space, order.target.policy.min_free) {
@@ -157,7 +185,12 @@ impl<A: Act> Sweep<'_, A> {
     /// Puts back what a run that was killed has left aside, and makes slots while there is room for them. What is to be
     /// said of it.
     fn make_ready(&self) -> Vec<Remark> {
-        let said = remarks::recovered(fsys::recover(self.root));
+        let mut said = remarks::recovered(fsys::recover(self.root));
+        said.extend(remarks::recovered_whole(fsys::recover_whole(self.root)));
+        if self.policy().whole_dirs {
+            // What keeps one from being made is told when it is needed.
+            drop(self.whole_slots.make(self.root));
+        }
         if matches!(self.root.is_trusted(), Ok(false)) {
             self.aside.make();
         }

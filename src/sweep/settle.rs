@@ -73,6 +73,9 @@ impl<'a, A: Act> Worker<'a, A> {
         {
             standing = Standing::Protected(because);
         }
+        if may_go && self.is_sticky(&directory.dir, name) {
+            standing = Standing::Protected(Because::Sticky);
+        }
         self.protect_restored(&mut standing, facts);
         match self.pass {
             Pass::Act(limits) => {
@@ -99,6 +102,11 @@ impl<'a, A: Act> Worker<'a, A> {
             Pass::First(after) => self.first(&standing, directory, name, facts, after, false),
         }
         None
+    }
+
+    /// Whether the sticky bit says that a file is to stay. What cannot be told stays too.
+    pub(super) fn is_sticky(&self, dir: &Dir, name: &[u8]) -> bool {
+        self.sweep.heeds_sticky && dir.has_sticky_bit(name).unwrap_or(true)
     }
 
     /// What was put back from the trash within a day stays.
@@ -177,8 +185,19 @@ impl<'a, A: Act> Worker<'a, A> {
 
     /// Does it. Whether it went.
     pub(super) fn goes(&mut self, directory: &Opened, name: &CStr, facts: &Facts, reason: &Reason) -> bool {
+        self.goes_by(self.sweep.act, directory, name, facts, reason)
+    }
+
+    /// The same, by an act that need not be that of the sweep.
+    pub(super) fn goes_by<B: Act>(
+        &mut self,
+        act: &B,
+        directory: &Opened,
+        name: &CStr,
+        facts: &Facts,
+        reason: &Reason,
+    ) -> bool {
         let hands = Hands { aside: &self.sweep.aside, worker: self.number };
-        let act = self.sweep.act;
         let turn = if act.may_change() { self.turn(facts) } else { None };
         let Some(turn) = turn else {
             let done = act.act(directory, name, facts, reason, hands);

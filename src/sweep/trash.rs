@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Order;
-use super::act::{Act, Hands, How, Remove, Undone, moved};
+use super::act::{Act, Hands, How, Remove, Undone, Whole, moved};
 use super::batch::Opened;
 use crate::entry::{Facts, Stamp};
 use crate::fsys::{Destination, Dir, May, Root, Trash, TrashedRun};
@@ -161,6 +161,13 @@ impl Act for ToTrash<'_> {
         }
         let take = |to: std::sync::Arc<Destination>| to.take(&directory.dir, &directory.path, name.to_bytes(), facts);
         moved(directory, name, facts, self.destination().and_then(take))
+    }
+
+    fn whole(&self, aside: &Dir, name: &[u8], reason: &Reason) -> io::Result<Whole> {
+        if frees(self.order, reason) {
+            return Ok(Whole::IsToBeRemoved);
+        }
+        self.destination()?.take_whole(aside, name).map(|()| Whole::Went)
     }
 
     fn directory(&self, parent: &Dir, name: &[u8]) -> io::Result<()> {

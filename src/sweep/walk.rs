@@ -23,9 +23,10 @@ use super::pass::{Gathered, Pass};
 use super::queue::{Queue, Waiting, Work};
 use super::sample::{Estimate, Sample};
 use super::tree::Node;
+use super::whole::WholeSlots;
 use super::{Control, Observer, Order};
 use crate::entry::{Asked, Stamp};
-use crate::fsys::{self, Dir, Found, ListingBuffer};
+use crate::fsys::{self, Dir, Found, ListingBuffer, Processes};
 use crate::judge::links::Links;
 use crate::judge::{self, Kept};
 use crate::report::{Counts, Failures};
@@ -68,6 +69,12 @@ pub(super) struct Sweep<'a, A> {
     pub(super) workers: AtomicUsize,
     /// When it began.
     pub(super) began: Stamp,
+    /// Whether the sticky bit says of a file that it is to stay: below `/run/user`.
+    pub(super) heeds_sticky: bool,
+    /// What processes used when the run began.
+    pub(super) processes: Processes,
+    /// Where directories that go whole are taken aside.
+    pub(super) whole_slots: WholeSlots,
     /// How many directories are held locked above those that are worked in.
     pub(super) locks: Arc<AtomicUsize>,
 }
@@ -216,7 +223,7 @@ impl<'a, A: Act> Worker<'a, A> {
     pub(super) fn new(sweep: &'a Sweep<'a, A>, pass: &'a Pass, queue: &'a Queue, most_chunks: usize) -> Self {
         let asked = Asked::by(sweep.policy().age_by);
         let is_act = matches!(pass, Pass::Act(limits) if limits.is_empty());
-        let is_more_asked = !is_act || sweep.restored.is_some() || sweep.max_deletes.is_some();
+        let is_more_asked = sweep.heeds_sticky || !is_act || sweep.restored.is_some() || sweep.max_deletes.is_some();
         Self {
             sweep,
             pass,
@@ -312,6 +319,13 @@ impl<'a, A: Act> Worker<'a, A> {
         {
             // Nobody else has read it yet, so the place is free.
             _ = node.stamps.set(found.facts.stamps.of_directory());
+            if [&b"work"[..], b"index"].contains(&node.name()) && dir.is_closed_to_all().unwrap_or(true) {
+                node.leave();
+                let at = At { directory: &path, name: b"" };
+                if self.acts() {
+                    (self.sweep.observer)(&Event::Stays { at, because: &Because::OverlayWork });
+                }
+            }
         }
         Some(Opened::new(dir, node, path, place).holding(lock))
     }

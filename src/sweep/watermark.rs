@@ -137,6 +137,8 @@ impl<A: Act> Worker<'_, A> {
             return;
         }
         if last.as_ref().is_none_or(|last| last.path != parent) {
+            // Its lock would be in the way of the question whether anybody else has one.
+            *last = None;
             let dir = if parent.is_empty() { self.sweep.root.open(b".") } else { self.sweep.root.open_beneath(parent) };
             let Ok(dir) = dir.map(Arc::new) else {
                 self.walked.counts.vanished += 1;

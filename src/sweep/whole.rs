@@ -1,85 +1,52 @@
 //! Directories that go or stay whole.
 //!
-//! One worker looks at everything in such a directory, judges it as one, and removes it from the bottom up. Neither
-//! holds more than the names on the way down.
+//! One worker looks at everything in such a directory and judges it as one. What goes is taken aside, judged again there,
+//! and then removed, or put back whole.
 
 mod remove;
+mod slots;
+mod sum;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
+
+pub(super) use slots::WholeSlots;
+use sum::Sum;
 
 use super::act::Act;
 use super::batch::Opened;
 use super::event::{At, Event};
-use super::pass::{Pass, taken};
+use super::pass::{Limit, Pass, taken};
 use super::queue::Waiting;
 use super::tree::Node;
 use super::walk::{Worker, is_gone};
-use crate::entry::{Facts, Identity, Kind, Stamps};
+use crate::clock::{self, Mark};
+use crate::entry::{Facts, Kind};
 use crate::fsys::Dir;
 use crate::globs::{Entered, Place};
-use crate::judge::limits::Amount;
 use crate::judge::{self, Standing};
-use crate::names::Escaped;
-use crate::verdict::Because;
+use crate::verdict::{Because, Reason};
 
-/// All that is in such a directory, as one.
-struct Sum {
-    /// Of the directory and all in it: sizes added up, the newest of each stamp.
-    facts: Facts,
-    files: u64,
-    /// What it is worth without inodes that have several links.
-    amount: Amount,
-    /// Those: their allocated bytes, their links in all, and those in here.
-    linked: BTreeMap<Identity, (u64, u64, u64)>,
-    /// Why it has to stay.
-    held: Option<Because>,
+/// For so long a directory is aside at most before it is decided whether it goes.
+const ASIDE: Duration = Duration::from_secs(30);
+
+/// Why nobody can remove a file or directory.
+const FIXED: &str = "immutable or append-only";
+
+/// How all in a directory is looked at.
+struct Look<'a> {
+    /// What was found before, when this is a second look.
+    before: Option<&'a Sum>,
+    began: Mark,
+    /// Whether files and directories that others may use are asked for, with `skip_open` or without.
+    asks_use: bool,
 }
 
-fn newest(one: &Stamps, other: &Stamps) -> Stamps {
-    Stamps {
-        modified: one.modified.max(other.modified),
-        accessed: one.accessed.max(other.accessed),
-        changed: one.changed.max(other.changed),
-        created: one.created.zip(other.created).map(|(one, other)| one.max(other)),
-    }
-}
-
-impl Sum {
-    fn of(facts: Facts) -> Self {
-        let facts = Facts { size: 0, allocated: 0, stamps: facts.stamps.of_directory(), ..facts };
-        Self { facts, files: 0, amount: Amount::default(), linked: BTreeMap::new(), held: None }
-    }
-
-    fn hold(&mut self, path: &[u8], because: Because) {
-        let inside = || Because::Inside { entry: Escaped(path).to_string().into(), because: Box::new(because) };
-        self.held.get_or_insert_with(inside);
-    }
-
-    fn add(&mut self, facts: &Facts) {
-        self.files += 1;
-        self.amount.files += 1;
-        self.facts.stamps = newest(&self.facts.stamps, &facts.stamps);
-        self.facts.size += facts.size;
-        if facts.links > 1 {
-            let (.., here) = self.linked.entry(facts.identity).or_insert((facts.allocated, facts.links.into(), 0));
-            *here += 1;
-            if *here > 1 {
-                return;
-            }
-        } else {
-            self.amount.bytes += facts.allocated;
-            self.amount.freed += facts.allocated;
-        }
-        self.facts.allocated += facts.allocated;
-    }
-
-    /// The bytes that the file system gets back when all of it goes.
-    fn freed(&self) -> u64 {
-        let whole = self.linked.values().filter(|(_, links, here)| here >= links);
-        self.amount.freed + whole.map(|(allocated, ..)| allocated).sum::<u64>()
+impl Look<'_> {
+    fn is_late(&self) -> bool {
+        self.before.is_some() && self.began.elapsed() > ASIDE
     }
 }
 
@@ -89,30 +56,20 @@ impl<A: Act> Worker<'_, A> {
         let node = &waiting.node;
         let name = node.name();
         let Some((dir, _lock)) = self.open_dir(node, name, None) else { return };
-        let Some(sum) = self.sum(&dir, node, &waiting.place) else { return };
-        let policy = self.sweep.policy();
-        let now = self.sweep.order.now;
-        let mut standing = judge::by_facts(policy, &sum.facts, name, self.sweep.root_kept.as_ref(), now);
+        let look = Look { before: None, began: clock::mark(), asks_use: self.acts() && self.sweep.act.may_change() };
+        let Some(sum) = self.sum(&dir, node, &waiting.place, &look) else { return };
+        let standing = self.standing_of_whole(&sum, name);
         let is_candidate = !matches!(standing, Standing::Filtered(_));
         self.walked.gathered.has_candidates |= is_candidate;
         self.walked.counts.candidates += if is_candidate && self.acts() { sum.files } else { 0 };
-        if let (Some(held), Standing::Goes(_) | Standing::Waits(_)) = (&sum.held, &standing)
-            && (policy.has_limits() || matches!(standing, Standing::Goes(_)))
-        {
-            standing = Standing::Protected(held.clone());
-        }
-        self.protect_restored(&mut standing, &sum.facts);
         let Some(root) = self.root_as_opened(node, &waiting.place) else { return };
         match self.pass {
             Pass::Act(limits) => {
-                let weight = judge::weight(policy, &sum.facts, now);
-                let verdict = match standing {
-                    Standing::Goes(reason) => Ok(reason),
-                    Standing::Filtered(because) | Standing::Protected(because) => Err(because),
-                    Standing::Waits(because) => taken(limits, weight, name).cloned().ok_or(because),
-                };
+                let verdict = self.verdict_of_whole(standing, &sum, name, limits);
                 match verdict.and_then(|reason| self.within_guard(sum.files).map(|()| reason)) {
-                    Ok(reason) => self.remove_whole(&root, node, &sum, &reason),
+                    Ok(reason) => {
+                        self.whole_goes(&root, &Unit { node, dir: &dir, place: &waiting.place, sum }, &reason)
+                    }
                     Err(because) => self.stays_whole(&root, name, &sum, &because),
                 }
             }
@@ -126,10 +83,64 @@ impl<A: Act> Worker<'_, A> {
         }
     }
 
+    /// Standing of such a directory, before the limits have their say.
+    fn standing_of_whole(&self, sum: &Sum, name: &[u8]) -> Standing {
+        let policy = self.sweep.policy();
+        let now = self.sweep.order.now;
+        let mut standing = judge::by_facts(policy, &sum.facts, name, self.sweep.root_kept.as_ref(), now);
+        if let (Some(held), Standing::Goes(_) | Standing::Waits(_)) = (&sum.held, &standing)
+            && (policy.has_limits() || matches!(standing, Standing::Goes(_)))
+        {
+            standing = Standing::Protected(held.clone());
+        }
+        self.protect_restored(&mut standing, &sum.facts);
+        standing
+    }
+
+    /// Verdict on such a directory in a walk that acts.
+    fn verdict_of_whole(
+        &self,
+        standing: Standing,
+        sum: &Sum,
+        name: &[u8],
+        limits: &[Limit],
+    ) -> Result<Reason, Because> {
+        match standing {
+            Standing::Goes(reason) => Ok(reason),
+            Standing::Filtered(because) | Standing::Protected(because) => Err(because),
+            Standing::Waits(because) => {
+                let weight = judge::weight(self.sweep.policy(), &sum.facts, self.sweep.order.now);
+                taken(limits, weight, name).cloned().ok_or(because)
+            }
+        }
+    }
+
+    /// Judges such a directory again once it is aside, where nobody can reach it by a name any more.
+    ///
+    /// # Errors
+    /// Why it stays; `None` when the sweep is stopped.
+    fn judge_again(&mut self, unit: &Unit<'_>) -> Result<(), Option<Because>> {
+        let Pass::Act(limits) = self.pass else { return Err(None) };
+        let examined = self.walked.counts.examined;
+        let look = Look { before: Some(&unit.sum), began: clock::mark(), asks_use: true };
+        let sum = self.sum(unit.dir, unit.node, unit.place, &look);
+        // It is the same that was examined before.
+        self.walked.counts.examined = examined;
+        let sum = match sum {
+            Some(sum) => sum,
+            None if self.is_cancelled() => return Err(None),
+            None => return Err(Some(Because::Changed)),
+        };
+        let standing = self.standing_of_whole(&sum, unit.node.name());
+        self.verdict_of_whole(standing, &sum, unit.node.name(), limits)?;
+        if sum.is_unchanged(&unit.sum) { Ok(()) } else { Err(Some(Because::Changed)) }
+    }
+
     /// What is known of such a directory as one; `None` when it cannot be looked at.
     pub(super) fn facts_of_whole(&mut self, waiting: &Waiting) -> Option<Facts> {
         let (dir, _lock) = self.open_dir(&waiting.node, waiting.node.name(), None)?;
-        self.sum(&dir, &waiting.node, &waiting.place).map(|sum| sum.facts)
+        let look = Look { before: None, began: clock::mark(), asks_use: false };
+        self.sum(&dir, &waiting.node, &waiting.place, &look).map(|sum| sum.facts)
     }
 
     /// The root, as the directory that such a directory lies in.
@@ -153,14 +164,15 @@ impl<A: Act> Worker<'_, A> {
     }
 
     /// Looks at all that is in the directory. `None`: it is gone, or the sweep is cancelled.
-    fn sum(&mut self, dir: &Dir, node: &Arc<Node>, place: &Place) -> Option<Sum> {
+    fn sum(&mut self, dir: &Dir, node: &Arc<Node>, place: &Place, look: &Look<'_>) -> Option<Sum> {
         let mut sum = match dir.look_at_itself() {
-            Ok((_, found)) => Sum::of(found.facts),
+            Ok((_, found)) => Sum::of(found.facts, look.before),
             Err(error) => {
                 self.unreadable(At { directory: b"", name: node.name() }, &error);
                 return None;
             }
         };
+        let in_others_hands = !self.sweep.root.is_trusted().unwrap_or(false);
         // Below the directory: the way down begins here.
         let top = Node::root();
         let mut waiting = vec![(top.clone(), place.clone())];
@@ -186,37 +198,63 @@ impl<A: Act> Worker<'_, A> {
                     continue;
                 }
             };
-            let below = [node.name(), b"/", &path].concat();
-            if let Some(name) = self.sweep.nested.owner(&below, &opened) {
-                sum.hold(&path, Because::OtherTarget(name));
-                continue;
-            }
-            // The lock of the directory itself is held by its own handle.
-            if at.parent.is_some() {
-                match opened.try_lock() {
-                    Ok(true) => {}
-                    Ok(false) => {
-                        sum.hold(&path, Because::Locked);
-                        continue;
-                    }
-                    Err(error) => {
-                        self.cannot_read(&mut sum, node, &path, &error);
-                        continue;
-                    }
-                }
-            }
-            if let Ok((_, found)) = opened.look_at_itself() {
-                if let Some(because) = self.sweep.growing(&path, || Ok(found)) {
+            match self.enter(&mut sum, node, (&at, &path), &opened, in_others_hands) {
+                Ok(None) => {}
+                Ok(Some(because)) => {
                     sum.hold(&path, because);
                     continue;
                 }
-                sum.facts.stamps = newest(&sum.facts.stamps, &found.facts.stamps.of_directory());
+                Err(error) => {
+                    self.cannot_read(&mut sum, node, &path, &error);
+                    continue;
+                }
             }
-            self.sum_directory(&mut sum, node, (&at, &path), &opened, &place, &mut waiting);
+            self.sum_directory(&mut sum, node, (&at, &path), &opened, &place, (look, &mut waiting));
             opened.unlock();
             last = Some((at, opened));
+            if look.is_late() {
+                let seconds = ASIDE.as_secs();
+                sum.hold(b"", Because::Unreadable(format!("not all of it within {seconds} seconds").into()));
+                break;
+            }
         }
         Some(sum)
+    }
+
+    /// Takes in a directory itself. Returns why it holds the whole, and is not read.
+    fn enter(
+        &self,
+        sum: &mut Sum,
+        node: &Node,
+        (at, path): (&Node, &[u8]),
+        dir: &Dir,
+        in_others_hands: bool,
+    ) -> io::Result<Option<Because>> {
+        let is_top = at.parent.is_none();
+        let below = [node.name(), if is_top { b"" } else { b"/" }, path].concat();
+        // The first is opened, asked for its owner and locked as any other directory is.
+        if !is_top && let Some(name) = self.sweep.nested.owner(&below, dir) {
+            return Ok(Some(Because::OtherTarget(name)));
+        }
+        if !is_top && !dir.try_lock()? {
+            return Ok(Some(Because::Locked));
+        }
+        let (identity, found) = dir.look_at_itself()?;
+        if let Some(because) = self.sweep.growing(path, || Ok(found)) {
+            return Ok(Some(because));
+        }
+        if !is_top {
+            sum.add_directory(found.facts.stamps);
+        }
+        let asks = self.sweep.policy().skip_open || in_others_hands || !dir.is_trusted()?;
+        if asks && self.sweep.processes.use_it(identity) {
+            return Ok(Some(Because::InUse));
+        }
+        if dir.is_fixed(b"")? {
+            return Ok(Some(Because::NotAllowed(FIXED)));
+        }
+        let is_closed = !dir.may_be_emptied()? || dir.is_sticky_for_us()?;
+        Ok(is_closed.then_some(Because::NotAllowed("a directory of another user that it may not write")))
     }
 
     fn cannot_read(&mut self, sum: &mut Sum, node: &Node, path: &[u8], error: &io::Error) {
@@ -232,13 +270,15 @@ impl<A: Act> Worker<'_, A> {
         (at, path): (&Arc<Node>, &[u8]),
         dir: &Dir,
         place: &Place,
-        waiting: &mut Vec<(Arc<Node>, Place)>,
+        (look, waiting): (&Look<'_>, &mut Vec<(Arc<Node>, Place)>),
     ) {
         let policy = self.sweep.policy();
+        let is_shared = !dir.is_trusted().unwrap_or(false);
+        let asks_use = policy.skip_open || (look.asks_use && is_shared);
         let mut buffer = std::mem::take(&mut self.buffer);
         let path_of = |name: &[u8]| At { directory: path, name }.path();
         let read = dir.for_each(&mut buffer, |entry| {
-            if self.is_cancelled() {
+            if self.is_cancelled() || look.is_late() {
                 return ControlFlow::Break(());
             }
             self.walked.counts.examined += 1;
@@ -276,13 +316,17 @@ impl<A: Act> Worker<'_, A> {
             if is_directory {
                 return ControlFlow::Continue(());
             }
-            if policy.skip_open
-                && found.kind == Kind::File
-                && let Some(because) = self.used(dir, entry.name, &found.facts)
-            {
+            // A directory is asked for when it is entered.
+            if dir.is_fixed(entry.name).unwrap_or(false) {
+                sum.hold(&path_of(entry.name), Because::NotAllowed(FIXED));
+            }
+            if found.kind == Kind::File && self.is_sticky(dir, entry.name) {
+                sum.hold(&path_of(entry.name), Because::Sticky);
+            }
+            if let Some(because) = self.use_in_whole(dir, entry.name, &found, (asks_use, is_shared)) {
                 sum.hold(&path_of(entry.name), because);
             }
-            sum.add(&found.facts);
+            sum.add(&found.facts, look.before);
             ControlFlow::Continue(())
         });
         self.buffer = buffer;
@@ -290,4 +334,38 @@ impl<A: Act> Worker<'_, A> {
             self.cannot_read(sum, node, path, &error);
         }
     }
+
+    /// Why a file holds the whole that a process may use. `asks`: whether a lease is asked for.
+    fn use_in_whole(
+        &self,
+        dir: &Dir,
+        name: &[u8],
+        found: &crate::fsys::Found,
+        (asks, is_shared): (bool, bool),
+    ) -> Option<Because> {
+        let skip_open = self.sweep.policy().skip_open;
+        if (skip_open || is_shared) && self.sweep.processes.use_it(found.facts.identity) {
+            return Some(Because::InUse);
+        }
+        if !asks || found.kind != Kind::File {
+            return None;
+        }
+        match self.used(dir, name, &found.facts)? {
+            // Where nothing can be told, the target says what is done, as with single files.
+            Because::UseUnknown(why) if !skip_open => match self.sweep.order.target.on_unverifiable {
+                crate::target::Unverifiable::Skip => Some(Because::Unverifiable(why)),
+                crate::target::Unverifiable::Plain => None,
+            },
+            because => Some(because),
+        }
+    }
+}
+
+/// A directory that is to go whole, and what was found when it was judged.
+struct Unit<'a> {
+    node: &'a Arc<Node>,
+    /// Held from the verdict on.
+    dir: &'a Dir,
+    place: &'a Place,
+    sum: Sum,
 }

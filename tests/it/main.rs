@@ -45,5 +45,7 @@ mod tmpfiles;
 mod tracer;
 mod trash;
 mod trust;
+mod turns;
 mod users;
+mod whole;
 mod yard;

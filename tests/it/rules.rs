@@ -277,3 +277,54 @@ fn a_limit_that_cannot_be_met_says_what_is_in_its_way() {
     assert!(log.contains("Note: still 5 files over max_files: 5 files ("), "{log}");
     assert!(log.contains("protected by keep_newest, 1 file ("), "{log}");
 }
+
+#[test]
+fn a_file_with_the_sticky_bit_stays_below_run_user() {
+    let base = std::path::Path::new("/run/user/64102");
+    if !needs::root() {
+        return;
+    }
+    fs::create_dir_all(base).expect("root may");
+    let yard = Yard::below(base);
+    let sticky = |path: &str| {
+        fs::set_permissions(yard.file(path), std::os::unix::fs::PermissionsExt::from_mode(0o1644)).expect("ours");
+    };
+    sticky("in/a");
+    sticky("in/unit/a");
+    yard.file("in/b");
+    yard.file("in/unit/b");
+    let config = "[admin]\nlisten = \"off\"\n[[target]]\npath = \"in\"\nschedule = \"@daily\"\n";
+    yard.config(&format!("{config}include = [\"**\"]\n"));
+    let explained = yard.run(&["explain", "in/a"]);
+    let ran = yard.run(&["clean"]);
+    let left = yard.left("in");
+    yard.file("in/unit/b");
+    yard.config(&format!("{config}include = [\"*\"]\nwhole_dirs = true\n"));
+    let whole = yard.run(&["clean"]);
+    let left_whole = yard.left("in");
+    drop(yard);
+    let gone = std::process::Command::new("rmdir").arg(base).output().expect("rmdir runs");
+    assert!(explained.out.contains("it has the sticky bit"), "{explained:?}");
+    assert_eq!((ran.code, left), (Some(0), vec!["a".to_owned(), "unit/a".to_owned()]), "{ran:?}");
+    assert_eq!(left_whole, ["a", "unit/a", "unit/b"], "{whole:?} {gone:?}");
+}
+
+#[test]
+fn a_directory_that_was_just_made_and_the_work_directory_of_an_overlay_stay() {
+    let yard = Yard::new();
+    for path in ["new/old-file", "old/old-file", "work/old-file"] {
+        yard.aged(&format!("in/{path}"), Duration::from_secs(864_000));
+    }
+    yard.directory("in/lower/work");
+    for path in ["old", "lower/work", "lower", "work"] {
+        yard.grow_old(&format!("in/{path}"), Duration::from_secs(864_000));
+    }
+    fs::set_permissions(yard.path("in/lower/work"), std::os::unix::fs::PermissionsExt::from_mode(0o0)).expect("ours");
+    let config = "[admin]\nlisten = \"off\"\n[[target]]\npath = \"in\"\nschedule = \"@daily\"\n";
+    let rules = "include = [\"**\"]\nolder_than = \"1d\"\nmin_age = \"10min\"\nremove_empty_dirs = true\n";
+    yard.config(&format!("{config}{rules}"));
+    let ran = yard.run(&["clean"]);
+    assert_eq!((ran.code, yard.left("in").len()), (Some(0), 0), "{ran:?}");
+    let there = ["new", "old", "work", "lower/work"].map(|path| yard.path(format!("in/{path}")).is_dir());
+    assert_eq!(there, [true, false, false, needs::is_root()], "{ran:?}");
+}

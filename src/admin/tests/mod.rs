@@ -126,6 +126,7 @@ fn report(target: &str, outcome: Outcome) -> Report {
         root: None,
         sandbox: None,
         message: (outcome == Outcome::Failed).then(|| "the directory is gone".into()),
+        skipped: false,
         unmet: std::collections::BTreeMap::new(),
         remarks: Vec::new(),
         hints: Vec::new(),

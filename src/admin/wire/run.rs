@@ -198,6 +198,7 @@ impl<'a> Run<'a> {
             counts,
             failures,
             held,
+            skipped: _,
             root: _,
             sandbox,
             message,

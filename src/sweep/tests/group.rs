@@ -101,7 +101,7 @@ fn what_was_changed_since_it_was_judged_stays() {
     let root = crate::fsys::resolve(&yard.root, false).expect("it exists");
     let observer = |_: &Event<'_>| {};
     let act = Remove(Unverifiable::Skip);
-    let sweep = run::begin(&order, &control, &observer, &act, &root, None);
+    let sweep = run::begin(&order, &control, &observer, &act, &root, run::Before::default());
     let (pass, queue) = (Pass::Act(Vec::new()), Queue::default());
     let worker = Worker::new(&sweep, &pass, &queue, 1);
     let place = sweep.policy().globs.root();

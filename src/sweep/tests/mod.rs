@@ -273,3 +273,62 @@ fn a_sweep_holds_the_locks_of_the_directories_it_is_in_and_a_preview_none() {
     assert_eq!(seen.into_inner().expect("no panic"), [[true; 3], [true, false, false]]);
     assert_eq!(after, [true; 3]);
 }
+
+#[test]
+fn what_is_made_in_a_directory_while_it_is_removed_is_put_back() {
+    use rustix::fs::{CWD, Mode, OFlags, openat};
+    let yard = Yard::new();
+    for path in ["unit/a/old", "unit/b/old", "unit/c/old", "other/old"] {
+        yard.file(path, Duration::ZERO);
+    }
+    let mut policy = policy(&["*"], &[]);
+    policy.whole_dirs = true;
+    let order = yard.order(policy);
+    // Somebody has had a handle since before the run, and no name leads there any more.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let handles = ["a", "b", "c"]
+        .map(|name| openat(CWD, yard.root.join("unit").join(name), flags, Mode::empty()).expect("it is there"));
+    let made = AtomicU64::new(0);
+    let report = sweep(&order, &Control::default(), &|event| {
+        if let Event::Removed { at, .. } = event
+            && at.directory.starts_with(b"unit/")
+            && made.fetch_add(1, Ordering::Relaxed) == 0
+        {
+            for handle in &handles {
+                openat(handle, "fresh", OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC, Mode::RWXU).expect("made");
+            }
+        }
+    });
+    let left: Vec<String> = yard.files().into_iter().collect();
+    assert_eq!(left.iter().filter(|path| path.ends_with("/fresh")).count(), 3, "{left:?}");
+    assert!(left.iter().all(|path| path.starts_with("unit/")), "{left:?}");
+    assert!(made.into_inner() >= 1, "something went first");
+    let said = format!("{:?}", report.remarks);
+    assert!(said.contains("was changed or opened while it was removed: what is left of it is back"), "{said}");
+}
+
+#[test]
+fn a_directory_that_changes_once_it_is_aside_is_put_back_as_it_was() {
+    let yard = Yard::new();
+    yard.file("unit/deep/old", Duration::ZERO);
+    let root = crate::fsys::resolve(&yard.root, false).expect("there").dir;
+    let held = root.open(b"unit").expect("there");
+    let before = held.look_at_itself().expect("ours").1.facts.stamps.modified;
+    let mut slot = crate::fsys::WholeSlot::take(&root).expect("there is room");
+    // Not the one that is held.
+    fs::create_dir(yard.root.join("other")).expect("made");
+    let taken = slot.take_aside(&root, b"other", &held);
+    assert!(matches!(taken, Err(crate::fsys::NotTaken::Changed)), "{taken:?}");
+    assert!(yard.root.join("other").is_dir());
+    slot.take_aside(&root, b"unit", &held).expect("it is held");
+    assert!(!yard.root.join("unit").exists());
+    // Its name is taken meanwhile: it is kept, and told where.
+    fs::create_dir(yard.root.join("unit")).expect("made");
+    let kept = slot.put_back(&root, b"unit", &held);
+    assert!(matches!(&kept, Err(crate::fsys::NotTaken::Conflict(kept)) if kept.ends_with("aside/unit")), "{kept:?}");
+    assert!(slot.is_stuck());
+    fs::rename(yard.root.join("unit"), yard.root.join("away")).expect("ours");
+    slot.put_back(&root, b"unit", &held).expect("the name is free");
+    assert_eq!(held.look_at_itself().expect("ours").1.facts.stamps.modified, before, "no work of ours renews its age");
+    assert!(yard.files().contains("unit/deep/old"));
+}

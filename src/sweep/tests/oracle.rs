@@ -170,7 +170,9 @@ fn empty_directories(wish: &Wish, policy: &Policy, seen: &[Seen], files: &BTreeS
         let is_empty = inside.all(|entry| goes.contains(&entry.path));
         let limit = policy.older_than.max(policy.min_age).unwrap_or(Duration::from_secs(600));
         let is_old = directory.age >= i128::try_from(limit.as_nanos()).expect("small");
-        if is_entered && is_empty && (!was_empty || is_old) {
+        let is_young = |limit: Duration| directory.age < i128::try_from(limit.as_nanos()).expect("small");
+        let may_go = if was_empty { is_old } else { !policy.min_age.is_some_and(is_young) };
+        if is_entered && is_empty && may_go {
             goes.insert(directory.path.clone());
         }
     }

@@ -1,24 +1,29 @@
-//! The removal of a directory that was judged as one, from the bottom up.
+//! The removal of a directory that was judged as one: aside, judged again, and then all of it, or nothing.
 
 use std::ffi::CString;
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::Sum;
+use rustix::io::Errno;
+
+use super::Unit;
+use super::sum::Sum;
 use crate::entry::Kind;
-use crate::fsys::Dir;
-use crate::sweep::act::Act;
+use crate::fsys::{Dir, Found, NotTaken, WholeSlot};
+use crate::names::Escaped;
+use crate::report::Remark;
+use crate::sweep::act::{Act, How, Remove, Whole};
 use crate::sweep::batch::Opened;
 use crate::sweep::event::{At, Event};
 use crate::sweep::tree::Node;
-use crate::sweep::walk::Worker;
+use crate::sweep::walk::{Worker, is_gone};
 use crate::verdict::{Because, Reason};
 
 /// As many directories are held open on the way down.
 const HANDLES: usize = 8;
 
-/// A directory on the way down, with those in it that are still to go.
+/// A directory on the way down, with those in it that are still to be done.
 struct Frame {
     node: Arc<Node>,
     /// Open, as long as it is not too far up.
@@ -26,51 +31,189 @@ struct Frame {
     inside: Vec<Box<[u8]>>,
 }
 
-/// Why the removal of a directory ended early.
+/// What is done on the way down.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// All goes, from the bottom up.
+    Remove,
+    /// It is only told what went, or would go.
+    Tell,
+}
+
+/// Why the way down ended early.
 enum Stopped {
     Cancelled,
-    /// It is no longer what was judged.
+    /// Something in it is no longer what was judged, or somebody uses it by now.
     Changed,
-    /// It has been told.
+    /// The system refused, which has been told.
     Failed,
 }
 
+/// Why a directory is where it was.
+enum Kept {
+    Because(Because),
+    /// The sweep was stopped.
+    Cancelled,
+    Failed(io::Error),
+}
+
+impl From<NotTaken> for Kept {
+    fn from(not_taken: NotTaken) -> Self {
+        match not_taken {
+            NotTaken::Changed => Self::Because(Because::Changed),
+            NotTaken::Conflict(kept) => Self::Because(Because::Conflict(kept.into())),
+            NotTaken::Failed(error) => Self::Failed(error),
+        }
+    }
+}
+
 impl<A: Act> Worker<'_, A> {
-    /// Removes the directory with all that is in it, or as much as can be.
-    pub(super) fn remove_whole(&mut self, root: &Opened, node: &Arc<Node>, sum: &Sum, reason: &Reason) {
-        let freed = self.walked.counts.freed;
-        match self.remove_all(node, sum, reason) {
-            Ok(()) => {
-                root.node.empty();
-                let frees = self.sweep.frees(reason);
-                self.walked.counts.freed = freed + if frees { sum.freed() } else { 0 };
+    /// Does to the directory what is done to what goes.
+    pub(super) fn whole_goes(&mut self, root: &Opened, unit: &Unit<'_>, reason: &Reason) {
+        if !self.sweep.act.may_change() {
+            if self.way_down(root, unit, reason, (unit.dir, root), Way::Tell).is_ok() {
+                self.went_whole(root, &unit.sum, reason, self.walked.counts.freed);
             }
-            Err(stopped) => {
+            return;
+        }
+        let sweep = self.sweep;
+        let freed = self.walked.counts.freed;
+        let done = sweep.whole_slots.with(sweep.root, |slot| self.by_way_of(slot, root, unit, reason));
+        let name = unit.node.name();
+        match done.unwrap_or_else(|error| Err(Kept::Failed(error))) {
+            Ok(true) => self.went_whole(root, &unit.sum, reason, freed),
+            // What there was to say has been said.
+            Ok(false) => root.node.leave(),
+            Err(Kept::Because(because)) => {
+                self.walked.left.add(&because, root.at(name));
+                self.stays_whole(root, name, &unit.sum, &because);
+            }
+            Err(Kept::Cancelled) => root.node.leave(),
+            Err(Kept::Failed(error)) if is_gone(&error) => self.walked.counts.vanished += 1,
+            Err(Kept::Failed(error)) => {
                 root.node.leave();
-                if matches!(stopped, Stopped::Changed) && self.acts() {
-                    (self.sweep.observer)(&Event::Stays { at: root.at(node.name()), because: &Because::Changed });
-                }
+                self.not_removed(root.at(name), &error);
             }
         }
     }
 
-    fn remove_all(&mut self, node: &Arc<Node>, sum: &Sum, reason: &Reason) -> Result<(), Stopped> {
+    fn went_whole(&mut self, root: &Opened, sum: &Sum, reason: &Reason, freed_before: u64) {
+        root.node.empty();
+        let frees = self.sweep.frees(reason);
+        self.walked.counts.freed = freed_before + if frees { sum.freed() } else { 0 };
+    }
+
+    fn not_removed(&mut self, at: At<'_>, error: &io::Error) {
+        self.walked.counts.failed += 1;
+        self.walked.failures.add(error, at);
+        (self.sweep.observer)(&Event::NotRemoved { at, error });
+    }
+
+    /// Takes the directory aside, judges it again, and does it. Returns whether all of it went.
+    fn by_way_of(
+        &mut self,
+        slot: &mut WholeSlot,
+        root: &Opened,
+        unit: &Unit<'_>,
+        reason: &Reason,
+    ) -> Result<bool, Kept> {
+        let name = unit.node.name();
+        let sweep = self.sweep;
+        // It stays where it is meanwhile: a copy may take long.
+        let copy = sweep.act.copy_whole(unit.dir, sweep.control).map_err(|error| match self.is_cancelled() {
+            true => Kept::Cancelled,
+            false => Kept::Failed(error),
+        })?;
+        slot.take_aside(&root.dir, name, unit.dir)?;
+        let again = self.judge_again(unit).map_err(|because| because.map_or(Kept::Cancelled, Kept::Because));
+        let done = again.and_then(|()| {
+            let done = match copy {
+                Some(copy) => copy.place(name, unit.dir).map(|()| Whole::IsToBeRemoved),
+                None => sweep.act.whole(slot.aside(), name, reason),
+            };
+            done.map_err(Kept::Failed)
+        });
+        let whole = match done {
+            Ok(whole) => whole,
+            Err(kept) => {
+                slot.put_back(&root.dir, name, unit.dir)?;
+                return Err(kept);
+            }
+        };
+        if whole == Whole::Went {
+            slot.done();
+            // Nobody can stop what has happened; who reads it may.
+            drop(self.way_down(root, unit, reason, (unit.dir, root), Way::Tell));
+            return Ok(true);
+        }
+        if let Err(error) = slot.commit(name) {
+            slot.put_back(&root.dir, name, unit.dir)?;
+            return Err(Kept::Failed(error));
+        }
+        let going = slot.going().open(b".").map(|dir| {
+            let (node, path, place) = (root.node.clone(), Vec::new(), unit.place.clone());
+            Opened::new(dir, node, path, place)
+        });
+        let done = match going {
+            Ok(going) => self.way_down(root, unit, reason, (unit.dir, &going), Way::Remove),
+            Err(error) => {
+                self.not_removed(root.at(name), &error);
+                Err(Stopped::Failed)
+            }
+        };
+        match done {
+            Ok(()) => {
+                slot.done();
+                Ok(true)
+            }
+            Err(Stopped::Changed) => {
+                slot.put_rest_back(&root.dir, name, unit.dir)?;
+                self.say(name, "was changed or opened while it was removed: what is left of it is back");
+                Err(Kept::Because(Because::Changed))
+            }
+            Err(stopped) => {
+                slot.leave();
+                if matches!(stopped, Stopped::Cancelled) {
+                    self.say(name, "was being removed when the run was stopped: the next one removes the rest");
+                } else {
+                    self.say(name, "went in part: the next run removes the rest");
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    fn say(&mut self, name: &[u8], what: &str) {
+        let text = format!("`{}` {what}", Escaped(name));
+        self.walked.remarks.push(Remark::Naming { text, open: format!("a directory {what}") });
+    }
+
+    /// Goes down the directory, held as `dir`, which has its name in `parent`; does it to each file, and on the way up to
+    /// each directory.
+    fn way_down(
+        &mut self,
+        root: &Opened,
+        unit: &Unit<'_>,
+        reason: &Reason,
+        (dir, parent): (&Dir, &Opened),
+        way: Way,
+    ) -> Result<(), Stopped> {
+        let name = unit.node.name();
         let mut frames = Vec::new();
-        let parent = self.sweep.root.open(b".").map_err(|error| self.stopped(node, b"", &error))?;
-        let dir = parent.open(node.name()).map_err(|error| self.stopped(node, b"", &error))?;
-        frames.push(self.take_files(node.clone(), Arc::new(dir), sum, reason)?);
+        let top = dir.open(b".").map_err(|error| self.stopped(unit.node, &error))?;
+        frames.push(self.do_files(unit.node.clone(), top, unit, reason, way)?);
         while let Some(frame) = frames.last_mut() {
-            if self.is_cancelled() {
+            if self.is_cancelled() && !self.has_gone(way) {
                 return Err(Stopped::Cancelled);
             }
             if let Some(name) = frame.inside.pop() {
                 let child = frame.node.child(&name);
                 let opened = match &frame.dir {
-                    Some(dir) => dir.open(&name),
-                    None => self.sweep.root.open_beneath(&child.path()),
+                    Some(above) => above.open(&name),
+                    None => dir.open_beneath(&beneath(unit, &child)),
                 };
-                let dir = opened.map_err(|error| self.stopped(&child, b"", &error))?;
-                frames.push(self.take_files(child, Arc::new(dir), sum, reason)?);
+                let opened = opened.map_err(|error| self.stopped(&child, &error))?;
+                frames.push(self.do_files(child, opened, unit, reason, way)?);
                 if let Some(far) = frames.len().checked_sub(HANDLES + 1) {
                     frames[far].dir = None;
                 }
@@ -79,31 +222,51 @@ impl<A: Act> Worker<'_, A> {
             let Some(Frame { node: done, .. }) = frames.pop() else { break };
             let Some(above) = &done.parent else { break };
             let path = above.path();
-            let removed = match frames.last().map(|frame| &frame.dir) {
-                None => self.sweep.act.directory(&parent, done.name()),
-                Some(Some(dir)) => self.sweep.act.directory(dir, done.name()),
-                Some(None) => {
-                    let dir = self.sweep.root.open_beneath(&path);
-                    dir.and_then(|dir| self.sweep.act.directory(&dir, done.name()))
-                }
-            };
-            removed.map_err(|error| self.stopped(&done, b"", &error))?;
+            if way == Way::Remove {
+                let removed = match frames.last().map(|frame| &frame.dir) {
+                    None => parent.dir.remove_directory(name),
+                    Some(Some(dir)) => dir.remove_directory(done.name()),
+                    Some(None) => {
+                        let above = dir.open_beneath(&beneath(unit, above));
+                        above.and_then(|above| above.remove_directory(done.name()))
+                    }
+                };
+                removed.map_err(|error| match filled(&error) {
+                    true => Stopped::Changed,
+                    false => self.stopped(&done, &error),
+                })?;
+            }
             self.directory_went(At { directory: &path, name: done.name() }, reason);
         }
+        _ = root;
         Ok(())
     }
 
-    fn stopped(&mut self, node: &Node, name: &[u8], error: &io::Error) -> Stopped {
+    /// Whether what is told has happened already, so that it is told to the end.
+    fn has_gone(&self, way: Way) -> bool {
+        way == Way::Tell && self.sweep.act.may_change()
+    }
+
+    fn stopped(&mut self, node: &Node, error: &io::Error) -> Stopped {
         let path = node.path();
-        let at = At { directory: &path, name };
-        self.walked.counts.failed += 1;
-        self.walked.failures.add(error, at);
-        (self.sweep.observer)(&Event::NotRemoved { at, error });
+        self.not_removed(At { directory: &path, name: b"" }, error);
         Stopped::Failed
     }
 
-    /// Removes what is in one directory and no directory itself; those are what is left to do.
-    fn take_files(&mut self, node: Arc<Node>, dir: Arc<Dir>, sum: &Sum, reason: &Reason) -> Result<Frame, Stopped> {
+    /// Does it to what is in one directory and no directory itself; those are what is left to do.
+    fn do_files(
+        &mut self,
+        node: Arc<Node>,
+        dir: Dir,
+        unit: &Unit<'_>,
+        reason: &Reason,
+        way: Way,
+    ) -> Result<Frame, Stopped> {
+        if way == Way::Remove
+            && let Err(error) = dir.make_writable()
+        {
+            return Err(self.stopped(&node, &error));
+        }
         let mut names: Vec<CString> = Vec::new();
         let mut buffer = std::mem::take(&mut self.buffer);
         let read = dir.for_each(&mut buffer, |entry| {
@@ -112,34 +275,62 @@ impl<A: Act> Worker<'_, A> {
             ControlFlow::Continue(())
         });
         self.buffer = buffer;
-        read.map_err(|error| self.stopped(&node, b"", &error))?;
+        read.map_err(|error| self.stopped(&node, &error))?;
         let path = node.path();
-        let place = self.sweep.policy().globs.root();
-        let opened = Opened::new(dir, node.clone(), path, place);
+        let opened = Opened::new(dir, node.clone(), path, self.sweep.policy().globs.root());
         let mut inside = Vec::new();
         for name in names {
-            if self.is_cancelled() {
+            if self.is_cancelled() && !self.has_gone(way) {
                 return Err(Stopped::Cancelled);
             }
             let Some(found) = self.look(&opened, &name) else { continue };
-            let (now, judged) = (&found.facts.stamps, &sum.facts.stamps);
-            if found.mount_point {
-                return Err(Stopped::Changed);
-            }
-            if found.kind == Kind::Directory {
-                if self.sweep.growing(&opened.path, || Ok(found)).is_some() {
-                    return Err(Stopped::Changed);
-                }
+            if found.kind == Kind::Directory && !found.mount_point {
                 inside.push(name.to_bytes().into());
-            } else if now.modified > judged.modified
-                // The removal of another of its links has changed the inode of this one.
-                || (now.changed > judged.changed && !sum.linked.contains_key(&found.facts.identity))
-            {
+            } else if way == Way::Tell {
+                self.settle(&opened, &name, Some(&found.facts), reason, Ok(How::Plain));
+            } else if is_fresh(&found, &unit.sum) {
                 return Err(Stopped::Changed);
-            } else if !self.goes(&opened, &name, &found.facts, reason) {
-                return Err(if self.is_cancelled() { Stopped::Cancelled } else { Stopped::Failed });
+            } else {
+                self.remove_one(&opened, &name, &found, reason)?;
             }
         }
         Ok(Frame { node, dir: Some(opened.dir), inside })
     }
+
+    /// Removes a file, whatever the action: it was moved as a copy, or is to go for good.
+    fn remove_one(&mut self, opened: &Opened, name: &CString, found: &Found, reason: &Reason) -> Result<(), Stopped> {
+        let before = (self.walked.counts.failed, self.walked.counts.kept);
+        let remove = Remove(self.sweep.order.target.on_unverifiable);
+        if self.goes_by(&remove, opened, name, &found.facts, reason) {
+            return Ok(());
+        }
+        if self.walked.counts.failed > before.0 {
+            return Err(Stopped::Failed);
+        }
+        if self.walked.counts.kept > before.1 {
+            // It is counted with the whole.
+            self.walked.counts.kept = before.1;
+            return Err(Stopped::Changed);
+        }
+        if self.is_cancelled() { Err(Stopped::Cancelled) } else { Ok(()) }
+    }
+}
+
+/// Path of a directory relative to the one that goes whole.
+fn beneath(unit: &Unit<'_>, node: &Node) -> Vec<u8> {
+    node.path().get(unit.node.name().len() + 1..).unwrap_or_default().to_vec()
+}
+
+/// Whether somebody has put something in, or mounted something on it.
+fn filled(error: &io::Error) -> bool {
+    [Errno::NOTEMPTY, Errno::EXIST, Errno::BUSY].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+/// Whether a file is not what was judged: it is newer than all there was.
+fn is_fresh(found: &Found, judged: &Sum) -> bool {
+    let (now, then) = (&found.facts.stamps, &judged.facts.stamps);
+    found.mount_point
+        || now.modified > then.modified
+        // The removal of another of its names has changed the inode of this one.
+        || (now.changed > then.changed.max(judged.changed) && !judged.linked.contains_key(&found.facts.identity))
 }

@@ -1,0 +1,80 @@
+//! What the permissions and attributes of directories and files say of what may be done with them.
+
+use std::io;
+
+use rustix::fs::{AtFlags, Mode, StatxAttributes, StatxFlags, fchmod, fstat, statx};
+use rustix::io::Errno;
+
+use super::dir::{Dir, again, path};
+use super::place::is;
+
+impl Dir {
+    /// Whether this process may add and remove names in this directory, or may allow itself to: it is ours.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn may_be_emptied(&self) -> io::Result<bool> {
+        if fstat(self.fd())?.st_uid == rustix::process::geteuid().as_raw() {
+            return Ok(true);
+        }
+        let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+        match again(|| rustix::fs::accessat(self.fd(), c".", access, AtFlags::EACCESS)) {
+            Ok(()) => Ok(true),
+            Err(error) if is(&error, Errno::ACCESS) || is(&error, Errno::PERM) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the entry `name`, or with no name this directory, is immutable or append-only (chattr(1)), so that nobody
+    /// can remove it.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn is_fixed(&self, name: &[u8]) -> io::Result<bool> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::EMPTY_PATH;
+        let stat = again(|| statx(self.fd(), path(name), flags, StatxFlags::TYPE))?;
+        Ok(stat.stx_attributes.intersects(StatxAttributes::IMMUTABLE | StatxAttributes::APPEND))
+    }
+
+    /// Whether the entry `name` has the sticky bit.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn has_sticky_bit(&self, name: &[u8]) -> io::Result<bool> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        let stat = again(|| statx(self.fd(), path(name), flags, StatxFlags::MODE))?;
+        Ok(stat.stx_mode & 0o1000 != 0)
+    }
+
+    /// Whether nobody has any permission here, as the kernel makes the work directories of an overlay.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn is_closed_to_all(&self) -> io::Result<bool> {
+        Ok(fstat(self.fd())?.st_mode & 0o777 == 0)
+    }
+
+    /// Whether this directory protects the files of other users from this process (the sticky bit).
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn is_sticky_for_us(&self) -> io::Result<bool> {
+        let stat = fstat(self.fd())?;
+        let us = rustix::process::geteuid();
+        Ok(stat.st_mode & 0o1000 != 0 && stat.st_uid != us.as_raw() && !us.is_root())
+    }
+
+    /// Lets its owner change what names are in it, if that is us. Returns the mode it had, if that was changed.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn make_writable(&self) -> io::Result<Option<u32>> {
+        let stat = fstat(self.fd())?;
+        let mode = stat.st_mode & 0o7777;
+        if stat.st_uid != rustix::process::geteuid().as_raw() || mode & 0o300 == 0o300 {
+            return Ok(None);
+        }
+        again(|| fchmod(self.fd(), Mode::from_raw_mode(mode | 0o700)))?;
+        Ok(Some(mode))
+    }
+}

@@ -1,0 +1,336 @@
+//! Directories that go whole are first taken aside, by one rename, into a private directory below the root.
+//!
+//! `.janitor-slots/whole-N` is the slot of one worker. In it, `aside` holds the directory while it is judged again, and
+//! `going` while it is removed; it keeps its name in both, and belongs into the root. So where it lies says what a run
+//! that was killed was about to do: the next one puts back what is in `aside` and removes what is in `going`
+//! ([`recover_whole`]).
+
+use std::io;
+
+use rustix::fs::{Mode, RenameFlags, fchmod, fstat, readlinkat, renameat_with, symlinkat};
+use rustix::io::Errno;
+
+use super::dir::{Dir, again, path};
+use super::place::{is, rename_to, under_a_free_name};
+use super::private::{open_private, private_directory};
+use super::slot::SLOTS;
+use super::transfer::Destination;
+use super::tree::{Visit, below};
+use crate::entry::Stamp;
+use crate::names::Escaped;
+
+/// What the name of a slot begins with.
+const WHOLE: &str = "whole-";
+
+/// In a slot: what may be put back.
+const ASIDE: &[u8] = b"aside";
+
+/// In a slot: what is being removed.
+const GOING: &[u8] = b"going";
+
+/// In a slot: a link whose text is the mode to be given back to the directory in `aside`. A link is made in one step.
+const MODE: &[u8] = b"mode";
+
+/// As many slots are tried before none is free.
+const MOST: usize = 256;
+
+/// A private directory that one directory at a time is taken to.
+#[derive(Debug)]
+pub struct WholeSlot {
+    number: usize,
+    slot: Dir,
+    aside: Dir,
+    going: Dir,
+    /// Something in it could not be put back.
+    stuck: bool,
+}
+
+/// Why a directory was not taken aside, or is not back.
+#[derive(Debug)]
+pub enum NotTaken {
+    /// It is not the directory that was judged.
+    Changed,
+    /// It could not be put back, since somebody has taken its name. It is kept at this path relative to the root.
+    Conflict(String),
+    /// The system refused.
+    Failed(io::Error),
+}
+
+/// What came of a look for what earlier runs had taken aside.
+#[derive(Debug, Default)]
+pub struct WholeRecovered {
+    /// Directories that are back in the root: their names, escaped.
+    pub restored: Vec<String>,
+    /// Directories whose removal was finished: their names, escaped, and how many files were left in them.
+    pub finished: Vec<(String, u64)>,
+    /// Directories that wait in a slot: their paths there, escaped, and why.
+    pub waiting: Vec<String>,
+}
+
+/// Renames a directory, and never over another.
+fn rename_free(from: &Dir, name: &[u8], to: &Dir, free: &[u8]) -> io::Result<()> {
+    match rename_to(from, name, to, free) {
+        // A file system that cannot promise it. Nothing but an empty directory can be replaced by a directory.
+        Err(error) if is(&error, Errno::INVAL) => match to.look(free) {
+            Err(missing) if is(&missing, Errno::NOENT) => {
+                again(|| renameat_with(from.fd(), path(name), to.fd(), path(free), RenameFlags::empty()))
+            }
+            Err(error) => Err(error),
+            Ok(_) => Err(Errno::EXIST.into()),
+        },
+        done => done,
+    }
+}
+
+fn place(number: usize, name: &[u8]) -> String {
+    format!("{}/{WHOLE}{number}/aside/{}", Escaped(SLOTS), Escaped(name))
+}
+
+impl WholeSlot {
+    /// Takes the first slot below this root that nobody uses and nothing is in, and makes one if there is none.
+    ///
+    /// # Errors
+    /// `.janitor-slots` is not a private directory of ours, or cannot be made.
+    pub fn take(root: &Dir) -> io::Result<Self> {
+        let slots = private_directory(root, SLOTS)?;
+        for number in 0..MOST {
+            let slot = private_directory(&slots, format!("{WHOLE}{number}").as_bytes())?;
+            if !slot.try_lock()? {
+                continue;
+            }
+            let (aside, going) = (private_directory(&slot, ASIDE)?, private_directory(&slot, GOING)?);
+            // What an earlier run could not put back, or not remove, waits here.
+            if aside.names()?.is_empty() && going.names()?.is_empty() {
+                forget_mode(&slot)?;
+                return Ok(Self { number, slot, aside, going, stuck: false });
+            }
+        }
+        Err(io::Error::other(format!("all {MOST} slots in `{}` are taken", Escaped(SLOTS))))
+    }
+
+    /// Whether it holds something that could not be put back or not be removed, so that it takes nothing more.
+    #[must_use]
+    pub fn is_stuck(&self) -> bool {
+        self.stuck
+    }
+
+    /// Where the directory is that was taken aside.
+    #[must_use]
+    pub fn aside(&self) -> &Dir {
+        &self.aside
+    }
+
+    /// Where the directory is that is being removed.
+    #[must_use]
+    pub fn going(&self) -> &Dir {
+        &self.going
+    }
+
+    /// Takes the directory `name` of the root aside, if it is the one that is `held` open.
+    ///
+    /// # Errors
+    /// See [`NotTaken`]. With each but a conflict whatever has the name is where it was.
+    pub fn take_aside(&mut self, root: &Dir, name: &[u8], held: &Dir) -> Result<(), NotTaken> {
+        match rename_free(root, name, &self.aside, name) {
+            // Its `..` is written anew, which its own mode may not allow.
+            Err(error) if is(&error, Errno::ACCESS) => self.take_closed(root, name, held, error)?,
+            done => done.map_err(NotTaken::Failed)?,
+        }
+        let is_it = || -> io::Result<bool> {
+            Ok(self.aside.look(name)?.facts.identity == held.look_at_itself()?.1.facts.identity)
+        };
+        match is_it() {
+            Ok(true) => Ok(()),
+            _ => Err(self.put_back(root, name, held).err().unwrap_or(NotTaken::Changed)),
+        }
+    }
+
+    /// The same for a directory that its owner, who we are, may not write.
+    fn take_closed(&self, root: &Dir, name: &[u8], held: &Dir, refused: io::Error) -> Result<(), NotTaken> {
+        let mode = fstat(held.fd()).map_err(|error| NotTaken::Failed(error.into()))?.st_mode & 0o7777;
+        let text = format!("{mode:o}");
+        let note = || again(|| symlinkat(text.as_str(), self.slot.fd(), path(MODE)));
+        note().map_err(NotTaken::Failed)?;
+        let moved = match held.make_writable() {
+            Ok(Some(_)) => rename_free(root, name, &self.aside, name),
+            Ok(None) => Err(refused),
+            Err(error) => Err(error),
+        };
+        moved.map_err(|error| {
+            give_mode_back(&self.slot, held);
+            NotTaken::Failed(error)
+        })
+    }
+
+    /// Puts the directory back under its name in the root.
+    ///
+    /// # Errors
+    /// A conflict, and then it is kept.
+    pub fn put_back(&mut self, root: &Dir, name: &[u8], held: &Dir) -> Result<(), NotTaken> {
+        match rename_free(&self.aside, name, root, name) {
+            Ok(()) => {
+                give_mode_back(&self.slot, held);
+                Ok(())
+            }
+            Err(_) => {
+                self.stuck = true;
+                Err(NotTaken::Conflict(place(self.number, name)))
+            }
+        }
+    }
+
+    /// From here on the directory is removed, whatever happens.
+    ///
+    /// # Errors
+    /// What the kernel says; then it is still aside.
+    pub fn commit(&mut self, name: &[u8]) -> io::Result<()> {
+        rename_free(&self.aside, name, &self.going, name)
+    }
+
+    /// What is left of a directory that was being removed may be put back after all: something fresh is in it.
+    ///
+    /// # Errors
+    /// A conflict, and then it is kept; or what the kernel says.
+    pub fn put_rest_back(&mut self, root: &Dir, name: &[u8], held: &Dir) -> Result<(), NotTaken> {
+        self.stuck = true;
+        rename_free(&self.going, name, &self.aside, name).map_err(NotTaken::Failed)?;
+        self.stuck = false;
+        self.put_back(root, name, held)
+    }
+
+    /// Says that what is in it could not be removed to the end; the next run goes on.
+    pub fn leave(&mut self) {
+        self.stuck = true;
+    }
+
+    /// Says that what was in it is gone.
+    pub fn done(&mut self) {
+        // A slot with such a link and nothing else is cleaned when it is taken.
+        drop(forget_mode(&self.slot));
+    }
+}
+
+fn forget_mode(slot: &Dir) -> io::Result<()> {
+    match slot.remove(MODE) {
+        Err(error) if is(&error, Errno::NOENT) => Ok(()),
+        done => done,
+    }
+}
+
+/// Gives a directory the mode back that it had before it was taken aside.
+fn give_mode_back(slot: &Dir, held: &Dir) {
+    let Ok(text) = readlinkat(slot.fd(), path(MODE), Vec::new()) else { return };
+    if let Some(mode) = text.to_str().ok().and_then(|text| u32::from_str_radix(text, 8).ok()) {
+        // It is ours; where it cannot be done, its owner may write it, which he may allow himself anyway.
+        drop(again(|| fchmod(held.fd(), Mode::from_raw_mode(mode))));
+    }
+    drop(forget_mode(slot));
+}
+
+impl Destination {
+    /// Moves the directory `name` of a directory that only we can enter here, with all that is in it, under the first of
+    /// `name`, `name (2)` … that is free.
+    ///
+    /// # Errors
+    /// `EXDEV` when this is another file system, and what else the kernel says.
+    pub fn take_whole(&self, from: &Dir, name: &[u8]) -> io::Result<()> {
+        under_a_free_name(name, |free| rename_free(from, name, self.dir(), free)).map(drop)
+    }
+}
+
+/// Puts back or removes to the end what earlier runs that were killed have taken aside as a whole below this root.
+///
+/// # Errors
+/// `.janitor-slots` is there and is not a private directory of ours; or it cannot be read.
+pub fn recover_whole(root: &Dir) -> io::Result<WholeRecovered> {
+    let mut recovered = WholeRecovered::default();
+    let slots = match open_private(root, SLOTS) {
+        Err(error) if is(&error, Errno::NOENT) => return Ok(recovered),
+        done => done?,
+    };
+    for name in slots.names()? {
+        let number = std::str::from_utf8(&name).ok().and_then(|name| name.strip_prefix(WHOLE)?.parse::<usize>().ok());
+        let Some(number) = number else { continue };
+        let slot = open_private(&slots, &name)?;
+        if !slot.try_lock()? {
+            continue;
+        }
+        let (aside, going) = match (open_private(&slot, ASIDE), open_private(&slot, GOING)) {
+            (Ok(aside), Ok(going)) => (aside, going),
+            // It was killed while it was made.
+            (Err(error), _) | (_, Err(error)) if is(&error, Errno::NOENT) => continue,
+            (Err(error), _) | (_, Err(error)) => return Err(error),
+        };
+        let slot = WholeSlot { number, slot, aside, going, stuck: false };
+        slot.recover(root, &mut recovered)?;
+    }
+    Ok(recovered)
+}
+
+/// Why a removal that is to be finished ends early.
+const FRESH: &str = "something in it is newer than its removal";
+
+impl WholeSlot {
+    fn recover(mut self, root: &Dir, recovered: &mut WholeRecovered) -> io::Result<()> {
+        for name in self.aside.names()? {
+            let put =
+                self.aside.open(&name).map_err(NotTaken::Failed).and_then(|held| self.put_back(root, &name, &held));
+            self.told(&name, put, recovered);
+        }
+        // When the last directory came here.
+        let since = self.going.look_at_itself()?.1.facts.stamps.modified;
+        for name in self.going.names()? {
+            match finish(&self.going, &name, since) {
+                Ok(files) => recovered.finished.push((Escaped(&name).to_string(), files)),
+                Err(error) if error.to_string() == FRESH => {
+                    let put = self.going.open(&name).map_err(NotTaken::Failed);
+                    let put = put.and_then(|held| self.put_rest_back(root, &name, &held));
+                    self.told(&name, put, recovered);
+                }
+                Err(error) => {
+                    let at = format!("{}/{WHOLE}{}/going/{}", Escaped(SLOTS), self.number, Escaped(&name));
+                    recovered.waiting.push(format!("`{at}`: {error}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn told(&self, name: &[u8], put: Result<(), NotTaken>, recovered: &mut WholeRecovered) {
+        let why = match put {
+            Ok(()) => return recovered.restored.push(Escaped(name).to_string()),
+            Err(NotTaken::Failed(error)) => error.to_string(),
+            Err(NotTaken::Changed | NotTaken::Conflict(_)) => "its name is taken".to_owned(),
+        };
+        recovered.waiting.push(format!("`{}`: {why}", place(self.number, name)));
+    }
+}
+
+/// Removes a directory of which a run that was killed has removed a part already. Returns how many files were left.
+fn finish(going: &Dir, name: &[u8], since: Stamp) -> io::Result<u64> {
+    let dir = going.open(name)?;
+    let mut files = 0;
+    below(&dir, &mut |visit| match visit {
+        Visit::Entry { dir, name, .. } => {
+            let found = dir.look(name)?;
+            let stamps = found.facts.stamps;
+            // Not `changed`: the removal of another of its names has renewed that.
+            if stamps.modified > since || stamps.created.is_some_and(|made| made > since) {
+                return Err(io::Error::other(FRESH));
+            }
+            files += 1;
+            match dir.remove(name) {
+                Err(error) if is(&error, Errno::ACCESS) && dir.make_writable()?.is_some() => dir.remove(name),
+                done => done,
+            }
+        }
+        Visit::Left { parent, name } => match parent.remove_directory(name) {
+            Err(error) if is(&error, Errno::ACCESS) && parent.make_writable()?.is_some() => {
+                parent.remove_directory(name)
+            }
+            done => done,
+        },
+    })?;
+    going.remove_directory(name)?;
+    Ok(files)
+}

@@ -1,0 +1,98 @@
+//! All that is in a directory that goes or stays whole, added up.
+
+use std::collections::BTreeMap;
+
+use crate::entry::{Facts, Identity, Stamp, Stamps};
+use crate::judge::limits::Amount;
+use crate::names::Escaped;
+use crate::verdict::Because;
+
+/// All that is in such a directory, as one.
+pub(super) struct Sum {
+    /// The directory itself, without what is in it.
+    pub(super) top: Facts,
+    /// Of the directory and all in it: sizes added up, the newest of each stamp.
+    pub(super) facts: Facts,
+    pub(super) files: u64,
+    pub(super) directories: u64,
+    /// The newest `changed` of what nobody changes by removing another name of it: directories, and files with one name.
+    pub(super) changed: Stamp,
+    /// What it is worth without inodes that have several links.
+    pub(super) amount: Amount,
+    /// Those: their allocated bytes, their links in all, and those in here.
+    pub(super) linked: BTreeMap<Identity, (u64, u64, u64)>,
+    /// Why it has to stay.
+    pub(super) held: Option<Because>,
+}
+
+fn newest(one: &Stamps, other: &Stamps) -> Stamps {
+    Stamps {
+        modified: one.modified.max(other.modified),
+        accessed: one.accessed.max(other.accessed),
+        changed: one.changed.max(other.changed),
+        created: one.created.zip(other.created).map(|(one, other)| one.max(other)),
+    }
+}
+
+impl Sum {
+    pub(super) fn of(facts: Facts, before: Option<&Self>) -> Self {
+        let mut stamps = facts.stamps.of_directory();
+        if let Some(before) = before {
+            // Taken aside, it has been renamed, and that is all that has changed.
+            stamps.changed = before.top.stamps.changed;
+        }
+        let top = Facts { size: 0, allocated: 0, stamps, ..facts };
+        let (amount, linked) = (Amount::default(), BTreeMap::new());
+        Self { top, facts: top, files: 0, directories: 0, changed: stamps.changed, amount, linked, held: None }
+    }
+
+    pub(super) fn hold(&mut self, path: &[u8], because: Because) {
+        let inside = || match path {
+            b"" => because,
+            _ => Because::Inside { entry: Escaped(path).to_string().into(), because: Box::new(because) },
+        };
+        self.held.get_or_insert_with(inside);
+    }
+
+    pub(super) fn add_directory(&mut self, stamps: Stamps) {
+        self.directories += 1;
+        self.changed = self.changed.max(stamps.changed);
+        self.facts.stamps = newest(&self.facts.stamps, &stamps.of_directory());
+    }
+
+    pub(super) fn add(&mut self, facts: &Facts, before: Option<&Self>) {
+        self.files += 1;
+        self.amount.files += 1;
+        self.facts.stamps = newest(&self.facts.stamps, &facts.stamps);
+        self.facts.size += facts.size;
+        if facts.links <= 1 && before.is_none_or(|before| !before.linked.contains_key(&facts.identity)) {
+            self.changed = self.changed.max(facts.stamps.changed);
+        }
+        if facts.links > 1 {
+            let (.., here) = self.linked.entry(facts.identity).or_insert((facts.allocated, facts.links.into(), 0));
+            *here += 1;
+            if *here > 1 {
+                return;
+            }
+        } else {
+            self.amount.bytes += facts.allocated;
+            self.amount.freed += facts.allocated;
+        }
+        self.facts.allocated += facts.allocated;
+    }
+
+    /// The bytes that the file system gets back when all of it goes.
+    pub(super) fn freed(&self) -> u64 {
+        let whole = self.linked.values().filter(|(_, links, here)| here >= links);
+        self.amount.freed + whole.map(|(allocated, ..)| allocated).sum::<u64>()
+    }
+
+    /// Whether nothing in it has changed since it was looked at before.
+    pub(super) fn is_unchanged(&self, before: &Self) -> bool {
+        let what = |sum: &Self| {
+            let Facts { size, stamps, .. } = sum.facts;
+            (sum.files, sum.directories, size, stamps.modified, stamps.created, sum.changed)
+        };
+        what(self) == what(before)
+    }
+}
