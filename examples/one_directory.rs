@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use janitor::clock;
-use janitor::config::{self, Surroundings};
+use janitor::config::{self, Env};
 use janitor::names::RunId;
 use janitor::report::{Outcome, Trigger};
 use janitor::sweep::{self, Control, Event, Guards, Order};
@@ -35,7 +35,7 @@ fn run() -> Result<ExitCode, Box<dyn std::error::Error>> {
          include = [\"**\"]\nexclude = [\"*.keep\"]\nolder_than = \"7d\"\n",
         directory.to_str().ok_or("the path is no text")?
     );
-    let config = config::check(&text, "the example", &Surroundings::of_process()?)?;
+    let config = config::check(&text, "the example", &Env::of_process())?;
     let target = config.targets.first().ok_or("no target")?.clone();
 
     let now = clock::wall();

@@ -21,6 +21,8 @@ pub struct Place {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Protected {
     places: Vec<Place>,
+    /// Into these, and below them, nothing may be moved.
+    closed: Vec<Place>,
 }
 
 /// The directories that a system lives in.
@@ -82,15 +84,8 @@ pub const WITH_ALL_BELOW: [&str; 19] = [
     "/usr/share",
 ];
 
-/// Those in which a file that somebody else has written may be run or obeyed, so that nothing is moved there.
-const NO_DESTINATION: [&str; 7] =
-    ["/etc", "/usr", "/boot", "/root", "/var/spool/cron", "/run/systemd", "/var/lib/systemd"];
-
-/// Returns the place that a destination of moves must not be, or lie in; `None` when it may.
-#[must_use]
-pub fn no_destination(path: &Path) -> Option<&'static str> {
-    NO_DESTINATION.into_iter().find(|place| path.starts_with(place))
-}
+/// Where a file that appears may be run, or change who may do what. Nothing is moved there, nor anywhere below.
+pub const CLOSED: [&str; 7] = ["/boot", "/etc", "/root", "/run/systemd", "/usr", "/var/lib/systemd", "/var/spool/cron"];
 
 /// The one directory below those that holds ordinary files.
 const SHARED_MEMORY: &str = "/dev/shm";
@@ -99,7 +94,26 @@ impl Protected {
     /// Protects these places.
     #[must_use]
     pub fn new(places: Vec<Place>) -> Self {
-        Self { places }
+        Self { places, closed: Vec::new() }
+    }
+
+    /// Closes these to moves, with all below them. Their identities are their own alone.
+    #[must_use]
+    pub fn closing(self, closed: Vec<Place>) -> Self {
+        Self { closed, ..self }
+    }
+
+    /// Returns in words why nothing may be moved to a directory because it is closed, or lies in one that is; what
+    /// [`refuse`](Self::refuse) says of it comes on top. The path is absolute; to be certain it has no links left in it,
+    /// and `way` has the identities of the directory and of those above it.
+    #[must_use]
+    pub fn refuse_destination(&self, path: &Path, way: &[Identity]) -> Option<String> {
+        let shown = |path: &Path| crate::names::Escaped(path.as_os_str().as_encoded_bytes()).to_string();
+        let is_in = |place: &Place| {
+            path.starts_with(&place.path) || place.identities.iter().any(|identity| way.contains(identity))
+        };
+        let place = self.closed.iter().find(|place| is_in(place))?;
+        Some(format!("`{}` lies in `{}`, {}", shown(path), shown(&place.path), place.what))
     }
 
     /// Why a target's directory is refused, in words; `None` when it may be swept. The path is absolute; to be certain
@@ -115,7 +129,8 @@ impl Protected {
             if protected.starts_with(path) {
                 return Some(format!("`{}` holds `{}`, {what}", shown(path), shown(protected)));
             }
-            if *with_all_below && path.starts_with(protected) && !path.starts_with(SHARED_MEMORY) {
+            let is_ordinary = path.starts_with(SHARED_MEMORY) && !protected.starts_with(SHARED_MEMORY);
+            if *with_all_below && path.starts_with(protected) && !is_ordinary {
                 return Some(format!("`{}` lies in `{}`, {what}", shown(path), shown(protected)));
             }
             let same = identity.is_some_and(|identity| identities.contains(&identity));
@@ -157,6 +172,27 @@ mod tests {
         ] {
             assert_eq!(protected().refuse(Path::new(path), None).as_deref(), why, "{path}");
         }
+    }
+
+    #[test]
+    fn nothing_is_moved_to_a_closed_place_or_below_it_under_any_name() {
+        let closed = Place {
+            path: "/etc".into(),
+            what: "closed".into(),
+            with_all_below: true,
+            identities: vec![Identity { device: 1, inode: 20 }],
+        };
+        let protected = protected().closing(vec![closed]);
+        let way = |inodes: &[u64]| inodes.iter().map(|inode| Identity { device: 1, inode: *inode }).collect::<Vec<_>>();
+        for (path, inodes, why) in [
+            ("/etc", &[20][..], Some("`/etc` lies in `/etc`, closed")),
+            ("/etc/cron.d", &[], Some("`/etc/cron.d` lies in `/etc`, closed")),
+            ("/mnt/etc/cron.d", &[30, 20, 31], Some("`/mnt/etc/cron.d` lies in `/etc`, closed")),
+            ("/mnt/x", &[30, 31], None),
+        ] {
+            assert_eq!(protected.refuse_destination(Path::new(path), &way(inodes)).as_deref(), why, "{path}");
+        }
+        assert_eq!(protected.refuse(Path::new("/etc/app"), None), None, "a target may lie there");
     }
 
     #[test]

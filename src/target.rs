@@ -196,8 +196,7 @@ pub struct Target {
     pub name: TargetName,
     /// The directory as the config writes it; shown to people.
     pub written_path: String,
-    /// The directory, absolute; a relative one stands below the working directory at start. Links in it are resolved
-    /// anew for each sweep.
+    /// The directory, absolute. Links in it are resolved anew for each sweep.
     pub path: PathBuf,
     /// When it is swept.
     pub schedule: Schedule,
@@ -207,8 +206,8 @@ pub struct Target {
     pub enabled: bool,
     /// What becomes of runs that were missed.
     pub catch_up: CatchUp,
-    /// A missing directory is made (its parent must exist).
-    pub create: bool,
+    /// What becomes of a run when the directory is missing.
+    pub missing: Missing,
     /// Its sweeps only say what they would remove.
     pub dry_run: bool,
     /// On how many threads a sweep of it works; as many as the machine has cores, eight at most, if it does not say.
@@ -234,6 +233,18 @@ pub struct Target {
     pub nested: Vec<(TargetName, PathBuf)>,
     /// What may go.
     pub policy: Policy,
+}
+
+/// What becomes of a run when the directory is missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Missing {
+    /// It fails.
+    #[default]
+    Fail,
+    /// It is done: there is nothing to do.
+    Skip,
+    /// It makes the directory. The one above it has to be there.
+    Create,
 }
 
 impl Target {

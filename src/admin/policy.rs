@@ -1,7 +1,7 @@
 //! What a target's policy says, in words.
 
 use crate::config::Sharing;
-use crate::target::{Action, GoesFirst, Policy, Target};
+use crate::target::{Action, GoesFirst, Missing, Policy, Target};
 use crate::units::{Bytes, Span};
 
 fn list<'a>(patterns: impl Iterator<Item = &'a str>) -> String {
@@ -93,13 +93,14 @@ pub fn remarks(target: &Target, sharing: &Sharing) -> Vec<String> {
     if target.policy.order != GoesFirst::default() && !target.policy.has_limits() {
         remarks.push("`order` has no effect without max_size, max_files or min_free".to_owned());
     }
-    match (target.path.metadata().is_ok_and(|about| about.is_dir()), target.create) {
+    match (target.path.metadata().is_ok_and(|about| about.is_dir()), target.missing) {
         (true, _) => {}
         (false, _) if target.path.symlink_metadata().is_ok() => {
             remarks.push("this is not a directory that can be looked at; runs fail".to_owned());
         }
-        (false, true) => remarks.push("the directory does not exist; the first run makes it".to_owned()),
-        (false, false) => remarks.push("the directory does not exist; runs fail until it does".to_owned()),
+        (false, Missing::Create) => remarks.push("the directory does not exist; the first run makes it".to_owned()),
+        (false, Missing::Skip) => remarks.push("the directory does not exist; runs have nothing to do".to_owned()),
+        (false, Missing::Fail) => remarks.push("the directory does not exist; runs fail until it does".to_owned()),
     }
     remarks
 }

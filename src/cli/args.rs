@@ -14,8 +14,9 @@ Exit codes:
   75  held by a guard: nothing was removed
   78  the config is wrong
 
-Without --config, config/janitor.toml in the working directory is used, else /etc/janitor/janitor.toml, else the
-built-in target `marked_images`.";
+The config is the file of --config, else of $JANITOR_CONFIG, else config/janitor.toml in the working directory, else (not
+as root) $XDG_CONFIG_HOME/janitor/janitor.toml, else /etc/janitor/janitor.toml, else the built-in target `marked_images`
+in the working directory. Each command says on stderr which it is.";
 
 /// Keeps many directories clean from one TOML file.
 #[derive(Debug, Parser)]

@@ -6,10 +6,11 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::args::Printed;
-use super::load::load_or;
+use super::load::{BUILT_IN, NO_TARGET, load_silently};
 use super::{Done, Exit, output};
 use crate::admin::{remarks, sentence};
 use crate::clock;
+use crate::config::Config;
 use crate::names::OneLine;
 use crate::target::Target;
 
@@ -24,7 +25,7 @@ fn next_runs(target: &Target, now: Timestamp, count: usize) -> Vec<String> {
 
 /// Checks and prints.
 pub(super) fn check(config: Option<&Path>, args: &Printed) -> Done {
-    let loaded = load_or(config, |problems| {
+    let loaded = load_silently(config, |problems| {
         if args.json {
             // What cannot be printed either has been told on stderr.
             _ = output::json(&json!({ "success": false, "error": "bad_config", "problems": problems }));
@@ -36,8 +37,11 @@ pub(super) fn check(config: Option<&Path>, args: &Printed) -> Done {
         return Err(Exit::Config);
     }
     let now = clock::wall();
-    let from = if loaded.text.is_some() { loaded.source.shown.as_str() } else { "built in, there is no file" };
-    let targets = &loaded.config.targets;
+    let from = if loaded.text.is_some() { loaded.source.shown.as_str() } else { BUILT_IN };
+    let Config { settings, targets, .. } = &loaded.config;
+    if targets.is_empty() {
+        output::complain(NO_TARGET);
+    }
     if args.json {
         let target = |target: &Target| -> Value {
             json!({
@@ -52,9 +56,22 @@ pub(super) fn check(config: Option<&Path>, args: &Printed) -> Done {
             })
         };
         let targets: Vec<Value> = targets.iter().map(|one| target(one)).collect();
-        return output::json(&json!({ "success": true, "config": from, "targets": targets }));
+        let shown = |path: &Path| path.to_string_lossy().into_owned();
+        let (log, socket) = (settings.log.file.as_deref().map(shown), settings.admin.socket.as_deref().map(shown));
+        return output::json(&json!({
+            "success": true, "config": from, "base": shown(&settings.base), "state_dir": shown(&settings.state_dir),
+            "log": log, "socket": socket, "targets": targets,
+        }));
     }
     output::line(format_args!("config: {} is good, {} target(s)", OneLine(from), targets.len()))?;
+    for (what, path) in [
+        ("relative paths start at", Some(&settings.base)),
+        ("state", Some(&settings.state_dir)),
+        ("log", settings.log.file.as_ref()),
+        ("socket", settings.admin.socket.as_ref()),
+    ] {
+        output::foreign(&format!("  {what}: {}", path.map_or("off".into(), |path| path.to_string_lossy())))?;
+    }
     for target in targets {
         output::foreign("")?;
         output::foreign(&format!("{}: {}", target.name, target.path.to_string_lossy()))?;

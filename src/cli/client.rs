@@ -22,7 +22,8 @@ use crate::names::{OneLine, RunId};
 use crate::report::about;
 
 /// Why nobody is asked where the config wants no doors.
-const NO_DOOR: &str = "the config turns the admin port off (admin.listen = \"off\"), and names no admin.socket";
+const NO_DOOR: &str =
+    "the config turns the admin port and the socket off (admin.listen = \"off\", admin.socket = \"off\")";
 
 /// How long an answer may take that does not wait for a run.
 pub(super) const PATIENCE: Duration = Duration::from_secs(15);
@@ -79,7 +80,9 @@ impl Daemon {
         let servers = Servers { believed, confided_in, is_named: said.is_some() };
         let Some(settings) = settings else {
             let Some(door) = said else {
-                complain("the config is too wrong to tell the admin port from; say with --admin where the daemon is");
+                complain(
+                    "the config is too wrong to tell the admin port from (`janitor check` tells what is wrong); say with --admin where the daemon is",
+                );
                 return Err(Exit::Config);
             };
             return Ok(Self { doors: vec![door], no_door: "", token: None, servers });

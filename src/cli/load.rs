@@ -3,15 +3,18 @@
 use std::io::IsTerminal;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use super::Exit;
 use super::output::complain;
-use crate::config::{self, AdminSettings, Config, DEFAULT_FILE, Problems, ReadConfig, Surroundings};
+use crate::config::{self, AdminSettings, Config, DEFAULT_FILE, Env, Problems, ReadConfig};
 use crate::daemon::Source;
 use crate::fsys::{self, Trust};
 use crate::names::{Escaped, OneLine};
 use crate::target::Target;
+
+/// Said of a config without any target.
+pub(super) const NO_TARGET: &str = "the config names no [[target]]: nothing is swept";
 
 /// A config and where it came from.
 #[derive(Debug)]
@@ -23,35 +26,67 @@ pub(super) struct Loaded {
 }
 
 /// Where the config is.
-fn locate(asked_for: Option<&Path>) -> Result<(Source, bool), Exit> {
-    let mut surroundings = Surroundings::of_process().map_err(|error| {
-        complain(format_args!("the working directory is not there: {error}"));
+struct Found {
+    source: Source,
+    /// Whether there is a file; without one the built-in config stands in.
+    exists: bool,
+}
+
+impl Found {
+    /// Tells on stderr which config a command goes by, once.
+    fn announce(&self) {
+        static TOLD: Once = Once::new();
+        TOLD.call_once(|| match self.exists {
+            true => complain(format_args!("config: {}", Escaped(self.source.file.as_os_str().as_bytes()))),
+            false => complain(format_args!("config: {BUILT_IN}")),
+        });
+    }
+}
+
+/// Where the built-in config comes from.
+pub(super) const BUILT_IN: &str = "built in, there is no file";
+
+fn locate(asked_for: Option<&Path>) -> Result<Found, Exit> {
+    let env = Env::of_process();
+    let gone = |error| {
+        complain(format_args!("cannot find the config: {error}"));
         Exit::Failed
-    })?;
-    let located = config::locate(asked_for, &surroundings);
+    };
+    let located = config::locate(asked_for, &env).map_err(gone)?;
     let exists = located.is_some();
     // Where there is no file, the first default is where one may appear.
-    let file = located.unwrap_or_else(|| surroundings.working_directory.join(DEFAULT_FILE));
-    surroundings.config_file = Some(file.clone());
-    let shown = file.strip_prefix(&surroundings.working_directory).unwrap_or(&file);
-    let shown = asked_for.unwrap_or(shown).to_string_lossy().into_owned();
-    Ok((Source { file, shown, surroundings }, exists))
+    let default = || Some(env.working_directory.as_deref()?.join(DEFAULT_FILE));
+    let file = located.or_else(default).ok_or_else(|| gone(std::io::ErrorKind::NotFound.into()))?;
+    let below = env.working_directory.as_ref().and_then(|here| file.strip_prefix(here).ok());
+    let asked_for = asked_for.or(env.janitor_config.as_deref());
+    let shown = asked_for.or(below).unwrap_or(&file).to_string_lossy().into_owned();
+    Ok(Found { source: Source { env: env.with_config(file.clone()), file, shown }, exists })
 }
 
-/// Loads the config; what is wrong with it is told.
+/// Loads the config, and says which; what is wrong with it is told.
 pub(super) fn load(asked_for: Option<&Path>) -> Result<Loaded, Exit> {
-    load_or(asked_for, |_| {})
+    let found = locate(asked_for)?;
+    found.announce();
+    let loaded = read(found, |_| {})?;
+    if loaded.config.targets.is_empty() {
+        complain(NO_TARGET);
+    }
+    Ok(loaded)
 }
 
-/// The same; what is wrong is handed to `wrong` too, one line for each problem.
-pub(super) fn load_or(asked_for: Option<&Path>, wrong: impl Fn(Vec<String>)) -> Result<Loaded, Exit> {
-    let (source, exists) = locate(asked_for)?;
+/// Loads the config for a command that says by itself which it is, and whether it has targets. What is wrong is handed
+/// to `wrong` too, one line for each problem.
+pub(super) fn load_silently(asked_for: Option<&Path>, wrong: impl Fn(Vec<String>)) -> Result<Loaded, Exit> {
+    read(locate(asked_for)?, wrong)
+}
+
+fn read(Found { source, exists }: Found, wrong: impl Fn(Vec<String>)) -> Result<Loaded, Exit> {
     let tell = |problems: Problems| {
         wrong(problems.lines());
         tell(&problems)
     };
     if !exists {
-        let config = config::built_in(&source.surroundings).map_err(tell)?;
+        let config = config::built_in(&source.env).map_err(tell)?;
         return Ok(Loaded { config, source, text: None });
     }
     let ReadConfig { text, warnings } = config::read(&source.file).map_err(|error| {
@@ -60,19 +95,26 @@ pub(super) fn load_or(asked_for: Option<&Path>, wrong: impl Fn(Vec<String>)) -> 
         Exit::Config
     })?;
     warnings.iter().for_each(|warning| complain(format_args!("warning: {warning}")));
-    let config = config::check(&text, &source.shown, &source.surroundings).map_err(tell)?;
+    let config = config::check(&text, &source.shown, &source.env).map_err(tell)?;
     Ok(Loaded { config, source, text: Some(text) })
 }
 
 /// The settings of the admin port, for a client: a config that is wrong must not keep it from the daemon, which still
 /// runs on the last good one and has to say what is wrong. `None` when it is so wrong that the port cannot be told.
 pub(super) fn admin(asked_for: Option<&Path>) -> Result<Option<AdminSettings>, Exit> {
-    let (source, exists) = locate(asked_for)?;
+    let found = locate(asked_for)?;
+    found.announce();
+    let Found { source, exists } = found;
     if !exists {
-        return Ok(config::admin_of("", &source.surroundings));
+        return Ok(config::built_in(&source.env).ok().map(|config| config.settings.admin));
     }
     match config::read(&source.file) {
-        Ok(ReadConfig { text, .. }) => Ok(config::admin_of(&text, &source.surroundings)),
+        Ok(ReadConfig { text, .. }) => {
+            if config::names_no_target(&text) {
+                complain(NO_TARGET);
+            }
+            Ok(config::admin_of(&text, &source.env))
+        }
         Err(error) => {
             complain(error);
             Ok(None)
@@ -84,9 +126,12 @@ pub(super) fn admin(asked_for: Option<&Path>) -> Result<Option<AdminSettings>, E
 pub(super) fn client_trust(asked_for: Option<&Path>) -> Trust {
     let trust = Trust::of_process();
     let state_dir = || -> Option<PathBuf> {
-        let (source, exists) = locate(asked_for).ok()?;
-        let text = if exists { config::read(&source.file).ok()?.text } else { String::new() };
-        Some(config::check(&text, &source.shown, &source.surroundings).ok()?.settings.state_dir)
+        let Found { source, exists } = locate(asked_for).ok()?;
+        if !exists {
+            return Some(config::built_in(&source.env).ok()?.settings.state_dir);
+        }
+        let text = config::read(&source.file).ok()?.text;
+        Some(config::check(&text, &source.shown, &source.env).ok()?.settings.state_dir)
     };
     let owner = state_dir().and_then(|dir| fsys::owner_of(&dir));
     owner.map_or(trust, |owner| trust.in_daemon_of(owner))
@@ -132,7 +177,7 @@ impl Loaded {
         let all = &self.config.targets;
         if names.is_empty() {
             let enabled: Vec<_> = all.iter().filter(|target| target.enabled).cloned().collect();
-            if enabled.is_empty() {
+            if enabled.is_empty() && !all.is_empty() {
                 complain("no target is enabled");
             }
             return Ok(enabled);

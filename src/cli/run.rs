@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tracing::{error, info, warn};
 
-use super::load::{Loaded, load};
+use super::load::{BUILT_IN, Loaded, NO_TARGET, load_silently};
 use super::output::complain;
 use super::{Done, Exit};
 use crate::admin::{self, Access, Bound, Bulletin, Served, Token};
@@ -18,7 +18,7 @@ use crate::daemon::{Applied, Daemon, LogHealth, News, Start, Stopped, Surface, s
 use crate::fsys::Trust;
 use crate::history::Store;
 use crate::logging::{self, Logging, Terminal};
-use crate::names::{Escaped, OneLine};
+use crate::names::Escaped;
 
 /// How long the admin port may take to finish its answers when the daemon has ended.
 const LAST_ANSWERS: Duration = Duration::from_millis(200);
@@ -78,7 +78,7 @@ pub(super) fn token(admin: &AdminSettings) -> Result<Option<Token>, String> {
 
 /// Runs the daemon until it is told to stop.
 pub(super) fn run(config: Option<&Path>) -> Done {
-    let Loaded { config, source, text } = load(config)?;
+    let Loaded { config, source, text } = load_silently(config, |_| {})?;
     let health = Arc::new(LogHealth::default());
     let settings = &config.settings;
     let logging = logging::install(&settings.log, &settings.zone.tz, health.clone(), Terminal::Shown);
@@ -87,8 +87,11 @@ pub(super) fn run(config: Option<&Path>) -> Done {
         Exit::Failed
     })?;
     let from =
-        if text.is_some() { OneLine(&source.shown).to_string() } else { "built in, there is no file".to_owned() };
+        if text.is_some() { Escaped(source.file.as_os_str().as_bytes()).to_string() } else { BUILT_IN.to_owned() };
     info!("janitor {} starts, config: {from}", env!("CARGO_PKG_VERSION"));
+    if config.targets.is_empty() {
+        warn!("{NO_TARGET}");
+    }
     let state = Store::open(&settings.state_dir, clock::wall()).map_err(|in_use| {
         error!("{in_use}");
         Exit::Failed

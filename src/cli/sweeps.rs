@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::args::{Clean, Client, Preview};
 use super::client::{Daemon, Failure, block_on, path, print, show_runs};
-use super::load::{Loaded, complain_as_user, foreign_state, load};
+use super::load::{Loaded, NO_TARGET, complain_as_user, foreign_state, load, load_silently};
 use super::output::{self, complain};
 use super::{Done, Exit};
 use crate::admin::{Listed, Previewed, Run};
@@ -162,7 +162,10 @@ fn preview_text(order: &Order, listed: Listed<'_>) -> Result<Report, Exit> {
 
 /// Sweeps now.
 pub(super) fn clean(config: Option<&Path>, args: &Clean) -> Done {
-    let loaded = load(config)?;
+    let loaded = if args.quiet { load_silently(config, |_| {})? } else { load(config)? };
+    if args.quiet && loaded.config.targets.is_empty() {
+        complain(NO_TARGET);
+    }
     let targets = loaded.targets(&args.targets)?;
     if let Some(disabled) = targets.iter().find(|target| !target.enabled) {
         complain(format_args!("the target `{}` is not enabled", disabled.name));

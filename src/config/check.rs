@@ -1,10 +1,8 @@
 //! From the raw config to the checked one: what the words mean, and whether they go together.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::ops::Range;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
@@ -12,20 +10,17 @@ use jiff::tz::TimeZone;
 use super::parse::{Blamed, nearest};
 use super::places;
 use super::problems::{MOST, Problem};
-use super::raw::{At, RawAdmin, RawConfig, RawFormat, RawLevel, RawLog, RawRotation, RawTarget};
+use super::raw::{At, RawConfig, RawTarget};
 use super::target::{Inherited, Keys};
-use super::{AdminSettings, Config, LogFormat, LogLevel, LogSettings, Rotation, Settings, Surroundings};
+use super::{Config, Env, Settings};
 use crate::clock;
-use crate::names::{Escaped, TargetName};
-use crate::protected::{Protected, no_destination};
+use crate::names::TargetName;
+use crate::protected::Protected;
 use crate::target::{Action, Target, Zone};
 
 /// The names of what stands in when the text names no target.
 pub(super) const BUILT_IN: &str = "marked_images";
 pub(super) const BUILT_IN_SCHEDULE: &str = "0 2 * * *";
-
-/// The longest path of a socket, in bytes: `sun_path` of unix(7), without the NUL at its end.
-const LONGEST_SOCKET: usize = 107;
 
 /// More sweeps on one file system than this help nobody.
 const MOST_SWEEPS: u64 = 8;
@@ -33,9 +28,19 @@ const MOST_SWEEPS: u64 = 8;
 /// Collects problems while it goes through the raw config.
 pub(super) struct Checker<'a> {
     pub(super) text: &'a str,
-    pub(super) surroundings: &'a Surroundings,
+    pub(super) env: &'a Env,
+    /// Where relative paths start, absolute; the directory of the config until `base` has been looked at.
+    pub(super) base: PathBuf,
+    /// Whether the config says where relative paths start.
+    pub(super) has_base: bool,
     pub(super) blamed: &'a Blamed,
     pub(super) problems: Vec<Problem>,
+}
+
+impl<'a> Checker<'a> {
+    pub(super) fn new(text: &'a str, env: &'a Env, blamed: &'a Blamed, problems: Vec<Problem>) -> Self {
+        Self { text, env, base: env.directory().to_path_buf(), has_base: false, blamed, problems }
+    }
 }
 
 impl Checker<'_> {
@@ -49,7 +54,7 @@ impl Checker<'_> {
     }
 
     /// Whether this key was written wrongly, for a key that only one table has.
-    fn is_blamed_anywhere(&self, key: &str) -> bool {
+    pub(super) fn is_blamed_anywhere(&self, key: &str) -> bool {
         self.blamed.iter().any(|(_, blamed)| blamed == key)
     }
 
@@ -63,25 +68,6 @@ impl Checker<'_> {
         } else {
             span
         }
-    }
-
-    /// An absolute path without `.` and doubled slashes; a relative one stands below the working directory.
-    pub(super) fn path(&mut self, value: &At<String>) -> Option<PathBuf> {
-        let text = value.value();
-        if text.is_empty() {
-            self.problem(value.span(), "the path is empty", None);
-            return None;
-        }
-        if text.contains('\0') {
-            self.problem(value.span(), "no path holds a NUL", None);
-            return None;
-        }
-        if text.starts_with('~') {
-            let help = "write the home directory out; for a name that starts with `~` write `./~…`".to_owned();
-            self.problem(value.span(), "`~` is not expanded here", help);
-            return None;
-        }
-        Some(absolute(Path::new(text), self.surroundings))
     }
 
     pub(super) fn zone(&mut self, value: &At<String>) -> Option<Zone> {
@@ -112,87 +98,6 @@ impl Checker<'_> {
         }
     }
 
-    pub(super) fn admin(&mut self, raw: Option<&RawAdmin>) -> AdminSettings {
-        let token = raw.and_then(|raw| raw.token_file.as_ref());
-        let token_file = token.and_then(|value| self.path(value));
-        let socket = raw.and_then(|raw| raw.socket.as_ref()).and_then(|value| self.socket(value));
-        let Some(value) = raw.and_then(|raw| raw.listen.as_ref()) else {
-            return AdminSettings { listen: Some(default_listen()), socket, token_file };
-        };
-        let written = value.value();
-        let loopback = written.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
-        let listen = match written.as_str() {
-            "off" => None,
-            _ => match loopback.as_deref().unwrap_or(written).parse::<SocketAddr>() {
-                // `[::ffff:127.0.0.1]` is 127.0.0.1.
-                Ok(address) => Some(SocketAddr::new(address.ip().to_canonical(), address.port())),
-                Err(_) => {
-                    let help = "write an address and a port, \"127.0.0.1:8000\", or \"off\"".to_owned();
-                    self.problem(value.span(), format!("\"{written}\" is not an address to listen on"), help);
-                    None
-                }
-            },
-        };
-        if listen.is_some_and(|address| !address.ip().is_loopback())
-            && token.is_none()
-            && !self.is_blamed_anywhere("token_file")
-        {
-            let help = "set `token_file`, and put a reverse proxy with TLS in front".to_owned();
-            self.problem(value.span(), "an admin port that others can reach needs a token", help);
-        }
-        AdminSettings { listen, socket, token_file }
-    }
-
-    /// The path of a socket, for which the kernel has less room than for others.
-    fn socket(&mut self, value: &At<String>) -> Option<PathBuf> {
-        if value.value() == "off" {
-            return None;
-        }
-        let path = self.path(value)?;
-        let length = path.as_os_str().len();
-        if length > LONGEST_SOCKET {
-            let help = "choose a shorter one, as in \"/run/janitor/admin.sock\"".to_owned();
-            let message = format!(
-                "the path of a socket can have {LONGEST_SOCKET} bytes, and {} has {length}",
-                Escaped(path.as_os_str().as_bytes())
-            );
-            self.problem(value.span(), message, help);
-            return None;
-        }
-        Some(path)
-    }
-
-    fn log(&mut self, raw: Option<&RawLog>) -> LogSettings {
-        let default = LogSettings {
-            file: absolute(Path::new("cleanup_scheduler.log"), self.surroundings),
-            rotation: Rotation::Daily,
-            keep: 14,
-            format: LogFormat::Text,
-            level: LogLevel::Info,
-        };
-        let Some(raw) = raw else { return default };
-        let file = raw.file.as_ref().and_then(|value| Some((value, self.path(value)?)));
-        LogSettings {
-            file: file.map_or(default.file, |(_, file)| file),
-            rotation: raw.rotation.map_or(default.rotation, |raw| match raw {
-                RawRotation::Hourly => Rotation::Hourly,
-                RawRotation::Daily => Rotation::Daily,
-                RawRotation::Never => Rotation::Never,
-            }),
-            keep: raw.keep.map_or(default.keep, usize::from),
-            format: raw.format.map_or(default.format, |raw| match raw {
-                RawFormat::Text => LogFormat::Text,
-                RawFormat::Json => LogFormat::Json,
-            }),
-            level: raw.level.map_or(default.level, |raw| match raw {
-                RawLevel::Debug => LogLevel::Debug,
-                RawLevel::Info => LogLevel::Info,
-                RawLevel::Warning => LogLevel::Warning,
-                RawLevel::Error => LogLevel::Error,
-            }),
-        }
-    }
-
     fn sweeps_per_filesystem(&mut self, raw: &RawConfig) -> usize {
         let number = self.number("sweeps_per_filesystem", raw.sweeps_per_filesystem.as_ref(), MOST_SWEEPS);
         number.good().and_then(|number| usize::try_from(number).ok()).unwrap_or(1)
@@ -213,16 +118,18 @@ impl Checker<'_> {
                 .ok(),
         };
         let zone = zone.unwrap_or(Zone { name: "UTC".into(), tz: TimeZone::UTC });
-        let state = raw.state_dir.as_ref().and_then(|value| self.path(value));
+        self.find_base(raw.base.as_ref());
+        let layout = self.env.layout(&self.base);
         let settings = Settings {
             zone,
-            state_dir: state.unwrap_or_else(|| absolute(Path::new("state"), self.surroundings)),
-            admin: self.admin(raw.admin.as_ref()),
-            log: self.log(raw.log.as_ref()),
+            base: self.base.clone(),
+            state_dir: self.state_dir(raw.state_dir.as_ref(), &layout),
+            admin: self.admin(raw.admin.as_ref(), &layout),
+            log: self.log(raw.log.as_ref(), &layout),
             sweeps_per_filesystem: self.sweeps_per_filesystem(raw),
         };
-        self.distinct(raw, &settings, self.surroundings.config_file.as_deref());
-        let protected = Arc::new(places::protected(&settings, self.surroundings));
+        self.collisions(raw, &settings);
+        let protected = Arc::new(places::protected(&settings, self.env));
         let defaults = self.defaults(raw);
         let mut targets = Vec::new();
         let mut names = BTreeMap::new();
@@ -233,9 +140,7 @@ impl Checker<'_> {
             targets.extend(self.target(raw, &defaults, &settings.zone, &protected, &mut names));
         }
         let written = raw.target.iter().flatten().count();
-        if written == 0 {
-            targets.push(self.built_in(&settings.zone, &protected));
-        } else if targets.len() < written && self.problems.is_empty() {
+        if targets.len() < written && self.problems.is_empty() {
             // Every target that is left out has its problem; should that ever fail, the config is refused all the same.
             self.problem(0..0, "a target cannot be used", None);
         }
@@ -256,15 +161,17 @@ impl Checker<'_> {
         }
     }
 
-    /// The target that stands in. It is as protected as any.
-    fn built_in(&mut self, zone: &Zone, protected: &Protected) -> (Target, PathBuf) {
-        let target = super::target::built_in(zone, self.surroundings);
+    /// Returns the built-in config: every default, and the built-in target, which is as protected as any.
+    pub(super) fn built_in(&mut self) -> Config {
+        let config = self.config(&RawConfig::default());
+        let target = super::target::built_in(&config.settings.zone, &self.base);
         let real = places::resolved(&target.path);
-        if let Some(why) = places::refuse(protected, &target.path, &real) {
+        if let Some(why) = places::refuse(&config.protected, &target.path, &real) {
             let message = format!("the built-in target `{BUILT_IN}` is protected: {why}");
-            self.problem(0..0, message, "write a `[[target]]`".to_owned());
+            self.problem(0..0, message, "write a config with a `[[target]]`".to_owned());
         }
-        (target, real)
+        let (targets, sharing) = places::related(vec![(target, real)]);
+        Config { targets: targets.into_iter().map(Arc::new).collect(), sharing, ..config }
     }
 
     fn unique(&mut self, raw: &At<RawTarget>, name: &TargetName, names: &mut BTreeMap<TargetName, usize>) {
@@ -329,7 +236,7 @@ impl Checker<'_> {
             schedule,
             zone: rest.zone,
             enabled: rest.enabled,
-            create: rest.create,
+            missing: rest.missing,
             dry_run: rest.dry_run,
             threads: rest.threads,
             idle: rest.idle,
@@ -351,11 +258,7 @@ impl Checker<'_> {
     fn destination(&mut self, raw: &At<RawTarget>, to: &Path, path: &Path, protected: &Protected) {
         let span = raw.value().action.as_ref().map_or_else(|| raw.span(), At::span);
         let real = places::resolved(to);
-        if let Some(place) = no_destination(to).or_else(|| no_destination(&real)) {
-            let message =
-                format!("nothing can be moved there: files in `{place}` are programs or configs of the system");
-            self.problem(span, message, None);
-        } else if let Some(why) = places::refuse(protected, to, &real) {
+        if let Some(why) = places::refuse_destination(protected, to, &real) {
             self.problem(span, format!("nothing can be moved to a protected directory: {why}"), None);
         } else if real.starts_with(path) {
             self.problem(span, "the files would be moved to where they are swept from", None);
@@ -379,17 +282,6 @@ impl Checker<'_> {
     }
 }
 
-/// Where the admin port is when the config does not say.
-fn default_listen() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 8000))
-}
-
 fn local_zone() -> Result<Zone, jiff::Error> {
     clock::local_zone().map(|tz| Zone { name: "local".into(), tz })
-}
-
-/// The path below the working directory, if it is relative, without `.` and doubled slashes.
-pub(super) fn absolute(path: &Path, surroundings: &Surroundings) -> PathBuf {
-    let joined = surroundings.working_directory.join(path);
-    joined.components().filter(|part| !matches!(part, Component::CurDir)).collect()
 }

@@ -1,6 +1,6 @@
 //! What holds of every text that is taken for a config.
 
-use super::{Config, Problems, Surroundings, admin_of, check};
+use super::{Config, Env, Problems, admin_of, check};
 
 /// A text is accepted and means the same when it is written anew, or each of its problems has a place in it. Tells which.
 ///
@@ -9,18 +9,19 @@ use super::{Config, Problems, Surroundings, admin_of, check};
 #[must_use]
 pub fn holds(data: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(data) else { return false };
-    let surroundings = Surroundings {
-        working_directory: "/srv/janitor".into(),
+    let env = Env {
+        working_directory: Some("/srv/janitor".into()),
         home: Some("/home/keeper".into()),
         config_file: Some("/srv/janitor/config/janitor.toml".into()),
+        ..Env::default()
     };
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let checked = check(text, "f", &surroundings);
-    let admin = admin_of(text, &surroundings);
+    let checked = check(text, "f", &env);
+    let admin = admin_of(text, &env);
     match &checked {
         Ok(config) => {
             assert_eq!(admin.as_ref(), Some(&config.settings.admin));
-            means_the_same(text, config, &surroundings);
+            means_the_same(text, config, &env);
         }
         Err(problems) => have_places(text, problems),
     }
@@ -28,10 +29,10 @@ pub fn holds(data: &[u8]) -> bool {
 }
 
 /// The keys in another order, the strings in other quotes, the tables in another notation: nothing of that counts.
-fn means_the_same(text: &str, config: &Config, surroundings: &Surroundings) {
+fn means_the_same(text: &str, config: &Config, env: &Env) {
     let table: toml::Table = text.parse().expect("what is accepted is TOML");
     let anew = toml::to_string(&table).expect("what was read can be written");
-    let again = check(&anew, "f", surroundings).expect("it was accepted before");
+    let again = check(&anew, "f", env).expect("it was accepted before");
     assert_eq!(&again, config, "{anew}");
 }
 

@@ -1,9 +1,11 @@
 //! The config: from text to a [`Config`] in which nothing is left to doubt, or to all its [`Problems`].
 
 mod check;
-mod distinct;
+mod collisions;
+mod env;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod own;
 mod parse;
 mod places;
 mod problems;
@@ -16,17 +18,17 @@ mod target;
 mod tests;
 mod values;
 
+pub use env::{DEFAULT_FILE, Env, STATE_FILE, locate};
 pub use problems::Problems;
 pub use schema::schema;
 pub use settings::{AdminSettings, LogFormat, LogLevel, LogSettings, Rotation, Settings};
-pub use source::{DEFAULT_FILE, ReadConfig, ReadError, SYSTEM_FILE, Surroundings, locate, read};
+pub use source::{ReadConfig, ReadError, read};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use check::Checker;
 use parse::{Blamed, Parsed};
-use raw::RawConfig;
 
 use crate::names::TargetName;
 use crate::protected::Protected;
@@ -40,9 +42,9 @@ pub type Sharing = BTreeMap<TargetName, Vec<TargetName>>;
 pub struct Config {
     /// The daemon's own settings.
     pub settings: Settings,
-    /// The targets, in the order of the file; never empty, names unique.
+    /// The targets, in the order of the file, names unique. A config that names none sweeps nothing.
     pub targets: Vec<Arc<Target>>,
-    /// Whether the text names targets itself, or the built-in `marked_images` target stands in.
+    /// Whether the text names targets; the built-in config has one, and no text.
     pub names_targets: bool,
     /// Targets whose directory others have too, with those others: each applies its own policy there.
     pub sharing: Sharing,
@@ -54,11 +56,11 @@ pub struct Config {
 ///
 /// # Errors
 /// Everything that is wrong with it, at once.
-pub fn check(text: &str, shown: &str, surroundings: &Surroundings) -> Result<Config, Problems> {
+pub fn check(text: &str, shown: &str, env: &Env) -> Result<Config, Problems> {
     // A byte order mark is no part of the first line.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let Parsed { raw, problems, blamed } = parse::parse(text);
-    let mut checker = Checker { text, surroundings, blamed: &blamed, problems };
+    let mut checker = Checker::new(text, env, &blamed, problems);
     let config = raw.map(|raw| checker.config(&raw));
     match (config, Problems::new(text, shown, checker.problems)) {
         (Some(config), None) => Ok(config),
@@ -66,26 +68,39 @@ pub fn check(text: &str, shown: &str, surroundings: &Surroundings) -> Result<Con
     }
 }
 
-/// The config when there is no file: every default, and the built-in target.
+/// Returns the config when there is no file: every default, and the built-in target, in the working directory.
 ///
 /// # Errors
 /// When the system does not know its time zone.
-pub fn built_in(surroundings: &Surroundings) -> Result<Config, Problems> {
-    let mut checker = Checker { text: "", surroundings, blamed: &Blamed::new(), problems: Vec::new() };
-    let config = checker.config(&RawConfig::default());
+pub fn built_in(env: &Env) -> Result<Config, Problems> {
+    let blamed = Blamed::new();
+    let mut checker = Checker::new("", env, &blamed, Vec::new());
+    checker.base = env.working_directory.clone().unwrap_or(checker.base);
+    let config = checker.built_in();
     let problems = checker.problems;
     Problems::new("", "the built-in config", problems).map_or(Ok(config), Err)
 }
 
-/// The settings of the admin port, as far as they can be told from a text that may be wrong: a client has to find the
-/// daemon that rejected it. `None` when they cannot be told: better to ask nobody than another daemon.
+/// Returns whether a text that can be read names no target.
 #[must_use]
-pub fn admin_of(text: &str, surroundings: &Surroundings) -> Option<AdminSettings> {
+pub fn names_no_target(text: &str) -> bool {
+    let raw = parse::recover(text).raw;
+    raw.is_some_and(|raw| raw.target.is_none_or(|targets| targets.is_empty()))
+}
+
+/// Returns the settings of the admin port, as far as they can be told from a text that may be wrong: a client has to
+/// find the daemon that rejected it. `None` when they cannot be told: better to ask nobody than another daemon.
+#[must_use]
+pub fn admin_of(text: &str, env: &Env) -> Option<AdminSettings> {
     let parsed = parse::recover(text);
-    let mut checker = Checker { text, surroundings, blamed: &parsed.blamed, problems: Vec::new() };
-    let admin = parsed.raw.as_ref().and_then(|raw| raw.admin.as_ref());
+    let mut checker = Checker::new(text, env, &parsed.blamed, Vec::new());
+    let raw = parsed.raw.as_ref();
+    checker.find_base(raw.and_then(|raw| raw.base.as_ref()));
+    let knows_base = !checker.is_blamed_anywhere("base");
+    let layout = env.layout(&checker.base);
+    let admin = raw.and_then(|raw| raw.admin.as_ref());
     let says = admin.is_some_and(|admin| admin.listen.is_some());
-    let settings = checker.admin(admin);
+    let settings = checker.admin(admin, &layout);
     // Without a word about the port it is the default, unless the word may be in what could not be read.
-    (checker.problems.is_empty() && (says || parsed.problems.is_empty())).then_some(settings)
+    (checker.problems.is_empty() && knows_base && (says || parsed.problems.is_empty())).then_some(settings)
 }

@@ -12,7 +12,7 @@ use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue, Deserializer};
 
 use super::problems::{MOST, Problem};
-use super::raw::{LATER, RawAdmin, RawConfig, RawDefaults, RawLog, RawTarget};
+use super::raw::{LATER, REPLACED, RawAdmin, RawConfig, RawDefaults, RawLog, RawTarget};
 
 /// Keys that were written, but wrongly: where their table begins, and their name (or the one that was meant). They are
 /// not to be reported as missing.
@@ -53,6 +53,11 @@ pub(super) fn recover(text: &str) -> Parsed {
 
 fn of_table(mut root: Spanned<DeTable<'_>>) -> Parsed {
     let mut scrub = Scrub { problems: Vec::new(), blamed: Blamed::new() };
+    if root.get_ref().is_empty() {
+        let help = "write a `[[target]]`; to stop a target, set `enabled = false`".to_owned();
+        scrub.note(0..0, "the file is empty", help);
+        return Parsed { raw: None, problems: scrub.problems, blamed: scrub.blamed };
+    }
     let span = root.span();
     scrub.shapes(root.get_mut(), span.start);
     let raw = match RawConfig::deserialize(Deserializer::from(root.clone())) {
@@ -105,7 +110,7 @@ impl Scrub {
                     wrong.push(key.clone());
                 }
                 ("target", DeValue::Array(targets)) if targets.is_empty() => {
-                    let help = "leave the key out for the built-in target, `marked_images`".to_owned();
+                    let help = "write `[[target]]`; each one begins a target".to_owned();
                     self.note(span, "an empty `target` names no directory", help);
                     wrong.push(key.clone());
                 }
@@ -264,6 +269,10 @@ impl Scrub {
             self.note(span, format!("`{key}` is not supported by this version"), "leave it out".to_owned());
             return None;
         }
+        if let Some((_, help)) = REPLACED.iter().find(|(replaced, _)| *replaced == key) {
+            self.note(span, format!("unknown key `{key}`"), (*help).to_owned());
+            return None;
+        }
         let meant = nearest(key, known.iter().copied());
         let help = match meant {
             Some(meant) => format!("did you mean `{meant}`?"),
@@ -290,10 +299,9 @@ fn how_to_write(key: &str, value: &DeValue<'_>) -> Option<&'static str> {
         ("max_files" | "keep_newest" | "max_deletes" | "threads" | "sweeps_per_filesystem", DeValue::String(_)) => {
             Some("write a number, without quotes")
         }
-        (
-            "enabled" | "create" | "dry_run" | "whole_dirs" | "remove_empty_dirs" | "skip_open" | "idle",
-            DeValue::String(_),
-        ) => Some("write true or false, without quotes"),
+        ("enabled" | "dry_run" | "whole_dirs" | "remove_empty_dirs" | "skip_open" | "idle", DeValue::String(_)) => {
+            Some("write true or false, without quotes")
+        }
         ("listen", DeValue::Integer(_)) => Some("write an address and a port, \"127.0.0.1:8000\""),
         ("listen", DeValue::Boolean(false)) => Some("write \"off\""),
         _ => None,

@@ -5,14 +5,14 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-use super::{Settings, Surroundings};
+use super::{Env, Settings};
 use crate::entry::Identity;
 use crate::names::TargetName;
-use crate::protected::{Place, Protected, SYSTEM, WITH_ALL_BELOW};
+use crate::protected::{CLOSED, Place, Protected, SYSTEM, WITH_ALL_BELOW};
 use crate::target::Target;
 
 /// Which inode a path leads to, links followed.
-fn identity(path: &Path) -> io::Result<Identity> {
+pub(super) fn identity(path: &Path) -> io::Result<Identity> {
     let about = path.metadata()?;
     Ok(Identity { device: about.dev(), inode: about.ino() })
 }
@@ -34,11 +34,12 @@ pub(super) fn resolved(path: &Path) -> PathBuf {
     path.to_path_buf()
 }
 
-/// What the path and its ancestors are, `/` aside, which every path has.
+/// What the path and its ancestors are, as far as they are directories, which every target is; `/` aside, which every path
+/// has. The inode of a file that is replaced may be that of a directory soon.
 fn identities(path: &Path) -> Vec<Identity> {
     let below_root = path.ancestors().filter(|ancestor| ancestor.parent().is_some());
     // What cannot be looked at is still protected by its path.
-    below_root.filter_map(|ancestor| identity(ancestor).ok()).collect()
+    below_root.filter(|ancestor| ancestor.is_dir()).filter_map(|ancestor| identity(ancestor).ok()).collect()
 }
 
 fn place(path: &Path, what: &str, with_all_below: bool) -> [Place; 2] {
@@ -49,7 +50,7 @@ fn place(path: &Path, what: &str, with_all_below: bool) -> [Place; 2] {
 }
 
 /// The system's directories, the home, and what is the janitor's own.
-pub(super) fn protected(settings: &Settings, surroundings: &Surroundings) -> Protected {
+pub(super) fn protected(settings: &Settings, env: &Env) -> Protected {
     let mut places = Vec::new();
     for path in SYSTEM {
         places.extend(place(Path::new(path), "a system directory", WITH_ALL_BELOW.contains(&path)));
@@ -58,19 +59,39 @@ pub(super) fn protected(settings: &Settings, surroundings: &Surroundings) -> Pro
         let what = "the root of the file system".to_owned();
         places.push(Place { path: "/".into(), what, with_all_below: false, identities: vec![identity] });
     }
-    let mut own = |path: Option<&Path>, what: &str| {
+    for (path, what, with_all_below) in [
+        (env.home.as_deref(), "your home directory", false),
+        (env.config_file.as_deref(), "the janitor's own config", false),
+        (Some(&*settings.state_dir), "the janitor's own state", true),
+        (settings.log.file.as_deref(), "the janitor's own log", false),
+        (settings.admin.token_file.as_deref(), "the janitor's own token", false),
+        (settings.admin.socket.as_deref(), "the janitor's own socket", false),
+    ] {
         if let Some(path) = path {
-            places.extend(place(path, what, false));
+            places.extend(place(path, what, with_all_below));
         }
-    };
-    own(surroundings.home.as_deref(), "your home directory");
-    own(surroundings.config_file.as_deref(), "the janitor's own config");
-    own(Some(&settings.state_dir), "the janitor's own state");
-    own(Some(&settings.log.file), "the janitor's own log");
-    own(settings.admin.token_file.as_deref(), "the janitor's own token");
-    own(settings.admin.socket.as_deref(), "the janitor's own socket");
+    }
     places.dedup();
-    Protected::new(places)
+    let of_user = [
+        env.home.as_ref().map(|home| home.join(".config/systemd")),
+        env.home.as_ref().map(|home| home.join(".local/share/systemd")),
+        env.config_home.as_ref().map(|home| home.join("systemd")),
+    ];
+    let closed = CLOSED.iter().map(PathBuf::from).chain(of_user.into_iter().flatten());
+    let closed = closed.map(|path| (path, "a place that programs or settings are taken from"));
+    let closed = closed.chain([(settings.state_dir.clone(), "the janitor's own state")]);
+    let closed = closed.flat_map(|(path, what)| {
+        // The directories above it are open.
+        place(&path, what, true).map(|place| Place { identities: identity(&path).into_iter().collect(), ..place })
+    });
+    Protected::new(places).closing(closed.collect())
+}
+
+/// Why nothing may be moved to a directory, as far as can be told before it is opened. `real` is the path [`resolved`].
+pub(super) fn refuse_destination(protected: &Protected, path: &Path, real: &Path) -> Option<String> {
+    let way = identities(real);
+    let by_path = refuse(protected, path, real).or_else(|| protected.refuse_destination(path, &[]));
+    by_path.or_else(|| protected.refuse_destination(real, &way))
 }
 
 /// Why a target's directory is refused, as far as can be told before it is swept. `real` is the path [`resolved`].

@@ -41,11 +41,15 @@ impl<T: JsonSchema> JsonSchema for At<T> {
 #[serde(deny_unknown_fields)]
 #[schemars(title = "janitor.toml")]
 pub(super) struct RawConfig {
+    /// Where relative paths start: a directory, itself relative to the directory of this file (its links not resolved).
+    #[schemars(length(min = 1), extend("default" = ".", "examples" = ["..", "/srv/app"]))]
+    pub(super) base: Option<At<String>>,
     /// Zone of schedules, of the log and of `next_run`: "local", or an IANA name such as "Europe/Berlin".
     #[schemars(extend("default" = "local", "examples" = ["local", "Europe/Berlin"]))]
     pub(super) timezone: Option<At<String>>,
-    /// Directory for what must survive the daemon, relative to its working directory. No target may be or hold it.
-    #[schemars(extend("default" = "state"))]
+    /// Directory for what must survive the daemon. No target may be it, hold it or lie in it. By default
+    /// `/var/lib/janitor` for a config in /etc/janitor, `$XDG_STATE_HOME/janitor` for one in $XDG_CONFIG_HOME/janitor,
+    /// else "state".
     pub(super) state_dir: Option<At<String>>,
     /// How many sweeps may work on one file system at a time, 1 to 8.
     #[schemars(range(min = 1, max = 8), extend("default" = 1))]
@@ -56,7 +60,7 @@ pub(super) struct RawConfig {
     pub(super) log: Option<RawLog>,
     /// Any key of a target but `name` and `path`; a target's own key replaces it.
     pub(super) defaults: Option<At<RawDefaults>>,
-    /// The directories that are kept clean. With none, it is `marked_images`, daily at 02:00, its top-level files.
+    /// The directories that are kept clean. With none, nothing is swept.
     pub(super) target: Option<Vec<At<RawTarget>>>,
 }
 
@@ -68,10 +72,11 @@ pub(super) struct RawAdmin {
     /// Address and port, or "off". Port 0 lets the system choose. An address that is not loopback needs `token_file`.
     #[schemars(extend("default" = "127.0.0.1:8000", "examples" = ["127.0.0.1:8000", "localhost:8100", "off"]))]
     pub(super) listen: Option<At<String>>,
-    /// Path of a Unix socket for the same routes, relative to the working directory, or "off".
-    #[schemars(extend("default" = "off", "examples" = ["off", "/run/janitor/admin.sock"]))]
+    /// Path of a Unix socket for the same routes, or "off", or "auto": `/run/janitor/admin.sock` for a config in
+    /// /etc/janitor, `$XDG_RUNTIME_DIR/janitor/admin.sock` for one in $XDG_CONFIG_HOME/janitor, else "state/admin.sock".
+    #[schemars(extend("default" = "auto", "examples" = ["auto", "off", "/run/janitor/admin.sock"]))]
     pub(super) socket: Option<At<String>>,
-    /// File that holds the bearer token, mode 0600, relative to the working directory.
+    /// File that holds the bearer token, mode 0600.
     pub(super) token_file: Option<At<String>>,
 }
 
@@ -80,8 +85,10 @@ pub(super) struct RawAdmin {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "log")]
 pub(super) struct RawLog {
-    /// The log file, relative to the working directory.
-    #[schemars(extend("default" = "cleanup_scheduler.log"))]
+    /// The log file, or "off": the terminal only. By default `/var/log/janitor/cleanup_scheduler.log` for a config in
+    /// /etc/janitor, `$XDG_STATE_HOME/janitor/cleanup_scheduler.log` for one in $XDG_CONFIG_HOME/janitor, else
+    /// "cleanup_scheduler.log".
+    #[schemars(extend("examples" = ["cleanup_scheduler.log", "off"]))]
     pub(super) file: Option<At<String>>,
     /// When a new file is begun, in local time.
     #[schemars(extend("default" = "daily"))]
@@ -157,6 +164,16 @@ pub(super) enum RawCatchUp {
     None,
 }
 
+/// What becomes of a run when the directory is missing.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(super) enum RawMissing {
+    Fail,
+    Skip,
+    Create,
+}
+
 /// Whether the kernel keeps a sweep to its target.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -200,7 +217,7 @@ macro_rules! keys {
             /// Unique name, for the log and the routes. By default the last component of `path`.
             #[schemars(length(min = 1, max = 100))]
             pub(super) name: Option<At<String>>,
-            /// The directory; a relative one is relative to the working directory of the daemon at start.
+            /// The directory; a relative one starts at `base`.
             #[schemars(required, length(min = 1))]
             pub(super) path: Option<At<String>>,
             $($(#[$attribute])* pub(super) $key: Option<$type>,)*
@@ -315,9 +332,10 @@ keys! {
     /// Guard: this entry must exist directly below `path`, else the run removes nothing and is held. It never goes.
     #[schemars(length(min = 1, max = 255), extend("examples" = [".mounted"]))]
     require: At<String>,
-    /// A missing directory is made.
-    #[schemars(extend("default" = true))]
-    create: bool,
+    /// What becomes of a run when the directory is missing: "fail" fails it, "skip" ends it as done, "create" makes the
+    /// directory (the one above it has to be there).
+    #[schemars(extend("default" = "fail"))]
+    missing: RawMissing,
     /// Runs only log what they would remove.
     #[schemars(extend("default" = false))]
     dry_run: bool,
@@ -333,4 +351,8 @@ keys! {
 }
 
 /// Keys of the design that this version does not know yet: naming them gets an honest answer.
-pub(super) const LATER: [&str; 2] = ["jitter", "socket"];
+pub(super) const LATER: [&str; 1] = ["jitter"];
+
+/// Keys of earlier versions, with what to write today.
+pub(super) const REPLACED: [(&str, &str); 1] =
+    [("create", "write `missing = \"create\"` for true, `missing = \"fail\"` (the default) or `\"skip\"` for false")];

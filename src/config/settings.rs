@@ -10,6 +10,8 @@ use crate::target::Zone;
 pub struct Settings {
     /// The zone of schedules, of the log and of `next_run`.
     pub zone: Zone,
+    /// Where relative paths start, absolute.
+    pub base: PathBuf,
     /// Where the daemon keeps what must survive it.
     pub state_dir: PathBuf,
     /// `[admin]`.
@@ -27,6 +29,8 @@ pub struct AdminSettings {
     pub listen: Option<SocketAddr>,
     /// The path of the admin socket, absolute; `None` for `"off"`.
     pub socket: Option<PathBuf>,
+    /// Whether that is the default place (`"auto"`): a daemon that cannot have it does without.
+    pub socket_is_auto: bool,
     /// A file that holds the bearer token.
     pub token_file: Option<PathBuf>,
 }
@@ -34,8 +38,8 @@ pub struct AdminSettings {
 /// `[log]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogSettings {
-    /// The log file, absolute.
-    pub file: PathBuf,
+    /// The log file, absolute; `None` for `"off"`, the terminal only.
+    pub file: Option<PathBuf>,
     /// When a new file is begun.
     pub rotation: Rotation,
     /// How many rotated files are kept.

@@ -1,67 +1,14 @@
-//! Where the config's text comes from.
+//! Reading the config file.
 
 use std::fmt;
-use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::fsys::{Denied, Purpose, Trust};
 use crate::names::Escaped;
 
-/// The default file, below the working directory.
-pub const DEFAULT_FILE: &str = "config/janitor.toml";
-
-/// The platform's default file, where there is none below the working directory.
-pub const SYSTEM_FILE: &str = "/etc/janitor/janitor.toml";
-
 /// The largest file that is read, in bytes.
 const MAX_BYTES: u64 = 4 << 20;
-
-/// What a config refers to beside its own text.
-#[derive(Clone, Debug)]
-pub struct Surroundings {
-    /// What relative paths are relative to; absolute.
-    pub working_directory: PathBuf,
-    /// The home of the user, which no target may be.
-    pub home: Option<PathBuf>,
-    /// The config file itself, absolute, which no target may hold.
-    pub config_file: Option<PathBuf>,
-}
-
-impl Surroundings {
-    /// Those of this process, with no config file.
-    ///
-    /// # Errors
-    /// When the working directory is gone.
-    pub fn of_process() -> io::Result<Self> {
-        let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
-        Ok(Self { working_directory: std::env::current_dir()?, home, config_file: None })
-    }
-}
-
-/// The file to read: the one that was asked for, or the first default that exists, or `None`.
-#[must_use]
-pub fn locate(asked_for: Option<&Path>, surroundings: &Surroundings) -> Option<PathBuf> {
-    if let Some(path) = asked_for {
-        return Some(surroundings.working_directory.join(path));
-    }
-    let defaults = [surroundings.working_directory.join(DEFAULT_FILE), PathBuf::from(SYSTEM_FILE)];
-    defaults.into_iter().find(|path| is_meant(path))
-}
-
-/// Whether somebody meant a config to be here. What is there and cannot be read is an error for [`read`] to tell, never
-/// a reason to go on with other rules: a link that leads nowhere (a file system that is not mounted yet, for one), a
-/// directory that cannot be looked into.
-fn is_meant(path: &Path) -> bool {
-    use io::ErrorKind::{NotADirectory, NotFound};
-    match path.symlink_metadata() {
-        Ok(_) => true,
-        Err(error) if !matches!(error.kind(), NotFound | NotADirectory) => true,
-        Err(_) => path.parent().is_some_and(|directory| {
-            directory.symlink_metadata().is_ok_and(|about| about.is_symlink()) && directory.metadata().is_err()
-        }),
-    }
-}
 
 /// Why a config cannot be read.
 #[derive(Debug)]

@@ -5,15 +5,15 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
-use super::Surroundings;
-use super::check::{BUILT_IN, BUILT_IN_SCHEDULE, Checker, absolute};
-use super::raw::{At, RawAgeBy, RawCatchUp, RawKeys, RawOrder, RawSandbox, RawTarget, RawUnverifiable};
+use super::check::{BUILT_IN, BUILT_IN_SCHEDULE, Checker};
+use super::own::absolute;
+use super::raw::{At, RawAgeBy, RawCatchUp, RawKeys, RawMissing, RawOrder, RawSandbox, RawTarget, RawUnverifiable};
 use super::values::parse_watermark;
 use crate::entry::AgeBy;
 use crate::globs::{Globs, List};
 use crate::names::TargetName;
 use crate::schedule::Schedule;
-use crate::target::{Action, CatchUp, GoesFirst, Policy, Sandbox, Target, Unverifiable, Watermark, Zone};
+use crate::target::{Action, CatchUp, GoesFirst, Missing, Policy, Sandbox, Target, Unverifiable, Watermark, Zone};
 use crate::units::{self, Bytes, UnitError};
 
 /// More threads than this help nobody.
@@ -49,6 +49,14 @@ impl<T: Clone> Key<T> {
 
     fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)
+    }
+
+    /// Where it stands, if it is good.
+    fn span(&self) -> Option<Range<usize>> {
+        match self {
+            Self::Good(_, span) => Some(span.clone()),
+            _ => None,
+        }
     }
 
     /// A key that was written so wrongly that it is not even there any more.
@@ -87,7 +95,7 @@ pub(super) struct Keys {
     age_by: Option<AgeBy>,
     order: Option<GoesFirst>,
     enabled: Option<bool>,
-    create: Option<bool>,
+    missing: Option<Missing>,
     dry_run: Option<bool>,
     whole_dirs: Option<bool>,
     remove_empty_dirs: Option<bool>,
@@ -116,7 +124,7 @@ pub(super) struct Inherited<'a> {
 pub(super) struct Rest {
     pub(super) zone: Zone,
     pub(super) enabled: bool,
-    pub(super) create: bool,
+    pub(super) missing: Missing,
     pub(super) dry_run: bool,
     pub(super) threads: Option<NonZeroUsize>,
     pub(super) idle: bool,
@@ -186,7 +194,11 @@ impl Checker<'_> {
                 RawOrder::Largest => GoesFirst::Largest,
             }),
             enabled: raw.enabled,
-            create: raw.create,
+            missing: raw.missing.map(|raw| match raw {
+                RawMissing::Fail => Missing::Fail,
+                RawMissing::Skip => Missing::Skip,
+                RawMissing::Create => Missing::Create,
+            }),
             dry_run: raw.dry_run,
             whole_dirs: raw.whole_dirs,
             remove_empty_dirs: raw.remove_empty_dirs,
@@ -276,6 +288,14 @@ impl Checker<'_> {
         let max_files = own.max_files.or(&defaults.max_files);
         let min_free = own.min_free.or(&defaults.min_free);
         let has_limits = !(max_size.is_absent() && max_files.is_absent() && min_free.is_absent());
+        if include.is_absent() && [max_size.span(), max_files.span(), min_free.span()].iter().any(Option::is_some) {
+            // A limit of the defaults may go with another target's `include`, so it is this target that is wrong.
+            let own = [own.max_size.span(), own.max_files.span(), own.min_free.span()].into_iter().flatten().next();
+            let help =
+                "write `include = [\"**\"]` for everything below `path`, or `[\"*\"]` for its top level".to_owned();
+            let message = "a limit (`max_size`, `max_files`, `min_free`) needs an `include`";
+            self.problem(own.unwrap_or_else(|| raw.span()), message, help);
+        }
         if include.is_absent() && older_than.is_absent() && !has_limits {
             let help =
                 "everything has to be written out: `include = [\"**\"]`, or `[\"*\"]` for the top level".to_owned();
@@ -309,7 +329,7 @@ impl Checker<'_> {
         let rest = Rest {
             zone: own.zone.or(&defaults.zone).good().unwrap_or_else(|| zone.clone()),
             enabled: own.enabled.or(defaults.enabled).unwrap_or(true),
-            create: own.create.or(defaults.create).unwrap_or(true),
+            missing: own.missing.or(defaults.missing).unwrap_or_default(),
             dry_run: yes(own.dry_run, defaults.dry_run),
             threads: positive(own.threads.or(&defaults.threads)),
             idle: yes(own.idle, defaults.idle),
@@ -344,8 +364,8 @@ fn positive(key: Key<u64>) -> Option<NonZeroUsize> {
     key.good().and_then(|number| usize::try_from(number).ok()).and_then(NonZeroUsize::new)
 }
 
-/// The target that stands in when a config names none.
-pub(super) fn built_in(zone: &Zone, surroundings: &Surroundings) -> Target {
+/// The target of the built-in config.
+pub(super) fn built_in(zone: &Zone, base: &Path) -> Target {
     #[expect(clippy::expect_used, reason = "constants, and a test builds them")]
     let (name, schedule, globs) = (
         TargetName::new(BUILT_IN).expect("a good name"),
@@ -355,11 +375,11 @@ pub(super) fn built_in(zone: &Zone, surroundings: &Surroundings) -> Target {
     Target {
         name,
         written_path: BUILT_IN.to_owned(),
-        path: absolute(Path::new(BUILT_IN), surroundings),
+        path: absolute(Path::new(BUILT_IN), base),
         schedule,
         zone: zone.clone(),
         enabled: true,
-        create: true,
+        missing: Missing::Create,
         dry_run: false,
         threads: None,
         idle: false,

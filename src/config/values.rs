@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::check::{Checker, absolute};
+use super::check::Checker;
+use super::own::absolute;
 use super::raw::At;
 use super::target::Key;
 use crate::target::{Action, Watermark};
@@ -42,9 +43,10 @@ impl Checker<'_> {
         let text = value.value().as_str();
         let action = match (text, text.strip_prefix("move:").map(Path::new)) {
             ("delete", _) => Action::Delete,
-            (_, Some(to)) if to.is_absolute() && !text.contains('\0') => {
-                Action::MoveTo(absolute(to, self.surroundings))
-            }
+            (_, Some(to)) if to.is_absolute() => match self.sound(value, text.trim_start_matches("move:")) {
+                Some(to) => Action::MoveTo(absolute(to, &self.base)),
+                None => return Key::Bad,
+            },
             (_, Some(_)) => {
                 let help = "write it like \"move:/archive\"".to_owned();
                 self.problem(value.span(), "where files are moved to has to be an absolute path", help);

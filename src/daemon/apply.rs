@@ -39,10 +39,7 @@ fn difference(old: &[Arc<Target>], new: &[Arc<Target>]) -> Difference {
 }
 
 /// Why a config that is valid is not put in force while the daemon runs.
-fn unfit(text: &str, new: &Config, in_force: &Config) -> Option<&'static str> {
-    if text.trim().is_empty() {
-        return Some("the file is empty");
-    }
+fn unfit(new: &Config, in_force: &Config) -> Option<&'static str> {
     let loses_all = in_force.names_targets && !new.names_targets;
     loses_all.then_some("the file names no [[target]] any more; to stop a target, set enabled = false")
 }
@@ -55,7 +52,7 @@ impl Supervisor {
         checked: Option<Result<Config, Wrong>>,
     ) -> Result<Reloaded, Refusal> {
         match (reading, checked) {
-            (Reading::Text(text), Some(Ok(config))) => match unfit(text, &config, &self.config) {
+            (Reading::Text(_), Some(Ok(config))) => match unfit(&config, &self.config) {
                 Some(why) => Err(self.reject(why.into())),
                 None => Ok(self.put_in_force(config)),
             },

@@ -10,7 +10,7 @@ use tracing::warn;
 
 use super::handle::{Refusal, Reloaded};
 use super::watch::{self, Watch};
-use crate::config::{self, Config, Surroundings};
+use crate::config::{self, Config, Env};
 
 /// A save is over when nothing has happened for this long …
 const QUIET: Duration = Duration::from_millis(250);
@@ -30,8 +30,8 @@ pub struct Source {
     pub file: PathBuf,
     /// The file as people know it.
     pub shown: String,
-    /// What relative paths in it refer to.
-    pub surroundings: Surroundings,
+    /// The environment that it is read in, with that file.
+    pub env: Env,
 }
 
 /// What is in the file, or why that cannot be said.
@@ -177,7 +177,7 @@ async fn look(
 async fn check(source: &Source, reading: Reading) -> Option<Result<Config, Wrong>> {
     let Reading::Text(text) = reading else { return None };
     let source = source.clone();
-    let work = move || config::check(&text, &source.shown, &source.surroundings).map_err(Wrong::from);
+    let work = move || config::check(&text, &source.shown, &source.env).map_err(Wrong::from);
     let checked = tokio::task::spawn_blocking(work).await;
     // A check that panicked must not pass for one that found nothing.
     Some(checked.unwrap_or_else(|error| Err(format!("the config could not be checked: {error}").as_str().into())))

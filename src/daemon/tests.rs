@@ -10,7 +10,7 @@ use super::reload::Reading;
 use super::runs::Finished;
 use super::supervisor::Supervisor;
 use super::*;
-use crate::config::{AdminSettings, Config, LogFormat, LogLevel, LogSettings, Rotation, Settings, Surroundings};
+use crate::config::{AdminSettings, Config, Env, LogFormat, LogLevel, LogSettings, Rotation, Settings};
 use crate::globs::Globs;
 use crate::history::{Remembered, Store};
 use crate::names::TargetName;
@@ -18,7 +18,7 @@ use crate::protected::Protected;
 use crate::report::{Outcome, Report, Trigger};
 use crate::schedule::Schedule;
 use crate::sweep::{Control, Order};
-use crate::target::{Action, CatchUp, Policy, Sandbox, Target, Unverifiable, Zone};
+use crate::target::{Action, CatchUp, Missing, Policy, Sandbox, Target, Unverifiable, Zone};
 
 fn zone() -> Zone {
     Zone { name: "UTC".into(), tz: TimeZone::UTC }
@@ -33,7 +33,7 @@ fn target(name: &str, schedule: &str) -> Arc<Target> {
         schedule: Schedule::parse(schedule).expect("a schedule"),
         zone: zone(),
         enabled: true,
-        create: false,
+        missing: Missing::Fail,
         dry_run: false,
         threads: None,
         idle: false,
@@ -52,14 +52,21 @@ fn target(name: &str, schedule: &str) -> Arc<Target> {
 
 fn config(targets: Vec<Arc<Target>>) -> Config {
     let log = LogSettings {
-        file: "/nowhere/log".into(),
+        file: Some("/nowhere/log".into()),
         rotation: Rotation::Never,
         keep: 1,
         format: LogFormat::Text,
         level: LogLevel::Info,
     };
-    let admin = AdminSettings { listen: None, socket: None, token_file: None };
-    let settings = Settings { zone: zone(), state_dir: "/nowhere/state".into(), admin, log, sweeps_per_filesystem: 1 };
+    let admin = AdminSettings { listen: None, socket: None, socket_is_auto: false, token_file: None };
+    let settings = Settings {
+        zone: zone(),
+        base: "/nowhere".into(),
+        state_dir: "/nowhere/state".into(),
+        admin,
+        log,
+        sweeps_per_filesystem: 1,
+    };
     Config {
         settings,
         targets,
@@ -113,10 +120,10 @@ fn gated(gate: &Arc<Gate>) -> Sweeper {
 }
 
 fn daemon(targets: Vec<Arc<Target>>, sweeper: Sweeper) -> Daemon {
-    let surroundings = Surroundings { working_directory: "/nowhere".into(), home: None, config_file: None };
+    let env = Env { working_directory: Some("/nowhere".into()), ..Env::default() };
     Daemon::new(Start {
         config: config(targets),
-        source: Source { file: "/nowhere/janitor.toml".into(), shown: "janitor.toml".into(), surroundings },
+        source: Source { file: "/nowhere/janitor.toml".into(), shown: "janitor.toml".into(), env },
         text: Some("some text".into()),
         surface: Box::new(Nothing),
         log: Arc::default(),
@@ -298,8 +305,6 @@ fn what_is_not_fit_changes_nothing_and_a_good_one_always_loads() {
     run(async {
         let Daemon { mut supervisor, .. } = daemon(vec![target("a", "0 2 * * *")], gated(&Arc::default()));
         let none = Config { names_targets: false, ..config(vec![target("marked_images", "0 2 * * *")]) };
-        let empty = supervisor.take_over(&Reading::Text(" \n".into()), Some(Ok(none.clone())));
-        assert!(matches!(empty, Err(Refusal::Rejected(why)) if why.problems == ["the file is empty"]));
         assert!(matches!(take_over(&mut supervisor, none), Err(Refusal::Rejected(_))));
         let bad = supervisor.take_over(&Reading::Text("x".into()), Some(Err("line 1".into())));
         assert!(matches!(bad, Err(Refusal::Rejected(_))));

@@ -32,8 +32,10 @@ pub struct Root {
 /// Why a root cannot be had.
 #[derive(Debug)]
 pub enum RootError {
-    /// This directory of the path does not exist.
+    /// The last directory of the path does not exist.
     Missing(PathBuf),
+    /// This directory above it does not exist.
+    MissingParent(PathBuf),
     /// This symbolic link on the way can be replaced by somebody who is neither root nor the janitor's user.
     UnsafeLink(PathBuf),
     /// The system refused at this place.
@@ -44,7 +46,7 @@ impl fmt::Display for RootError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |path: &PathBuf| Escaped(path.as_os_str().as_bytes()).to_string();
         match self {
-            Self::Missing(path) => write!(out, "`{}` does not exist", shown(path)),
+            Self::Missing(path) | Self::MissingParent(path) => write!(out, "`{}` does not exist", shown(path)),
             Self::UnsafeLink(path) => write!(
                 out,
                 "the symbolic link `{}` on the way can be replaced by others; name the directory itself",
@@ -63,19 +65,21 @@ impl From<Denied> for RootError {
             // On the way to a target nothing but links is judged.
             Denied::Breach(breach) => Self::UnsafeLink(breach.path().into()),
             Denied::Missing(path) => Self::Missing(path),
+            Denied::MissingParent(path) => Self::MissingParent(path),
             Denied::NotRegular(path) | Denied::TooLarge(path) => Self::Io(path, Errno::INVAL.into()),
             Denied::Io(path, error) => Self::Io(path, error),
         }
     }
 }
 
-/// The mode of directories that are made on the way.
+/// The mode of a target's directory that is made.
 const MADE: Mode = Mode::from_raw_mode(0o755);
 
 /// Walks from `/` to `path`, which is absolute, and opens it.
 ///
 /// A symbolic link is followed only where nobody but root and the janitor's user can replace it: the rule of systemd's
-/// `CHASE_SAFE`. With `create`, directories that are missing are made, with mode 0755.
+/// `CHASE_SAFE`. With `create`, the last directory is made where it is missing, with mode 0755; never those above it,
+/// which may be a file system that is not mounted.
 ///
 /// # Errors
 /// See [`RootError`].
@@ -150,9 +154,14 @@ mod tests {
     fn what_is_missing_is_made_only_when_asked() {
         let (_yard, top) = yard();
         let wanted = top.join("a/b");
-        assert!(matches!(resolve(&wanted, false), Err(RootError::Missing(at)) if at == top.join("a")));
+        for create in [false, true] {
+            let missing = resolve(&wanted, create);
+            assert!(matches!(missing, Err(RootError::MissingParent(at)) if at == top.join("a")));
+        }
+        std::fs::create_dir(top.join("a")).expect("made");
+        assert!(matches!(resolve(&wanted, false), Err(RootError::Missing(at)) if at == wanted));
         let root = resolve(&wanted, true).expect("made");
-        assert_eq!(root.created, [top.join("a"), wanted.clone()]);
+        assert_eq!(root.created, std::slice::from_ref(&wanted));
         assert!(resolve(&wanted, true).expect("there").created.is_empty());
     }
 

@@ -11,7 +11,7 @@ use super::copy;
 use super::dir::{Dir, again, path};
 use super::pin::{Pinned, identity_at};
 use super::place::{is, rename, write_down};
-use super::root::{RootError, resolve};
+use super::root::{Root, RootError, resolve};
 use crate::entry::{Facts, Identity, Kind};
 
 /// A directory that files are moved to, held open.
@@ -35,13 +35,19 @@ impl Destination {
     pub fn open(path: &Path) -> io::Result<Self> {
         let root = resolve(path, false).map_err(|error| {
             let kind = match &error {
-                RootError::Missing(_) => io::ErrorKind::NotFound,
+                RootError::Missing(_) | RootError::MissingParent(_) => io::ErrorKind::NotFound,
                 RootError::UnsafeLink(_) => io::ErrorKind::PermissionDenied,
                 RootError::Io(_, error) => error.kind(),
             };
             io::Error::new(kind, error)
         })?;
-        Ok(Self { dir: root.dir, identity: root.identity, copies: true, _held: None })
+        Ok(Self::of(root))
+    }
+
+    /// Takes a directory that has been opened.
+    #[must_use]
+    pub fn of(root: Root) -> Self {
+        Self { dir: root.dir, identity: root.identity, copies: true, _held: None }
     }
 
     /// A directory that takes only what can be renamed to it.

@@ -286,6 +286,8 @@ pub enum Denied {
     Breach(Box<Breach>),
     /// There is nothing at this place.
     Missing(PathBuf),
+    /// On the way to a target, this directory above it does not exist.
+    MissingParent(PathBuf),
     /// Something is there that is no regular file.
     NotRegular(PathBuf),
     /// It has more bytes than it may have.
@@ -304,7 +306,7 @@ impl Denied {
     /// Returns whether there is nothing there.
     #[must_use]
     pub fn is_missing(&self) -> bool {
-        matches!(self, Self::Missing(_))
+        matches!(self, Self::Missing(_) | Self::MissingParent(_))
     }
 }
 
@@ -313,7 +315,7 @@ impl fmt::Display for Denied {
         let shown = |path: &PathBuf| Escaped(path.as_os_str().as_bytes()).to_string();
         match self {
             Self::Breach(breach) => write!(out, "{breach}"),
-            Self::Missing(path) => write!(out, "`{}` does not exist", shown(path)),
+            Self::Missing(path) | Self::MissingParent(path) => write!(out, "`{}` does not exist", shown(path)),
             Self::NotRegular(path) => write!(out, "`{}` is not a regular file", shown(path)),
             Self::TooLarge(path) => write!(out, "`{}` is too large", shown(path)),
             Self::Io(path, error) => write!(out, "`{}`: {error}", shown(path)),

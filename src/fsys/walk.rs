@@ -132,6 +132,10 @@ impl<'a> Walk<'a> {
                 self.name = Some(step.into());
                 return Ok(());
             }
+            // Above a target's directory nothing is made: it may be a file system that is not mounted.
+            Err(Errno::NOENT) if self.rule == Rule::Links && !self.todo.is_empty() => {
+                return Err(Denied::MissingParent(here));
+            }
             Err(Errno::NOENT) => self.make(step, &here, flags)?,
             other => other.map_err(failed)?,
         };

@@ -15,7 +15,7 @@ use crate::names::{RunId, TargetName};
 use crate::report::{KnownRoot, Outcome, Report, RootSeen};
 
 /// Its name in the state directory.
-pub(super) const FILE: &str = "janitor.sqlite";
+pub(super) const FILE: &str = crate::config::STATE_FILE;
 
 /// As many runs of each target are kept.
 const RUNS_KEPT: u32 = 100;

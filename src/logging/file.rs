@@ -55,9 +55,15 @@ struct Open {
 
 impl LogFile {
     /// Opens the file; if that fails, it is told and tried again later.
-    pub(super) fn new(settings: &LogSettings, zone: &TimeZone, health: Arc<LogHealth>, now: Timestamp) -> Self {
+    pub(super) fn new(
+        path: &Path,
+        settings: &LogSettings,
+        zone: &TimeZone,
+        health: Arc<LogHealth>,
+        now: Timestamp,
+    ) -> Self {
         let mut file = Self {
-            path: settings.file.clone(),
+            path: path.to_path_buf(),
             rotation: settings.rotation,
             keep: settings.keep,
             zone: zone.clone(),
@@ -75,13 +81,18 @@ impl LogFile {
     }
 
     /// Takes over new settings; keeps the old ones when the new file cannot be opened.
-    pub(super) fn apply(&mut self, settings: &LogSettings, zone: &TimeZone, now: Timestamp) -> Result<(), String> {
-        if settings.file != self.path {
+    pub(super) fn apply(
+        &mut self,
+        path: &Path,
+        settings: &LogSettings,
+        zone: &TimeZone,
+        now: Timestamp,
+    ) -> Result<(), String> {
+        if path != self.path {
             // Only what can be opened is changed to.
-            let open = locate(&settings.file).and_then(open);
-            open.map_err(|denied| cannot("open", &settings.file, &denied))?;
+            try_open(path)?;
         }
-        self.path.clone_from(&settings.file);
+        self.path = path.to_path_buf();
         self.rotation = settings.rotation;
         self.keep = settings.keep;
         self.zone = zone.clone();
@@ -244,6 +255,11 @@ impl LogFile {
         self.why = why.to_owned();
         self.health.broken(why);
     }
+}
+
+/// Tells in words why a log cannot be opened, if it cannot.
+pub(super) fn try_open(path: &Path) -> Result<(), String> {
+    locate(path).and_then(open).map(drop).map_err(|denied| cannot("open", path, &denied))
 }
 
 impl Open {

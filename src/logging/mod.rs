@@ -63,7 +63,9 @@ struct Shared {
     terminal: Option<TerminalWriter>,
     /// Apart from the file, so that records are put into words side by side and only written one by one.
     style: RwLock<Style>,
-    file: Mutex<LogFile>,
+    /// `None` where the log is only on the terminal.
+    file: Mutex<Option<LogFile>>,
+    health: Arc<LogHealth>,
 }
 
 /// How a record is written.
@@ -106,18 +108,19 @@ pub fn install(
 
 impl Logging {
     fn new(settings: &LogSettings, zone: &TimeZone, health: Arc<LogHealth>, terminal: Terminal) -> Self {
-        let file = LogFile::new(settings, zone, health, clock::wall());
+        let file = settings.file.as_deref();
+        let file = file.map(|path| LogFile::new(path, settings, zone, health.clone(), clock::wall()));
         let style = RwLock::new(Style { format: settings.format, zone: zone.clone() });
         let level = AtomicU8::new(least(settings.level));
         let terminal = (terminal == Terminal::Shown).then(TerminalWriter::default);
-        Self { shared: Arc::new(Shared { level, terminal, style, file: Mutex::new(file) }) }
+        Self { shared: Arc::new(Shared { level, terminal, style, file: Mutex::new(file), health }) }
     }
 
     fn subscriber(&self) -> impl Subscriber + Send + Sync + 'static {
         Registry::default().with(self.clone())
     }
 
-    fn file(&self) -> MutexGuard<'_, LogFile> {
+    fn file(&self) -> MutexGuard<'_, Option<LogFile>> {
         // A panic while writing leaves a file that is as good as any.
         self.shared.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -127,7 +130,18 @@ impl Logging {
     /// # Errors
     /// In words, when the new file cannot be opened; everything then stays as it was.
     pub fn apply(&self, settings: &LogSettings, zone: &TimeZone) -> Result<(), String> {
-        self.file().apply(settings, zone, clock::wall())?;
+        let now = clock::wall();
+        match (&mut *self.file(), &settings.file) {
+            (Some(file), Some(path)) => file.apply(path, settings, zone, now)?,
+            (file @ None, Some(path)) => {
+                file::try_open(path)?;
+                *file = Some(LogFile::new(path, settings, zone, self.shared.health.clone(), now));
+            }
+            (file, None) => {
+                *file = None;
+                self.shared.health.recovered();
+            }
+        }
         let style = Style { format: settings.format, zone: zone.clone() };
         *self.shared.style.write().unwrap_or_else(PoisonError::into_inner) = style;
         self.shared.level.store(least(settings.level), Ordering::Relaxed);
@@ -138,20 +152,26 @@ impl Logging {
 
     /// Opens the file anew: somebody may have moved it away.
     pub fn reopen(&self) {
-        self.file().reopen(clock::wall());
+        if let Some(file) = &mut *self.file() {
+            file.reopen(clock::wall());
+        }
     }
 
     /// Rotates when it is time: threads that are confined to a target cannot.
     pub fn look_after(&self) {
-        self.file().prepare(clock::wall());
+        if let Some(file) = &mut *self.file() {
+            file.prepare(clock::wall());
+        }
     }
 
     fn write(&self, record: &Record) {
         let style = self.shared.style.read().unwrap_or_else(PoisonError::into_inner).clone();
         let line = style.line(record);
-        self.file().write(record.at, &line, |lost| {
-            style.line(&Record::note(record.at, format!("{lost} records could not be written to this file")))
-        });
+        if let Some(file) = &mut *self.file() {
+            file.write(record.at, &line, |lost| {
+                style.line(&Record::note(record.at, format!("{lost} records could not be written to this file")))
+            });
+        }
         if let Some(terminal) = &self.shared.terminal {
             terminal.show(&line, |missed| {
                 style.line(&Record::note(record.at, format!("{missed} records could not be shown here")))

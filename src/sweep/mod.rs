@@ -39,6 +39,7 @@ pub use trash::Note;
 pub use undo::{Beside, UndoError, in_trash, trashes, undo};
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -49,7 +50,7 @@ use crate::fsys::{self, Destination, Dir, May, Root, RootError, Trash};
 use crate::names::RunId;
 use crate::protected::Protected;
 use crate::report::{Counts, Failures, Outcome, Report, Trigger};
-use crate::target::{Action, Sandbox, Target};
+use crate::target::{Action, Missing, Sandbox, Target};
 use act::{Act, Move, Preview, Remove};
 use trash::ToTrash;
 
@@ -177,9 +178,9 @@ pub fn sweep(order: &Order, control: &Control, observer: &Observer<'_>) -> Repor
         Action::Delete => execute(order, control, observer, &Remove(order.target.on_unverifiable), &Dir::space),
         Action::Trash => match open_trash(order) {
             Ok(trash) => execute(order, control, observer, &ToTrash::new(order, trash), &Dir::space),
-            Err(why) => order.not_run(Outcome::Failed, why),
+            Err((outcome, why)) => order.not_run(outcome, why),
         },
-        Action::MoveTo(to) => match Destination::open(to) {
+        Action::MoveTo(to) => match open_destination(order, to) {
             Ok(to) => execute(order, control, observer, &Move(to), &Dir::space),
             Err(error) => {
                 let to = crate::names::Escaped(to.as_os_str().as_encoded_bytes());
@@ -189,17 +190,48 @@ pub fn sweep(order: &Order, control: &Control, observer: &Observer<'_>) -> Repor
     }
 }
 
+/// Opens the directory that files are moved to, which may lead elsewhere than when the config was checked.
+fn open_destination(order: &Order, to: &Path) -> Result<Destination, String> {
+    let root = fsys::resolve(to, false).map_err(|error| error.to_string())?;
+    let above = root.path.ancestors().skip(1).filter_map(|above| fsys::identity(above).ok().flatten());
+    let way: Vec<_> = [root.identity].into_iter().chain(above).collect();
+    let protected = &order.protected;
+    let refused = protected.refuse(&root.path, Some(root.identity));
+    match refused.or_else(|| protected.refuse_destination(&root.path, &way)) {
+        Some(why) => Err(why),
+        None => Ok(Destination::of(root)),
+    }
+}
+
 /// The trash beside the root of an order's target.
-fn open_trash(order: &Order) -> Result<Trash, String> {
-    let target = &order.target;
-    let root = fsys::resolve(&target.path, target.create).map_err(|error| error.to_string())?;
-    let trash = Trash::beside(&root.path, true).map_err(|error| format!("there is no trash: {error}"))?;
+fn open_trash(order: &Order) -> Result<Trash, (Outcome, String)> {
+    let failed = |message: String| (Outcome::Failed, message);
+    let root = find_root(order, true)?;
+    let trash = Trash::beside(&root.path, true).map_err(|error| failed(format!("there is no trash: {error}")))?;
     let same = trash.dir().look_at_itself().is_ok_and(|(there, _)| there.device == root.identity.device);
     if same {
         return Ok(trash);
     }
     let root = crate::names::Escaped(root.path.as_os_str().as_encoded_bytes()).to_string();
-    Err(format!("`{root}` is a mount point, so nothing beside it is on its file system: there can be no trash"))
+    Err(failed(format!("`{root}` is a mount point, so nothing beside it is on its file system: there can be no trash")))
+}
+
+/// Walks to the root of an order's target; where that is missing, the target says what becomes of the run.
+fn find_root(order: &Order, may_change: bool) -> Result<Root, (Outcome, String)> {
+    let Target { path, missing, .. } = &*order.target;
+    fsys::resolve(path, *missing == Missing::Create && may_change).map_err(|error| match (&error, missing) {
+        (RootError::Missing(_) | RootError::MissingParent(_), Missing::Skip) => {
+            (Outcome::Done, format!("{error}; nothing to do (missing = \"skip\")"))
+        }
+        (RootError::Missing(_), Missing::Create) if !may_change => {
+            (Outcome::Done, format!("{error}; a run would make it"))
+        }
+        (RootError::MissingParent(_), Missing::Create) => (
+            Outcome::Failed,
+            format!("{error}; missing = \"create\" makes the last directory of a path, and not those above it"),
+        ),
+        _ => (Outcome::Failed, error.to_string()),
+    })
 }
 
 /// Does everything that [`sweep`] does, up to the removal.
@@ -272,10 +304,7 @@ fn confined<A: Act>(
 fn open_root<A: Act>(order: &Order, act: &A, observer: &Observer<'_>) -> Result<Root, (Outcome, String)> {
     let target = &order.target;
     let failed = |message: String| (Outcome::Failed, message);
-    let root = fsys::resolve(&target.path, target.create && act.may_change()).map_err(|error| match error {
-        RootError::Missing(_) if target.create => (Outcome::Done, format!("{error}; a run would make it")),
-        error => failed(error.to_string()),
-    })?;
+    let root = find_root(order, act.may_change())?;
     for made in &root.created {
         observer(&Event::Created(made));
     }

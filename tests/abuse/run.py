@@ -52,7 +52,7 @@ class Daemon:
         os.chmod(self.yard, 0o755)
         os.mkdir(f"{self.yard}/config")
         with open(f"{self.yard}/config/janitor.toml", "w") as config:
-            config.write('[admin]\nlisten = "127.0.0.1:0"\nsocket = "admin.sock"\n' + TARGETS)
+            config.write('base = ".."\n[admin]\nlisten = "127.0.0.1:0"\nsocket = "admin.sock"\n' + TARGETS)
         self.err = f"{self.yard}/stderr"
         with open(self.err, "w") as err:
             self.process = subprocess.Popen([janitor, "run"], cwd=self.yard, stdout=subprocess.DEVNULL, stderr=err)

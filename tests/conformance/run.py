@@ -44,6 +44,8 @@ PATIENCE = 30.0
 
 # One target for each state there is. None of them is due while this runs.
 CONFIG = """
+base = ".."
+
 [admin]
 listen = "127.0.0.1:0"
 
@@ -77,7 +79,7 @@ min_age = "1h"
 
 [[target]]
 path = "failed"
-create = false
+missing = "fail"
 
 [[target]]
 path = "trash"

@@ -47,7 +47,7 @@ def config(count, schedule):
         f'[[target]]\nname = "t{number}"\npath = "targets/t{number}"\nschedule = "{schedule}"\ninclude = ["*"]\nolder_than = "7d"\n'
         for number in range(count)
     )
-    return f'[admin]\nlisten = "127.0.0.1:0"\n{targets}'
+    return f'base = ".."\n[admin]\nlisten = "127.0.0.1:0"\n{targets}'
 
 
 def get(port, path):

@@ -73,7 +73,7 @@ fn every_answer_is_as_it_is_described() {
         target("held", "include = [\"*\"]\nmax_deletes = 1"),
         target("full", "include = [\"**\"]\nmax_files = 1\nmin_age = \"1h\"\nkeep_newest = 2\nmin_free = \"1%\""),
         target("off", "include = [\"*\"]\nenabled = false"),
-        target("gone", "include = [\"*\"]\ncreate = false"),
+        target("gone", "include = [\"*\"]\nmissing = \"fail\""),
     ]
     .concat();
     let daemon = Daemon::with(&yard, &config);

@@ -79,11 +79,11 @@ fn a_check_prints_what_will_happen_or_all_that_is_wrong() {
     assert_eq!(ran.code, Some(78), "{ran:?}");
     for part in [
         "the config has 3 problems",
-        "config/janitor.toml:3:1",
+        "config/janitor.toml:4:1",
         "did you mean `schedule`?",
-        "config/janitor.toml:4:15",
+        "config/janitor.toml:5:15",
         "^^",
-        "config/janitor.toml:6:8",
+        "config/janitor.toml:7:8",
     ] {
         assert!(ran.err.contains(part), "{part} in {}", ran.err);
     }
@@ -184,8 +184,8 @@ fn a_daemon_that_is_not_there_is_told() {
         assert_eq!(ran.code, Some(1), "{ran:?}");
         assert!(ran.err.contains(&format!("cannot reach the daemon at {free}")), "{ran:?}");
     }
-    yard.config("[admin]\nlisten = \"off\"\n");
-    assert!(yard.run(&["status"]).err.contains("turns the admin port off"));
+    yard.config("[admin]\nlisten = \"off\"\nsocket = \"off\"\n");
+    assert!(yard.run(&["status"]).err.contains("turns the admin port and the socket off"));
     // A config that is wrong is searched for the port all the same, and no other daemon is asked.
     yard.config(&format!("[admin]\nlisten = \"{free}\"\n[[target\n"));
     assert!(yard.run(&["status"]).err.contains(&format!("cannot reach the daemon at {free}")));

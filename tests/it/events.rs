@@ -43,7 +43,7 @@ fn who_follows_hears_of_the_config() {
     let good = std::fs::read_to_string(yard.path("config/janitor.toml")).expect("there");
     yard.config(&good.replace("include", "inclued"));
     let rejected = follower.wait_for("config_rejected").data;
-    assert!(rejected["problems"][0].as_str().expect("a line").contains("janitor.toml:6:1"), "{rejected}");
+    assert!(rejected["problems"][0].as_str().expect("a line").contains("janitor.toml:7:1"), "{rejected}");
     let shown = rejected["shown"].as_str().expect("text");
     assert!(shown.contains("inclued = [\"*\"]") && shown.contains("^^^^^^^"), "{shown}");
     assert_eq!(daemon.status()["config"]["rejection"]["shown"], shown);

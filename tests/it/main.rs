@@ -22,6 +22,7 @@ mod examples;
 mod faults;
 mod flood;
 mod hostile;
+mod location;
 mod locks;
 mod log;
 mod memory;

@@ -119,7 +119,7 @@ fn a_released_run_takes_not_much_more_than_was_held() {
 fn a_root_that_is_another_directory_holds_the_run_until_it_is_released() {
     let yard = Yard::new();
     yard.file("target/a");
-    let daemon = Daemon::with(&yard, &format!("{DAILY}include = [\"*\"]\n"));
+    let daemon = Daemon::with(&yard, &format!("{DAILY}include = [\"*\"]\nmissing = \"create\"\n"));
     let swept = |daemon: &Daemon<'_>| daemon.post("/cleanup/manual").json()["runs"][0].clone();
     assert_eq!(swept(&daemon)["outcome"], "done");
     fs::rename(yard.path("target"), yard.path("away")).expect("ours");

@@ -41,12 +41,12 @@ fn metrics_count_what_was_done_and_tell_how_things_are() {
     }
     let mut config = [
         target("logs", "older_than = \"3d\""),
-        target("full", "max_files = 1\nmin_age = \"1h\"\nmax_size = \"1GB\""),
+        target("full", "include = [\"*\"]\nmax_files = 1\nmin_age = \"1h\"\nmax_size = \"1GB\""),
         target("held", "include = [\"*\"]\nmax_deletes = 1"),
         target("dry", "include = [\"*\"]"),
         target("never", "include = [\"*\"]\nmin_free = \"1%\""),
         target("off", "include = [\"*\"]\nenabled = false"),
-        target("file", "include = [\"*\"]\ncreate = false"),
+        target("file", "include = [\"*\"]\nmissing = \"fail\""),
     ]
     .concat();
     let mut daemon = Daemon::with(&yard, &config);
@@ -138,7 +138,7 @@ fn metrics_count_what_was_done_and_tell_how_things_are() {
     // A success is known after a restart, also where a failure came after it.
     daemon.post("/cleanup/manual?target=logs");
     let before = value(&scrape(&daemon), "janitor_last_success_timestamp_seconds{target=\"logs\"}");
-    yard.config(&format!("{PORT_ANY}{config}create = false\n{rest}"));
+    yard.config(&format!("{PORT_ANY}{config}missing = \"fail\"\n{rest}"));
     std::fs::rename(yard.path("logs"), yard.path("away")).expect("ours");
     assert_eq!(daemon.post("/cleanup/reload").status, 200);
     daemon.post("/cleanup/manual?target=logs");

@@ -193,7 +193,7 @@ fn one_more_owner_is_trusted_when_he_is_named() {
     let yard = Yard::new();
     theirs(&yard, "app");
     let text = format!(
-        "{PORT_ANY}[log]\nfile = \"log\"\n[[target]]\npath = \"up\"\nschedule = \"@daily\"\ninclude = [\"*\"]\n"
+        "base = \"..\"\n{PORT_ANY}[log]\nfile = \"log\"\n[[target]]\npath = \"up\"\nschedule = \"@daily\"\ninclude = [\"*\"]\n"
     );
     ATTACKER.script(&yard, &format!("mkdir app/up app/config && cat >app/config/janitor.toml <<'T'\n{text}T"));
     let run = |arguments: &[&str]| {

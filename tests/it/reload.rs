@@ -17,7 +17,9 @@ const SAVES: u32 = 20;
 /// A config that shows in the status which one it is.
 fn numbered(number: u32) -> String {
     let (minute, hour) = (number % 60, number / 60);
-    format!("{PORT_ANY}[[target]]\npath = \"a\"\nschedule = \"{minute} {hour} * * *\"\ninclude = [\"*\"]\n")
+    format!(
+        "base = \"..\"\n{PORT_ANY}[[target]]\npath = \"a\"\nschedule = \"{minute} {hour} * * *\"\ninclude = [\"*\"]\n"
+    )
 }
 
 #[track_caller]
@@ -136,7 +138,7 @@ fn bad_good_bad_good() {
         fs::write(config(&yard), numbered(round).replace("schedule", "shedule")).expect("written");
         let status = daemon.wait_for_status("the rejection", |status| status["config"]["rejection"].is_object());
         let problem = status["config"]["rejection"]["problems"][0].as_str().expect("words").to_owned();
-        assert_eq!(problem, "config/janitor.toml:5:1: unknown key `shedule`; did you mean `schedule`?");
+        assert_eq!(problem, "config/janitor.toml:6:1: unknown key `shedule`; did you mean `schedule`?");
         wait_for_number(&daemon, round - 1);
         assert!(daemon.count(&format!("ERROR - Config problem: {problem}")) >= round as usize, "{}", daemon.log());
         fs::write(config(&yard), numbered(round)).expect("written");
@@ -196,7 +198,7 @@ fn by_signal_and_by_request() {
     wait_for_number(&daemon, 1);
     let again = daemon.post("/cleanup/reload").json();
     assert_eq!(again["success"], true, "{again}");
-    fs::write(config(&yard), "nonsense = 1\n").expect("written");
+    fs::write(config(&yard), "base = \"..\"\nnonsense = 1\n").expect("written");
     let answer = daemon.post("/cleanup/reload");
     assert_eq!((answer.status, &answer.json()["error"]), (422, &"config_rejected".into()), "{answer:?}");
     assert!(answer.json()["problems"][0].as_str().expect("words").contains("unknown key `nonsense`"));

@@ -178,7 +178,8 @@ fn the_port_explains_as_the_command_does() {
     let yard = Yard::new();
     sown(&yard);
     yard.file("target/sp ace");
-    let target = "[[target]]\npath = \"target\"\nschedule = \"@daily\"\nolder_than = \"4d\"\nmax_files = 5\n";
+    let target =
+        "[[target]]\npath = \"target\"\nschedule = \"@daily\"\ninclude = [\"*\"]\nolder_than = \"4d\"\nmax_files = 5\n";
     let daemon = Daemon::with(&yard, target);
     let asked = |query: &str| daemon.get(&format!("/cleanup/explain?{query}"));
     let command = yard.run(&["explain", "target/d.db", "--json"]).json();

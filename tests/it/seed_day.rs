@@ -14,12 +14,11 @@ fn parts(line: &str) -> (&str, &str, &str) {
 }
 
 #[test]
-fn a_day_with_the_built_in_target() {
+fn a_day_with_the_shipped_target() {
     let yard = Yard::new();
     for name in ["tmp11ypg1rb_marked.png", "b_marked.png", "c_marked.png", "sub/stays.png"] {
         yard.file(format!("marked_images/{name}"));
     }
-    // A config without a target.
     let daemon = Daemon::with(&yard, "");
     let status = daemon.status();
     assert_eq!(status["is_running"], true);

@@ -134,7 +134,7 @@ fn the_status_shows_disks_holds_and_what_is_wrong_with_the_config() {
     let target = "[[target]]\npath = \"target\"\nschedule = \"0 0 1 1 *\"\ninclude = [\"*\"]\nmax_deletes = 1\nmin_age = \"0s\"\n";
     let config = format!("{PORT_ANY}socket = \"admin.sock\"\n{target}");
     yard.config(&format!(
-        "{config}[[target]]\nname = \"full\"\npath = \"target\"\nschedule = \"@yearly\"\nmin_free = \"100%\"\n"
+        "{config}[[target]]\nname = \"full\"\npath = \"target\"\nschedule = \"@yearly\"\ninclude = [\"*\"]\nmin_free = \"100%\"\n"
     ));
     let _daemon = Daemon::start(&yard);
     assert_eq!(yard.run(&["trigger", "target"]).code, Some(1));

@@ -14,6 +14,10 @@ use rustix::fs::OFlags;
 /// The program under test.
 pub const JANITOR: &str = env!("CARGO_BIN_EXE_janitor");
 
+/// The target of the shipped config.
+const MARKED_IMAGES: &str = "\n[[target]]\nname = \"marked_images\"\npath = \"marked_images\"\nschedule = \"0 2 * * *\"\n\
+    include = [\"*\"]\nmissing = \"create\"\n";
+
 /// A temporary directory that goes with the test.
 pub struct Yard {
     _temporary: Option<tempfile::TempDir>,
@@ -85,10 +89,13 @@ impl Yard {
         file.set_times(FileTimes::new().set_modified(modified))
     }
 
-    /// Writes the config that the program finds by itself.
+    /// Writes the config that the program finds by itself. Its relative paths start at the top of the yard, unless it
+    /// says otherwise; where it names no target, it gets the one of the shipped config.
     pub fn config(&self, text: &str) {
         self.directory("config");
-        fs::write(self.path("config/janitor.toml"), text).expect("written");
+        let base = if text.starts_with("base = ") { "" } else { "base = \"..\"\n" };
+        let target = if text.contains("[[target") { "" } else { MARKED_IMAGES };
+        fs::write(self.path("config/janitor.toml"), format!("{base}{text}{target}")).expect("written");
     }
 
     /// Everything below a directory that is no directory itself, as bytes.
@@ -127,6 +134,13 @@ impl Yard {
         Ran::of(self.command(arguments).output().expect("the program runs"))
     }
 
+    /// The same, with more said about how. It begins in the yard.
+    pub fn run_as(&self, prepare: impl FnOnce(&mut Command)) -> Ran {
+        let mut command = self.command(&[]);
+        prepare(&mut command);
+        Ran::of(command.output().expect("the program runs"))
+    }
+
     /// The same, and it has to end within this time.
     pub fn run_within(&self, limit: Duration, arguments: &[&str]) -> Ran {
         let mut command = Command::new("timeout");
@@ -137,9 +151,15 @@ impl Yard {
 
     /// The same as another user, who owns nothing here.
     pub fn run_as_nobody(&self, arguments: &[&str]) -> Ran {
+        self.run_as_nobody_with(arguments, |_| {})
+    }
+
+    /// The same, with more said about how.
+    pub fn run_as_nobody_with(&self, arguments: &[&str], prepare: impl FnOnce(&mut Command)) -> Ran {
         let mut command = Command::new("setpriv");
         command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", JANITOR]).args(arguments);
         command.current_dir(&self.top).env("TZ", "UTC").env("HOME", "/nonexistent").stdin(Stdio::null());
+        prepare(&mut command);
         Ran::of(command.output().expect("setpriv runs"))
     }
 }
@@ -149,6 +169,9 @@ impl Yard {
 pub struct Ran {
     pub code: Option<i32>,
     pub out: String,
+    /// The config that it said it goes by, on stderr.
+    pub config: Option<String>,
+    /// What else it said there.
     pub err: String,
 }
 
@@ -156,7 +179,10 @@ impl Ran {
     /// Takes what a program that has ended printed.
     pub fn of(output: Output) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+        let err = text(output.stderr);
+        let said = err.strip_prefix("janitor: config: ").and_then(|rest| rest.split_once('\n'));
+        let (config, err) = said.map_or((None, err.as_str()), |(config, rest)| (Some(config.to_owned()), rest));
+        Self { code: output.status.code(), out: text(output.stdout), config, err: err.to_owned() }
     }
 
     /// Its standard output as JSON.

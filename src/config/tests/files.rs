@@ -8,33 +8,39 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::entry::AgeBy;
+use crate::target::Missing;
 
 #[test]
-fn without_a_target_the_built_in_one_stands_in() {
-    for config in
-        [good(""), good("[defaults]\nolder_than = \"1d\"\n[log]\nkeep = 1\n"), built_in(&surroundings()).expect("good")]
-    {
-        let [target] = config.targets.as_slice() else { panic!("one target") };
-        assert_eq!((target.name.as_str(), target.written_path.as_str()), ("marked_images", "marked_images"));
-        assert_eq!(target.path, Path::new("/srv/janitor/marked_images"));
-        assert_eq!(target.schedule.text(), "0 2 * * *");
-        assert_eq!(target.policy.globs.include().collect::<Vec<_>>(), ["*"]);
-        assert_eq!(target.policy.older_than, None);
-        assert!(target.enabled && target.create && !target.dry_run && !config.names_targets);
-        assert_eq!(config.settings.admin.listen, Some("127.0.0.1:8000".parse().expect("an address")));
+fn without_a_file_the_built_in_target_stands_in() {
+    let config = built_in(&env()).expect("good");
+    let [target] = config.targets.as_slice() else { panic!("one target") };
+    assert_eq!((target.name.as_str(), target.written_path.as_str()), ("marked_images", "marked_images"));
+    assert_eq!(target.path, Path::new("/srv/janitor/marked_images"));
+    assert_eq!(target.schedule.text(), "0 2 * * *");
+    assert_eq!(target.policy.globs.include().collect::<Vec<_>>(), ["*"]);
+    assert_eq!(target.policy.older_than, None);
+    assert!(target.enabled && !target.dry_run && !config.names_targets);
+    assert_eq!(target.missing, Missing::Create);
+}
+
+#[test]
+fn a_file_without_a_target_sweeps_nothing() {
+    for text in ["[defaults]\nolder_than = \"1d\"\n[log]\nkeep = 1\n", "timezone = \"local\""] {
+        let config = good(text);
+        assert!(config.targets.is_empty() && !config.names_targets && names_no_target(text), "{text}");
     }
-    let settings = good("").settings;
-    assert_eq!(settings.log.file, Path::new("/srv/janitor/cleanup_scheduler.log"));
+    assert!(!names_no_target(&target("include = [\"*\"]")));
+    let settings = good("timezone = \"local\"").settings;
+    assert_eq!(settings.admin.listen, Some("127.0.0.1:8000".parse().expect("an address")));
     assert_eq!((settings.log.rotation, settings.log.keep), (Rotation::Daily, 14));
-    assert_eq!(settings.state_dir, Path::new("/srv/janitor/state"));
 }
 
 #[test]
 fn a_target_takes_what_it_does_not_say_from_the_defaults() {
     let config = good(
-        "timezone = \"Europe/Berlin\"\n[defaults]\nschedule = \"@daily\"\nolder_than = \"2d\"\nexclude = [\"a\", \"b\"]\nage_by = \"newest\"\ncreate = false\n\
+        "timezone = \"Europe/Berlin\"\n[defaults]\nschedule = \"@daily\"\nolder_than = \"2d\"\nexclude = [\"a\", \"b\"]\nage_by = \"newest\"\nmissing = \"skip\"\n\
          [[target]]\npath = \"/srv/one\"\n\
-         [[target]]\npath = \"two/./deep//\"\nname = \"second\"\nolder_than = \"1h 30min\"\nexclude = [\"c\"]\ncreate = true\ntimezone = \"Asia/Tokyo\"\nenabled = false\n",
+         [[target]]\npath = \"two/./deep//\"\nname = \"second\"\nolder_than = \"1h 30min\"\nexclude = [\"c\"]\nmissing = \"create\"\ntimezone = \"Asia/Tokyo\"\nenabled = false\n",
     );
     let [one, two] = config.targets.as_slice() else { panic!("two targets") };
     assert_eq!((one.name.as_str(), two.name.as_str()), ("one", "second"));
@@ -47,7 +53,8 @@ fn a_target_takes_what_it_does_not_say_from_the_defaults() {
     assert_eq!(two.policy.globs.exclude().collect::<Vec<_>>(), ["c"]);
     assert_eq!(one.policy.globs.include().collect::<Vec<_>>(), ["*"], "an age alone applies to the top level");
     assert_eq!((one.policy.age_by, two.policy.age_by), (AgeBy::Newest, AgeBy::Newest));
-    assert_eq!((one.create, two.create, one.enabled, two.enabled), (false, true, true, false));
+    assert_eq!((one.missing, two.missing), (Missing::Skip, Missing::Create));
+    assert_eq!((one.enabled, two.enabled), (true, false));
     assert_eq!((one.zone.name.as_str(), two.zone.name.as_str()), ("Europe/Berlin", "Asia/Tokyo"));
     assert!(config.names_targets);
 }
@@ -60,7 +67,6 @@ fn the_admin_port_can_be_off_anywhere_on_loopback_or_behind_a_token() {
     assert_eq!(listen("localhost:81").as_deref(), Some("127.0.0.1:81"));
     assert_eq!(listen("[::1]:0").as_deref(), Some("[::1]:0"));
     let socket = |text: &str| good(&format!("[admin]\nsocket = \"{text}\"\n")).settings.admin.socket;
-    assert_eq!(good("").settings.admin.socket, None);
     assert_eq!(socket("off"), None);
     assert_eq!(socket("state/admin.sock").as_deref(), Some(Path::new("/srv/janitor/state/admin.sock")));
     assert_eq!(socket("./off").as_deref(), Some(Path::new("/srv/janitor/off")));
@@ -83,7 +89,7 @@ fn a_link_to_a_protected_directory_is_refused() {
     symlink("/etc", yard.path().join("innocent")).expect("made");
     let path = yard.path().join("innocent");
     let text = format!("[[target]]\npath = {path:?}\nschedule = \"@daily\"\ninclude = [\"*\"]\n");
-    let problems = check(&text, "f", &surroundings()).expect_err("it leads to /etc");
+    let problems = check(&text, "f", &env()).expect_err("it leads to /etc");
     assert!(problems.to_string().contains("`/etc`"), "{problems}");
 }
 
@@ -108,67 +114,10 @@ fn a_file_that_is_none_is_refused() {
 }
 
 #[test]
-fn the_janitors_own_files_are_different_files() {
-    for (text, expected) in [
-        (
-            "[log]\nfile = \"./config/janitor.toml\"",
-            "f:2:8: `/srv/janitor/config/janitor.toml` is the config file itself, and the log too",
-        ),
-        (
-            "[log]\nfile = \"state/../state/janitor.sqlite-wal\"",
-            "f:2:8: `/srv/janitor/state/janitor.sqlite-wal` is the state, and the log too",
-        ),
-        ("state_dir = \"x\"\n[log]\nfile = \"x\"", "f:3:8: `/srv/janitor/x` is state_dir, and the log too"),
-        (
-            "[admin]\ntoken_file = \"secret\"\n[log]\nfile = \"secret\"",
-            "f:4:8: `/srv/janitor/secret` is token_file, and the log too",
-        ),
-        (
-            "[admin]\ntoken_file = \"state/janitor.lock\"",
-            "f:2:14: `/srv/janitor/state/janitor.lock` is the state, and token_file too",
-        ),
-    ] {
-        assert_eq!(lines(text), [expected], "{text}");
-    }
-}
-
-#[test]
-fn nothing_is_moved_to_where_the_system_would_obey_it() {
-    for to in ["/etc/profile.d", "/var/spool/cron/crontabs", "/usr/local/bin", "/root/.ssh", "/run/systemd/system"] {
-        let text = target(&format!("include = [\"*\"]\naction = \"move:{to}\""));
-        let found = lines(&text);
-        assert!(found.len() == 1 && found[0].starts_with("f:5:10: nothing can be moved there"), "{to}: {found:?}");
-    }
-}
-
-#[test]
-fn a_config_is_looked_for_where_it_was_said() {
-    let yard = tempfile::tempdir().expect("a temporary directory");
-    let surroundings = Surroundings { working_directory: yard.path().into(), ..surroundings() };
-    assert_eq!(locate(Some(Path::new("x.toml")), &surroundings), Some(yard.path().join("x.toml")));
-    std::fs::create_dir(yard.path().join("config")).expect("made");
-    symlink("nowhere", yard.path().join(DEFAULT_FILE)).expect("made");
-    assert_eq!(locate(None, &surroundings), Some(yard.path().join(DEFAULT_FILE)), "a link to nothing was meant");
-
-    // A directory that is not mounted yet, and one that cannot be looked into.
-    let elsewhere = tempfile::tempdir().expect("a temporary directory");
-    let surroundings = Surroundings { working_directory: elsewhere.path().into(), ..surroundings };
-    let default = elsewhere.path().join(DEFAULT_FILE);
-    assert_ne!(locate(None, &surroundings).as_ref(), Some(&default), "nothing is there");
-    let config = elsewhere.path().join("config");
-    symlink("nowhere", &config).expect("made");
-    assert_eq!(locate(None, &surroundings).as_ref(), Some(&default));
-    std::fs::rename(&config, elsewhere.path().join("link")).expect("renamed");
-    symlink("config", &config).expect("a link to itself");
-    assert_eq!(locate(None, &surroundings).as_ref(), Some(&default));
-    assert!(!read(&default).expect_err("it leads to itself").is_not_found());
-}
-
-#[test]
 fn a_path_that_leads_back_is_refused_where_it_leads() {
     for path in ["/nonexistent/../etc", "/tmp/../nonexistent/x/../../usr/lib"] {
         let text = format!("[[target]]\npath = {path:?}\nname = \"x\"\nschedule = \"@daily\"\ninclude = [\"*\"]\n");
-        let problems = check(&text, "f", &surroundings()).expect_err(path);
+        let problems = check(&text, "f", &env()).expect_err(path);
         assert!(problems.to_string().contains("is a system directory"), "{problems}");
     }
 }
@@ -214,10 +163,11 @@ fn every_example_loads_and_fits_the_schema() {
         seen += 1;
     }
     assert!(seen >= 7, "{seen}");
-    assert_eq!(
-        good(&std::fs::read_to_string(&shipped("config")[0]).expect("text")).targets,
-        built_in(&surroundings()).expect("good").targets
-    );
+    let shipped = std::fs::read_to_string(&shipped("config")[0]).expect("text");
+    let place = env().with_config("/srv/janitor/config/janitor.toml".into());
+    let of_project = check(&shipped, "f", &place).expect("good");
+    let built_in = built_in(&env()).expect("good");
+    assert_eq!((of_project.targets, of_project.settings), (built_in.targets, built_in.settings));
 }
 
 #[test]
@@ -246,13 +196,13 @@ fn the_schema_refuses_what_the_config_refuses() {
     ] {
         assert_eq!(both(&validator, text), (false, false), "{text}");
     }
-    assert!(validator.is_valid(&serde_json::json!({})));
+    assert!(validator.is_valid(&serde_json::json!({ "timezone": "UTC" })));
 }
 
 /// What the schema says of a text, and what the config says.
 fn both(validator: &jsonschema::Validator, text: &str) -> (bool, bool) {
     let value: serde_json::Value = toml::from_str(text).expect("TOML");
-    (validator.is_valid(&value), check(text, "f", &surroundings()).is_ok())
+    (validator.is_valid(&value), check(text, "f", &env()).is_ok())
 }
 
 proptest! {

@@ -1,19 +1,22 @@
 mod files;
 mod hostile;
+mod location;
+mod paths;
 mod refused;
 
 use super::*;
 
-fn surroundings() -> Surroundings {
-    Surroundings {
-        working_directory: "/srv/janitor".into(),
+fn env() -> Env {
+    Env {
+        working_directory: Some("/srv/janitor".into()),
         home: Some("/home/keeper".into()),
-        config_file: Some("/srv/janitor/config/janitor.toml".into()),
+        config_file: Some("/srv/janitor/janitor.toml".into()),
+        ..Env::default()
     }
 }
 
 fn good(text: &str) -> Config {
-    check(text, "janitor.toml", &surroundings()).unwrap_or_else(|problems| panic!("{problems}"))
+    check(text, "janitor.toml", &env()).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 /// A text with one target that is fine, and these keys added to it.
@@ -23,7 +26,7 @@ fn target(keys: &str) -> String {
 
 /// The problems of a text.
 fn lines(text: &str) -> Vec<String> {
-    match check(text, "f", &surroundings()) {
+    match check(text, "f", &env()) {
         Ok(_) => Vec::new(),
         Err(problems) => {
             assert!(!problems.render(false).is_empty());

@@ -3,7 +3,7 @@
 use super::*;
 
 #[track_caller]
-fn refused(text: &str, expected: &[&str]) {
+pub(super) fn refused(text: &str, expected: &[&str]) {
     assert_eq!(lines(text), expected, "{text}");
 }
 
@@ -93,7 +93,7 @@ fn every_value_is_refused_where_it_is_wrong() {
         ),
         (
             "include = [\"*\"]\naction = \"move:/etc\"",
-            "f:5:10: nothing can be moved there: files in `/etc` are programs or configs of the system",
+            "f:5:10: nothing can be moved to a protected directory: `/etc` is a system directory",
         ),
         (
             "include = [\"*\"]\naction = \"move:/var\"",
@@ -142,11 +142,7 @@ fn every_place_of_the_settings_is_checked() {
         ),
         (
             "\"a`b`c\" = 1",
-            "f:1:1: unknown key `a`b`c`; known here: timezone, state_dir, sweeps_per_filesystem, admin, log, defaults, target",
-        ),
-        (
-            "state_dir = \"marked_images\"",
-            "f:1:1: the built-in target `marked_images` is protected: `/srv/janitor/marked_images` is the janitor's own state; write a `[[target]]`",
+            "f:1:1: unknown key `a`b`c`; known here: base, timezone, state_dir, sweeps_per_filesystem, admin, log, defaults, target",
         ),
         ("[log]\nkeep = -1", "f:2:8: invalid value: integer `-1`, expected a number from 0 to 65535"),
         ("[log]\nlevel = \"warn\"", "f:2:9: unknown value \"warn\"; use one of debug, info, warning, error"),
@@ -155,16 +151,13 @@ fn every_place_of_the_settings_is_checked() {
         ("log = 1", "f:1:7: invalid type: integer `1`, expected a table"),
         (
             "[defaults]\npath = \"/x\"",
-            "f:2:1: unknown key `path`; known here: schedule, catch_up, enabled, include, exclude, older_than, age_by, larger_than, smaller_than, min_age, max_size, max_files, min_free, order, keep_newest, whole_dirs, remove_empty_dirs, skip_open, action, trash_keep, on_unverifiable, sandbox, max_deletes, require, create, dry_run, threads, idle, timezone",
+            "f:2:1: unknown key `path`; known here: schedule, catch_up, enabled, include, exclude, older_than, age_by, larger_than, smaller_than, min_age, max_size, max_files, min_free, order, keep_newest, whole_dirs, remove_empty_dirs, skip_open, action, trash_keep, on_unverifiable, sandbox, max_deletes, require, missing, dry_run, threads, idle, timezone",
         ),
         (
             "[target]\npath = \"/x\"\nschedule = \"@daily\"\ninclude = [\"*\"]",
             "f:1:1: `target` is a list of tables; write `[[target]]`; each one begins a target",
         ),
-        (
-            "target = []",
-            "f:1:10: an empty `target` names no directory; leave the key out for the built-in target, `marked_images`",
-        ),
+        ("target = []", "f:1:10: an empty `target` names no directory; write `[[target]]`; each one begins a target"),
         // serde itself would take these, key by key in the order of ours.
         (
             "log = [\"a.log\", \"daily\", 3, \"text\", \"info\"]",
@@ -198,40 +191,25 @@ fn a_schedule_is_marked_inside_its_text() {
 }
 
 #[test]
-fn a_protected_directory_is_refused_in_words() {
-    for (path, why) in [
-        ("/", "`/` is a system directory"),
-        ("/etc", "`/etc` is a system directory"),
-        ("//etc/.", "`/etc` is a system directory"),
-        ("/tmp/../etc", "`/etc` is a system directory"),
-        ("/proc/self", "`/proc/self` lies in `/proc`, a system directory"),
-        ("/home/keeper", "`/home/keeper` is your home directory"),
-        (".", "`/srv/janitor` holds `/srv/janitor/config/janitor.toml`, the janitor's own config"),
-        ("state", "`/srv/janitor/state` is the janitor's own state"),
-        ("/srv", "`/srv` holds `/home/keeper`"),
-    ] {
-        let text = format!("[[target]]\npath = \"{path}\"\nname = \"x\"\nschedule = \"@daily\"\ninclude = [\"*\"]\n");
-        let lines = lines(&text);
-        if path == "/srv" {
-            assert!(lines[0].contains("`/srv` holds `/srv/janitor/config/janitor.toml`"), "{lines:?}");
-            continue;
-        }
-        assert_eq!(lines, [format!("f:2:8: this directory is protected: {why}")], "{path}");
+fn a_limit_needs_an_include() {
+    let help = "write `include = [\"**\"]` for everything below `path`, or `[\"*\"]` for its top level";
+    let why = format!("a limit (`max_size`, `max_files`, `min_free`) needs an `include`; {help}");
+    for limit in ["max_size = \"1GB\"", "max_files = 5", "min_free = \"10%\""] {
+        let column = limit.find('=').expect("a key") + 3;
+        refused(&target(limit), &[&format!("f:4:{column}: {why}")]);
+        good(&target(&format!("{limit}\ninclude = [\"*\"]")));
+        good(&format!("[defaults]\ninclude = [\"**\"]\n{}", target(limit)));
+        refused(&format!("[defaults]\n{limit}\n{}", target("older_than = \"1d\"")), &[&format!("f:3:1: {why}")]);
     }
 }
 
 #[test]
-fn paths_are_written_out() {
+fn a_key_of_an_earlier_version_is_told_what_to_write() {
     refused(
-        "[[target]]\npath = \"~/Downloads\"\nschedule = \"@daily\"\ninclude = [\"*\"]\n",
+        &target("include = [\"*\"]\ncreate = true"),
         &[
-            "f:2:8: `~` is not expanded here; write the home directory out; for a name that starts with `~` write `./~…`",
+            "f:5:1: unknown key `create`; write `missing = \"create\"` for true, `missing = \"fail\"` (the default) or `\"skip\"` for false",
         ],
-    );
-    refused("[[target]]\nschedule = \"@daily\"\ninclude = [\"*\"]\n", &["f:1:1: this target has no `path`"]);
-    refused(
-        "[[target]]\npath = \"/nowhere/a/..\"\nschedule = \"@daily\"\ninclude = [\"*\"]\n",
-        &["f:2:8: the target cannot be named after its path: the path has no last component; give it a `name`"],
     );
 }
 
@@ -325,7 +303,7 @@ exclude = [\"\", '/x']
     let found = lines(text);
     let expected = [
         "f:1:12: unknown time zone \"Mars/Olympus\"",
-        "f:2:1: unknown key `colour`; known here: timezone",
+        "f:2:1: unknown key `colour`; known here: base, timezone",
         "f:5:8: invalid type: string \"many\", expected a number from 0 to 65535",
         "f:6:1: unknown key `levl`; did you mean `level`?",
         "f:9:15: `6m` can mean minutes or months",
@@ -355,24 +333,14 @@ fn what_is_no_toml_is_said_with_all_its_places() {
 }
 
 #[test]
-fn the_path_of_a_socket_has_to_fit_where_the_kernel_keeps_it() {
-    let long = "x".repeat(107);
-    let message = format!("f:2:10: the path of a socket can have 107 bytes, and /{long} has 108");
-    let help = "choose a shorter one, as in \"/run/janitor/admin.sock\"";
-    refused(&format!("[admin]\nsocket = \"/{long}\"\n"), &[&format!("{message}; {help}")]);
-    refused("[admin]\nsocket = \"\"\n", &["f:2:10: the path is empty"]);
-    refused("[admin]\nsocket = 7\n", &["f:2:10: invalid type: integer `7`, expected a string"]);
-}
-
-#[test]
 fn a_problem_is_shown_with_its_line_and_a_mark() {
     refused(
         "\u{feff}colour = 1",
         &[
-            "f:1:1: unknown key `colour`; known here: timezone, state_dir, sweeps_per_filesystem, admin, log, defaults, target",
+            "f:1:1: unknown key `colour`; known here: base, timezone, state_dir, sweeps_per_filesystem, admin, log, defaults, target",
         ],
     );
-    let problems = check("# gr\u{fc}n\r\n\ttimezone = \"Europe/Berln\"\r\n", "config/janitor.toml", &surroundings());
+    let problems = check("# gr\u{fc}n\r\n\ttimezone = \"Europe/Berln\"\r\n", "config/janitor.toml", &env());
     let problems = problems.expect_err("no such zone");
     assert_eq!(
         problems.lines(),

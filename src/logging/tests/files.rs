@@ -31,7 +31,11 @@ impl Log {
     }
 
     fn open(&self, now: &str) -> LogFile {
-        LogFile::new(&self.settings, &self.zone, self.health.clone(), at(now))
+        LogFile::new(self.path(), &self.settings, &self.zone, self.health.clone(), at(now))
+    }
+
+    fn path(&self) -> &Path {
+        self.settings.file.as_deref().expect("a file")
     }
 
     fn files(&self) -> BTreeMap<String, String> {
@@ -77,9 +81,9 @@ fn a_repeated_hour_stays_in_one_file() {
 #[test]
 fn a_start_on_a_later_day_rotates_what_is_there_and_overwrites_nothing() {
     let log = Log::new(Rotation::Daily, 14);
-    fs::write(&log.settings.file, "old\n").expect("written");
+    fs::write(log.path(), "old\n").expect("written");
     fs::write(log.directory.join("j.log.2026-11-20"), "taken\n").expect("written");
-    let old = fs::File::options().write(true).open(&log.settings.file).expect("there");
+    let old = fs::File::options().write(true).open(log.path()).expect("there");
     let seconds = at("2026-11-20T12:00:00Z").as_second().unsigned_abs();
     old.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).expect("ours");
     let mut file = log.open("2026-11-22T12:00:00Z");
@@ -112,10 +116,10 @@ fn a_file_that_was_moved_or_removed_is_made_anew() {
     let log = Log::new(Rotation::Never, 14);
     let mut file = log.open("2026-11-22T12:00:00Z");
     write(&mut file, "2026-11-22T12:00:00Z", "a");
-    fs::rename(&log.settings.file, log.directory.join("moved")).expect("ours");
+    fs::rename(log.path(), log.directory.join("moved")).expect("ours");
     write(&mut file, "2026-11-22T12:00:05Z", "b");
     log.holds(&[("j.log", "b\n"), ("moved", "a\n")]);
-    fs::rename(&log.settings.file, log.directory.join("again")).expect("ours");
+    fs::rename(log.path(), log.directory.join("again")).expect("ours");
     file.reopen(at("2026-11-22T12:00:05.1Z"));
     write(&mut file, "2026-11-22T12:00:05.1Z", "c");
     log.holds(&[("again", "b\n"), ("j.log", "c\n"), ("moved", "a\n")]);
@@ -136,14 +140,14 @@ fn fill(file: &std::path::Path) {
 fn a_file_that_takes_no_more_is_counted_and_overcome() {
     let log = Log::new(Rotation::Never, 14);
     let mut file = log.open("2026-11-22T12:00:00Z");
-    fill(&log.settings.file);
+    fill(log.path());
     for _ in 0..3 {
         write(&mut file, "2026-11-22T12:00:00Z", "lost");
     }
     assert_eq!(log.health.lost(), 3);
     assert!(log.health.last_error().is_some(), "it says why");
     write(&mut file, "2026-11-25T12:00:00Z", "lost");
-    fs::File::options().write(true).open(&log.settings.file).expect("there").set_len(0).expect("ours");
+    fs::File::options().write(true).open(log.path()).expect("there").set_len(0).expect("ours");
     write(&mut file, "2026-11-25T12:00:05Z", "back");
     log.holds(&[("j.log", "(4 lost)\nback\n")]);
     assert_eq!((log.health.lost(), log.health.last_error()), (4, None));
@@ -154,7 +158,7 @@ fn a_new_log_is_for_its_owner_and_his_group() {
     use std::os::unix::fs::PermissionsExt;
     let log = Log::new(Rotation::Daily, 14);
     drop(log.open("2026-11-22T12:00:00Z"));
-    let mode = log.settings.file.metadata().expect("there").permissions().mode();
+    let mode = log.path().metadata().expect("there").permissions().mode();
     assert_eq!(mode & 0o137, 0, "{mode:o}");
 }
 
@@ -162,16 +166,16 @@ fn a_new_log_is_for_its_owner_and_his_group() {
 fn a_link_that_nobody_else_can_replace_leads_to_the_log_and_any_other_file_is_none() {
     let mut log = Log::new(Rotation::Daily, 14);
     fs::create_dir(log.directory.join("real")).expect("made");
-    log.settings.file = log.directory.join("link");
-    symlink("real/j.log", &log.settings.file).expect("made");
+    log.settings.file = Some(log.directory.join("link"));
+    symlink("real/j.log", log.path()).expect("made");
     let mut file = log.open("2026-11-22T12:00:00Z");
     write(&mut file, "2026-11-22T12:00:00Z", "a");
     write(&mut file, "2026-11-23T12:00:00Z", "b");
-    assert!(log.settings.file.is_symlink());
+    assert!(log.path().is_symlink());
     assert_eq!(fs::read_to_string(log.directory.join("real/j.log")).expect("there"), "b\n");
     assert_eq!(fs::read_to_string(log.directory.join("real/j.log.2026-11-22")).expect("there"), "a\n");
     symlink("/dev/null", log.directory.join("null")).expect("made");
-    fs::rename(log.directory.join("null"), &log.settings.file).expect("ours");
+    fs::rename(log.directory.join("null"), log.path()).expect("ours");
     write(&mut file, "2026-11-23T12:00:05Z", "lost");
     let why = log.health.last_error().unwrap_or_default();
     assert!(why.contains("`/dev/null` is not a regular file"), "{why}");
@@ -198,12 +202,12 @@ fn fakes_of_the_future_and_files_with_other_names_do_not_make_the_real_ones_go()
 #[test]
 fn what_cannot_be_opened_is_told_and_tried_again() {
     let mut log = Log::new(Rotation::Never, 14);
-    log.settings.file = log.directory.join("directory");
-    fs::create_dir(&log.settings.file).expect("made");
+    log.settings.file = Some(log.directory.join("directory"));
+    fs::create_dir(log.path()).expect("made");
     let mut file = log.open("2026-11-22T12:00:00Z");
     write(&mut file, "2026-11-22T12:00:00Z", "lost");
     assert_eq!(log.health.lost(), 1);
-    fs::rename(&log.settings.file, log.directory.join("away")).expect("ours");
+    fs::rename(log.path(), log.directory.join("away")).expect("ours");
     write(&mut file, "2026-11-22T12:00:02Z", "back");
-    assert_eq!(fs::read_to_string(&log.settings.file).expect("there"), "(1 lost)\nback\n");
+    assert_eq!(fs::read_to_string(log.path()).expect("there"), "(1 lost)\nback\n");
 }

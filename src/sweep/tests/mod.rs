@@ -19,7 +19,7 @@ use crate::globs::Globs;
 use crate::names::TargetName;
 use crate::protected::Place;
 use crate::schedule::Schedule;
-use crate::target::{CatchUp, Policy, Sandbox, Unverifiable, Zone};
+use crate::target::{CatchUp, Missing, Policy, Sandbox, Unverifiable, Zone};
 
 const NOW: i64 = 1_700_000_000;
 const DAY: u64 = 86_400;
@@ -72,7 +72,7 @@ impl Yard {
             schedule: Schedule::parse("0 2 * * *").expect("a schedule"),
             zone: Zone { name: "UTC".into(), tz: TimeZone::UTC },
             enabled: true,
-            create: true,
+            missing: Missing::Create,
             dry_run: false,
             threads: NonZeroUsize::new(3),
             idle: false,
@@ -165,7 +165,8 @@ fn a_missing_directory_is_made_by_a_sweep_and_not_by_a_preview() {
     assert_eq!(report.outcome, Outcome::Done);
     assert!(report.message.is_some_and(|message| message.contains("does not exist; a run would make it")));
     assert!(!yard.root.exists());
-    let never = Order { target: Arc::new(Target { create: false, ..(*order.target).clone() }), ..order.clone() };
+    let never =
+        Order { target: Arc::new(Target { missing: Missing::Fail, ..(*order.target).clone() }), ..order.clone() };
     assert_eq!(swept(&never).outcome, Outcome::Failed);
     assert!(!yard.root.exists());
     let made = AtomicU64::new(0);

@@ -85,7 +85,7 @@ pub fn root(field: &Field) -> Told {
     }
     symlink(yard.path("victim"), yard.path("open/link")).expect("made");
     symlink(yard.path("victim"), yard.path("open/way/link")).expect("made");
-    field.configure("open/way/square", field.action.everything(), true, "create = false");
+    field.configure("open/way/square", field.action.everything(), true, "missing = \"fail\"");
     let pairs = [("open/way", "open/link"), ("open/way/square", "open/way/link")];
     let attackers = Attackers::exchange(yard, &pairs.map(|(one, other)| (one.to_owned(), other.to_owned())));
     let mut told = Told::default();

@@ -140,7 +140,7 @@ fn targets_that_cannot_be_swept_fail_alone() {
     yard.file("good/x");
     symlink("nowhere", yard.path("dangling")).expect("made");
     let target = |path: &str| {
-        format!("[[target]]\npath = \"{path}\"\nschedule = \"@daily\"\ninclude = [\"*\"]\ncreate = false\n")
+        format!("[[target]]\npath = \"{path}\"\nschedule = \"@daily\"\ninclude = [\"*\"]\nmissing = \"fail\"\n")
     };
     let all: String = ["file", "absent", "dangling", "good"].map(target).concat();
     let daemon = Daemon::with(&yard, &all);

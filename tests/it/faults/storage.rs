@@ -220,7 +220,7 @@ mod made {
     }
 
     pub fn enotconn_of_a_dead_fuse_server(yard: &Yard) {
-        configure(yard, &format!("{ALL}\ncreate = false"));
+        configure(yard, &format!("{ALL}\nmissing = \"fail\""));
         let mut server = Command::new(std::env::current_exe().expect("this program"));
         server.args(["--exact", "faults::storage::server", "--ignored", "--nocapture"]).env(SERVED, yard.path("bad"));
         let mut server = server.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("it starts");

@@ -1,0 +1,79 @@
+//! Whether the janitor's own files get in each other's way.
+
+use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::check::Checker;
+use super::raw::{At, RawConfig};
+use super::{STATE_FILE, Settings, places};
+use crate::names::Escaped;
+
+/// What the names of the files in the state directory begin with.
+const STATE_NAMES: [&str; 2] = [STATE_FILE, "janitor.lock"];
+
+/// One of the janitor's own files, or its state directory.
+struct Own {
+    what: &'static str,
+    /// Its path, with no link left.
+    path: PathBuf,
+    is_directory: bool,
+    /// Where the config names it.
+    span: Range<usize>,
+}
+
+impl Checker<'_> {
+    /// Notes own files that are the same, or of which one ruins the other.
+    pub(super) fn collisions(&mut self, raw: &RawConfig, settings: &Settings) {
+        let place = |value: Option<&At<String>>| value.map_or(0..0, At::span);
+        let own = |what, path: &Path, value: Option<&At<String>>| Own {
+            what,
+            path: places::resolved(path),
+            is_directory: false,
+            span: place(value),
+        };
+        let admin = raw.admin.as_ref();
+        let token = admin.and_then(|admin| admin.token_file.as_ref());
+        let socket = admin.and_then(|admin| admin.socket.as_ref());
+        let log = raw.log.as_ref().and_then(|log| log.file.as_ref());
+        let files = [
+            self.env.config_file.as_deref().map(|path| own("the config", path, None)),
+            Some(Own { is_directory: true, ..own("the state", &settings.state_dir, raw.state_dir.as_ref()) }),
+            settings.log.file.as_deref().map(|path| own("the log", path, log)),
+            settings.admin.token_file.as_deref().map(|path| own("the token", path, token)),
+            settings.admin.socket.as_deref().map(|path| own("the socket", path, socket)),
+        ];
+        let files: Vec<Own> = files.into_iter().flatten().collect();
+        for (index, first) in files.iter().enumerate() {
+            for second in &files[index + 1..] {
+                if let Some(why) = clash(first, second).or_else(|| clash(second, first)) {
+                    // The key that is written last; a default gives way to what somebody chose.
+                    let span = if second.span.is_empty() { first.span.clone() } else { second.span.clone() };
+                    self.problem(span, why, "each needs a path of its own".to_owned());
+                }
+            }
+        }
+    }
+}
+
+/// Returns why two files cannot be had together, as far as the first is in the way of the second.
+fn clash(first: &Own, second: &Own) -> Option<String> {
+    let shown = |own: &Own| format!("`{}`", Escaped(own.path.as_os_str().as_bytes()));
+    let identity = |own: &Own| places::identity(&own.path).ok();
+    if first.path == second.path || identity(first).is_some_and(|one| identity(second) == Some(one)) {
+        return Some(format!("{} and {} are the same: {}", first.what, second.what, shown(second)));
+    }
+    let below = second.path.strip_prefix(&first.path).ok();
+    if !first.is_directory {
+        // The names of rotated logs are those of the log with a date behind them.
+        let rotated = second.path.as_os_str().as_bytes().strip_prefix(first.path.as_os_str().as_bytes());
+        let is_rotated = matches!(rotated, Some([b'.', digit, ..]) if digit.is_ascii_digit());
+        if is_rotated && first.what == "the log" {
+            return Some(format!("{} has the name of a rotated log: {}", second.what, shown(second)));
+        }
+        return below.map(|_| format!("{} lies in {}, which is {}", shown(second), shown(first), first.what));
+    }
+    let name = below?.components().next()?.as_os_str().as_bytes();
+    let is_of_state = STATE_NAMES.iter().any(|known| name.starts_with(known.as_bytes()));
+    is_of_state.then(|| format!("{} has the name of a file of {}: {}", second.what, first.what, shown(second)))
+}
