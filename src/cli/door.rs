@@ -21,7 +21,7 @@ use crate::names::Escaped;
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// Time in which somebody has to accept it; a daemon does at once.
-const ACCEPT: Duration = Duration::from_secs(2);
+const ACCEPT: Duration = Duration::from_secs(5);
 
 /// Pause between two looks.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -52,8 +52,10 @@ pub(super) enum Stream {
 pub(super) enum Server {
     /// This user of this machine.
     Uid(u32),
-    /// Somebody of this machine, or what passes connections on; the kernel does not tell.
+    /// Somebody of this machine; the kernel does not tell such things here.
     Unknown,
+    /// Nobody whom the kernel knows has accepted the connection.
+    Nobody,
     /// Another machine.
     Remote,
 }
@@ -121,7 +123,7 @@ async fn server(stream: &TcpStream) -> Server {
         match lookup.server(stream) {
             Some(uid) => return Server::Uid(uid),
             None if begun.elapsed() < ACCEPT => sleep(PAUSE).await,
-            None => return Server::Unknown,
+            None => return Server::Nobody,
         }
     }
 }
@@ -158,6 +160,12 @@ impl Servers {
                  owner of state_dir; nothing was sent to it (is `janitor run` running? If that is the daemon's user: \
                  --trust-owner {uid})"
             )),
+            // Who waits before he accepts is not known, and would be believed.
+            Server::Nobody if !self.is_named => Err(format!(
+                "nobody has accepted the connection to {door} within {} s, so it is not known who answers there (if it is \
+                 passed on to elsewhere, name it with --admin {door})",
+                ACCEPT.as_secs()
+            )),
             _ => Ok(()),
         }
     }
@@ -174,7 +182,7 @@ impl Servers {
                 "the token was not sent to {door}, since that runs as user {uid} (if that is the daemon's user: \
                  --trust-owner {uid})"
             )),
-            Server::Unknown => Err(format!(
+            Server::Unknown | Server::Nobody => Err(format!(
                 "the token was not sent to {door}, since the kernel does not tell who listens there (use admin.socket)"
             )),
             Server::Remote => Err(format!(
