@@ -178,6 +178,22 @@ fn where_others_can_write_there_is_no_socket_and_the_sweeping_goes_on() {
 }
 
 #[test]
+fn its_path_may_be_longer_than_the_kernel_takes() {
+    let yard = Yard::new();
+    let path = format!("{}/{}/admin.sock", "long".repeat(30), "longer".repeat(20));
+    yard.config(&format!("[admin]\nlisten = \"off\"\nsocket = \"{path}\"\n"));
+    for _ in 0..2 {
+        // The second finds what the first, which was killed, has left.
+        let mut daemon = Daemon::start(&yard);
+        let ran = yard.run(&["status"]);
+        assert!(ran.code == Some(0) && ran.out.contains("the schedule is running"), "{ran:?}");
+        daemon.signal(Signal::KILL);
+        daemon.wait_for_end();
+        assert!(yard.path(&path).exists());
+    }
+}
+
+#[test]
 fn its_directory_is_made_for_its_owner_alone() {
     let yard = Yard::new();
     yard.config("[admin]\nlisten = \"off\"\nsocket = \"made/for/it/admin.sock\"\n");
