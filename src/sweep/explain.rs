@@ -68,7 +68,7 @@ pub fn explain(order: &Order, control: &Control, path: &[u8]) -> Result<Explanat
         // Of a directory that goes whole, what is said of it as a whole comes last.
         *told.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(verdict);
     };
-    let restored = super::trash::restored_since(order, &root);
+    let restored = super::trash::restored(order, &root);
     let mut sweep = begin(order, control, &observer, &Preview, &root, restored);
     let (limits, guard) = match sweep.limits(&Dir::space) {
         Ok(limits) => (limits, None),

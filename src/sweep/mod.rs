@@ -45,14 +45,13 @@ use std::sync::{Arc, OnceLock};
 use jiff::Timestamp;
 
 use crate::clock;
-use crate::entry::Stamp;
 use crate::fsys::{self, Destination, Dir, May, Root, RootError, Trash};
 use crate::names::RunId;
 use crate::protected::Protected;
 use crate::report::{Counts, Failures, Outcome, Report, Trigger};
 use crate::target::{Action, Sandbox, Target};
 use act::{Act, Move, Preview, Remove};
-use trash::ToTrash;
+use trash::{Restored, ToTrash};
 
 /// What is to be swept, and why.
 #[derive(Clone, Debug)]
@@ -173,7 +172,7 @@ pub fn sweep(order: &Order, control: &Control, observer: &Observer<'_>) -> Repor
             Err(why) => order.not_run(Outcome::Failed, why),
         },
         Action::MoveTo(to) => match Destination::open(to) {
-            Ok(to) => execute(order, control, observer, &Move(to), &Dir::space),
+            Ok(to) => execute(order, control, observer, &Move(to, order.target.on_unverifiable), &Dir::space),
             Err(error) => {
                 let to = crate::names::Escaped(to.as_os_str().as_encoded_bytes());
                 order.not_run(Outcome::Failed, format!("cannot move anything to `{to}`: {error}"))
@@ -212,7 +211,7 @@ fn execute<A: Act>(
     let mut report = match open_root(order, act, observer) {
         Ok(root) => {
             let seen = (root.path.clone(), guards::seen(&root));
-            let restored = trash::restored_since(order, &root);
+            let restored = trash::restored(order, &root);
             Report { root: Some(seen), ..confined(order, control, observer, act, (&root, restored), spacious) }
         }
         Err((outcome, message)) => order.not_run(outcome, message),
@@ -227,7 +226,7 @@ fn confined<A: Act>(
     control: &Control,
     observer: &Observer<'_>,
     act: &A,
-    (root, restored): (&Root, Option<Stamp>),
+    (root, restored): (&Root, Option<Restored>),
     spacious: &run::Spacious<'_>,
 ) -> Report {
     let target = &order.target;

@@ -10,16 +10,16 @@ use super::aside::Aside;
 use super::nested::Nested;
 use super::pass::{Gathered, Limit, Overview, Pass};
 use super::remarks::Unmet;
+use super::trash::Restored;
 use super::walk::{Sweep, TURNS, Walked, walk};
 use super::{Control, Observer, Order, remarks};
 use crate::clock;
-use crate::entry::Stamp;
 use crate::fsys::{self, Dir, Root, Space};
 use crate::judge;
 use crate::judge::limits::{Amount, Cut, Search, Spec, Tally};
 use crate::judge::links::Links;
 use crate::report::{Guard, Held, LimitKey, Outcome, Remark, Report};
-use crate::target::Action;
+use crate::target::{Action, Unverifiable};
 use crate::verdict::Reason;
 
 /// How many surveys a search for one cut may take; two or three are enough unless paths are very long.
@@ -67,7 +67,7 @@ pub(super) fn begin<'a, A>(
     observer: &'a Observer<'a>,
     act: &'a A,
     root: &'a Root,
-    restored: Option<Stamp>,
+    restored: Option<Restored>,
 ) -> Sweep<'a, A> {
     Sweep {
         order,
@@ -106,7 +106,7 @@ pub(super) fn run<A: Act>(
     observer: &Observer<'_>,
     act: &A,
     root: &Root,
-    restored: Option<Stamp>,
+    restored: Option<Restored>,
     spacious: &Spacious<'_>,
 ) -> Report {
     let mut sweep = begin(order, control, observer, act, root, restored);
@@ -140,7 +140,9 @@ pub(super) fn run<A: Act>(
     remarks.always.extend(remarks::left(&walked.left));
     let Walked { counts, failures, .. } = walked;
     let cancelled = control.cancelled().map(str::to_owned);
-    let outcome = match (&cancelled, failures.is_empty()) {
+    let without_slot = sweep.aside.missing().filter(|_| order.target.on_unverifiable == Unverifiable::Skip);
+    remarks.always.extend(without_slot.as_deref().map(remarks::without_slot));
+    let outcome = match (&cancelled, failures.is_empty() && without_slot.is_none()) {
         (Some(why), _) if why == super::settle::TOO_MANY_LINKS || why == super::settle::TOO_MANY_ERRORS => {
             Outcome::Failed
         }

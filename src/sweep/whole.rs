@@ -101,7 +101,6 @@ impl<A: Act> Worker<'_, A> {
         {
             standing = Standing::Protected(held.clone());
         }
-        self.protect_restored(&mut standing, &sum.facts);
         let Some(root) = self.root_as_opened(node, &waiting.place) else { return };
         match self.pass {
             Pass::Act(limits) => {
@@ -275,6 +274,9 @@ impl<A: Act> Worker<'_, A> {
             }
             if is_directory {
                 return ControlFlow::Continue(());
+            }
+            if self.sweep.restored.as_ref().is_some_and(|restored| restored.holds(&found.facts)) {
+                sum.hold(&path_of(entry.name), Because::Restored);
             }
             if policy.skip_open
                 && found.kind == Kind::File

@@ -136,7 +136,7 @@ impl<A: Act> Worker<'_, A> {
                 || (now.changed > judged.changed && !sum.linked.contains_key(&found.facts.identity))
             {
                 return Err(Stopped::Changed);
-            } else if !self.goes(&opened, &name, &found.facts, reason) {
+            } else if !self.goes(&opened, &name, &found, reason) {
                 return Err(if self.is_cancelled() { Stopped::Cancelled } else { Stopped::Failed });
             }
         }
