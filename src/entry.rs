@@ -78,6 +78,12 @@ impl Stamp {
         Self(i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds))
     }
 
+    /// Nanoseconds since 1970.
+    #[must_use]
+    pub fn nanoseconds(self) -> i128 {
+        self.0
+    }
+
     /// How many nanoseconds before `now` the stamp lies; negative when it lies after it.
     #[must_use]
     pub fn before(self, now: Timestamp) -> i128 {

@@ -1,37 +1,33 @@
-//! The two system calls of janitor that no safe crate offers: `fcntl(F_SETLEASE)` and `sched_setscheduler` for one
-//! thread. They are in a crate of their own so that janitor itself can forbid `unsafe`.
+//! The system calls of janitor that no safe crate offers: `fcntl(F_SETLEASE)`, with the `sigaction` that it needs, and
+//! `sched_setscheduler` for one thread. They are in a crate of their own so that janitor itself can forbid `unsafe`.
 
 #![deny(unsafe_op_in_unsafe_fn)]
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::OnceLock;
 
-/// From the kernel's `asm-generic/fcntl.h`: the libc crate has it not. Only parisc has another number.
-const F_SETSIG: libc::c_int = 10;
-
-/// A write lease that is held. Dropping it releases it.
+/// A write lease on an open file. It ends when the last descriptor of that open file is closed.
 #[derive(Debug)]
 pub struct WriteLease<'fd> {
     fd: BorrowedFd<'fd>,
 }
 
 impl WriteLease<'_> {
-    /// Whether it is held still, and nobody waits to open the file. Once somebody does, the kernel says here that it
-    /// wants the lease back.
+    /// Returns whether it is held still, and nobody waits to open the file. See [`holds_write_lease`].
     #[must_use]
     pub fn is_held(&self) -> bool {
-        // SAFETY: the descriptor is open, because it is borrowed; the command takes no argument and touches no memory.
-        let held = unsafe { libc::fcntl(self.fd.as_raw_fd(), libc::F_GETLEASE) };
-        held == libc::F_WRLCK
+        holds_write_lease(self.fd)
     }
 }
 
-impl Drop for WriteLease<'_> {
-    fn drop(&mut self) {
-        // Closing the descriptor releases it too, but not while a child that was forked meanwhile has a copy of it, and
-        // somebody may be waiting. An unlock that fails has nothing left to unlock.
-        fcntl(self.fd, libc::F_SETLEASE, libc::F_UNLCK).ok();
-    }
+/// Returns whether a write lease is held on `fd`, and nobody waits to open the file: once somebody does, the kernel says
+/// here that it wants the lease back.
+#[must_use]
+pub fn holds_write_lease(fd: BorrowedFd<'_>) -> bool {
+    // SAFETY: the descriptor is open, because it is borrowed; the command takes no argument and touches no memory.
+    let held = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETLEASE) };
+    held == libc::F_WRLCK
 }
 
 /// Takes a write lease on the regular file that `fd` has open for reading. The kernel gives one only while no other
@@ -39,31 +35,52 @@ impl Drop for WriteLease<'_> {
 /// `None` means that there is one. Descriptors with `O_PATH` do not count.
 ///
 /// While it is held, whoever opens the file waits (with `O_NONBLOCK`: gets `EWOULDBLOCK`), at the most
-/// `/proc/sys/fs/lease-break-time` seconds. So hold it shortly.
+/// `/proc/sys/fs/lease-break-time` seconds. So hold it shortly, and close the descriptor.
 ///
-/// The kernel tells the holder of a wish to open by `SIGIO`, which kills a process that does not handle it. This asks
-/// for `SIGURG` on this descriptor instead, whose default is to be ignored (signal(7)). Ignoring `SIGIO` would do as
-/// well, but that is a setting of the whole process: others may change it, and programs that are started inherit it.
+/// The kernel tells the holder of a wish to open by `SIGIO`, which kills a process that does not handle it. So the first
+/// call has the process ignore `SIGIO`, unless it has a handler. To ask for another signal with `F_SETSIG` would cost a
+/// system call for each file.
 ///
 /// # Errors
 /// `EACCES` when the process neither owns the file nor has `CAP_LEASE`, `EINVAL` where it is no regular file or the
 /// file system has no leases, and what else the kernel says.
 pub fn try_write_lease(fd: BorrowedFd<'_>) -> io::Result<Option<WriteLease<'_>>> {
     // First the signal: from the moment the lease is there somebody may want to open the file.
-    fcntl(fd, F_SETSIG, libc::SIGURG)?;
-    match fcntl(fd, libc::F_SETLEASE, libc::F_WRLCK) {
-        Ok(()) => Ok(Some(WriteLease { fd })),
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EBUSY | libc::ETXTBSY)) => Ok(None),
-        Err(error) => Err(error),
+    ignore_sigio()?;
+    // SAFETY: the descriptor is open, because it is borrowed. The command takes an int and touches no memory of ours.
+    if unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK) } == 0 {
+        return Ok(Some(WriteLease { fd }));
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        Some(libc::EAGAIN | libc::EBUSY | libc::ETXTBSY) => Ok(None),
+        _ => Err(error),
     }
 }
 
-fn fcntl(fd: BorrowedFd<'_>, command: libc::c_int, argument: libc::c_int) -> io::Result<()> {
-    // SAFETY: the descriptor is open, because it is borrowed. The commands used here (F_SETSIG, F_SETLEASE) take an int
-    // and touch no memory of ours.
-    match unsafe { libc::fcntl(fd.as_raw_fd(), command, argument) } {
-        -1 => Err(io::Error::last_os_error()),
-        _ => Ok(()),
+/// Has the process ignore `SIGIO`, once, unless it handles that signal already.
+fn ignore_sigio() -> io::Result<()> {
+    static DONE: OnceLock<i32> = OnceLock::new();
+    let ignore = || {
+        // SAFETY: sigaction is a plain C structure, for which zeroes are a valid value.
+        let mut now: libc::sigaction = unsafe { std::mem::zeroed() };
+        // SAFETY: the kernel writes the present action to `now`, which is valid for the call.
+        if unsafe { libc::sigaction(libc::SIGIO, std::ptr::null(), &raw mut now) } != 0 {
+            return io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL);
+        }
+        if now.sa_sigaction != libc::SIG_DFL {
+            return 0;
+        }
+        now.sa_sigaction = libc::SIG_IGN;
+        // SAFETY: `now` is a complete action that was read from the kernel, with the handler replaced by "ignore".
+        if unsafe { libc::sigaction(libc::SIGIO, &raw const now, std::ptr::null_mut()) } != 0 {
+            return io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL);
+        }
+        0
+    };
+    match DONE.get_or_init(ignore) {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(*error)),
     }
 }
 

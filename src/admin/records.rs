@@ -121,7 +121,9 @@ pub(super) fn undo(inside: Inside, caller: Caller, query: Query) -> Work {
             match error {
                 UndoError::NotInTrash(_) => not_in_trash(message),
                 UndoError::NoTarget(_) => Answer::error(StatusCode::NOT_FOUND, "unknown_target", message),
-                UndoError::Failed(..) => Answer::error(StatusCode::UNPROCESSABLE_ENTITY, "cannot_undo", message),
+                UndoError::Failed(..) | UndoError::Elsewhere { .. } => {
+                    Answer::error(StatusCode::UNPROCESSABLE_ENTITY, "cannot_undo", message)
+                }
             }
         })?;
         let stay = occupied.len() + failed.len();

@@ -16,7 +16,6 @@ use rustix::fs::{CWD, Mode, OFlags, RenameFlags, fstat, openat, renameat_with, s
 
 use super::*;
 use crate::clock;
-use crate::entry::Facts;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -67,13 +66,13 @@ impl Square {
     }
 
     fn itself(&self) -> Taken<'_> {
-        Taken { dir: &self.dir, identity: self.dir.look_at_itself().expect("ours").0, path: b"" }
+        Taken { dir: &self.dir, origin: Origin::of(&self.dir).expect("ours") }
     }
 
     fn has_leases(&self) -> bool {
         self.old("probe");
         let facts = self.dir.look(b"probe").expect("it exists").facts;
-        match self.dir.in_use(b"probe", facts.identity) {
+        match self.dir.usage(b"probe", facts.identity) {
             Ok(_) => true,
             Err(error) => {
                 crate::needs::say(&format!("\n*** NOT RUN: {} has no leases: {error} ***\n", self.on));
@@ -115,7 +114,7 @@ impl Told {
             Err(Refusal::Changed) => &mut self.put_back,
             Err(Refusal::Conflict(_)) => &mut self.conflicts,
             Err(Refusal::InUse | Refusal::Locked) => &mut self.in_use,
-            Err(Refusal::Failed(_)) => &mut self.gone,
+            Err(Refusal::Failed(_) | Refusal::Stopped) => &mut self.gone,
             Err(Refusal::Unverifiable(why)) => panic!("{why}"),
         } += 1;
     }
@@ -146,7 +145,7 @@ fn empty_slots(square: &Square, kept: &mut u64) {
 /// One exchanges an old file and a fresh one without pause; the old one is to go.
 fn exchange(
     square: &Square,
-    mut remove: impl FnMut(&Facts) -> Result<(), Refusal>,
+    mut remove: impl FnMut(&Found) -> Result<(), Refusal>,
     is_enough: impl Fn(&Told, Duration) -> bool,
 ) -> Told {
     let (one, other) = (square.path.join("one"), square.path.join("other"));
@@ -179,7 +178,7 @@ fn exchange(
             if let Ok(found) = square.dir.look(b"one")
                 && found.facts.size == 3
             {
-                told.count(remove(&found.facts));
+                told.count(remove(&found));
             }
             if fresh.as_ref().is_some_and(is_lost) {
                 told.lost += 1;
@@ -195,7 +194,7 @@ fn exchange(
 fn a_fresh_file_that_is_exchanged_for_the_old_one_is_never_removed() {
     for square in squares() {
         let mut slot = Slot::take(&square.dir).expect("ours");
-        let remove = |facts: &Facts| slot.remove(&square.itself(), b"one", facts);
+        let remove = |found: &Found| slot.remove(&square.itself(), b"one", found);
         exchange(&square, remove, |told, time| !told.goes_on(time))
             .told("a fresh file exchanged for the old one", &square);
     }
@@ -206,7 +205,7 @@ fn a_fresh_file_that_is_exchanged_for_the_old_one_is_never_removed() {
 fn removed_by_its_name_a_fresh_file_is_lost() {
     let square = Square::below("the disk", &std::env::temp_dir());
     let patience = Duration::from_secs(60);
-    let remove = |_: &Facts| square.dir.remove(b"one").map_err(Refusal::Failed);
+    let remove = |_: &Found| square.dir.remove(b"one").map_err(Refusal::Failed);
     let told = exchange(&square, remove, |told, time| told.lost > 0 || time > patience);
     assert!(told.lost > 0, "the attack does not work here: {told:?}");
 }
@@ -253,7 +252,7 @@ fn take_and_make(square: &Square) -> Told {
             if let Ok(found) = square.dir.look(b"name")
                 && found.facts.size == 3
             {
-                told.count(slot.remove(&square.itself(), b"name", &found.facts));
+                told.count(slot.remove(&square.itself(), b"name", &found));
             }
             if slot.is_stuck() {
                 drop(slot);
@@ -297,7 +296,7 @@ fn open_again(square: &Square) -> Told {
                 fs::rename(square.old("aside"), square.path.join("name")).expect("ours");
             }
             if let Ok(found) = square.dir.look(b"name") {
-                told.count(slot.remove(&square.itself(), b"name", &found.facts));
+                told.count(slot.remove(&square.itself(), b"name", &found));
             }
         }
         stop.store(true, Ordering::Relaxed);

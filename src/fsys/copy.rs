@@ -1,136 +1,348 @@
-//! Moving between file systems: a copy that is verified, then the source goes.
+//! Copies to another file system, which are verified before they get a name.
+//!
+//! A copy has no name while it grows (`O_TMPFILE`): whatever ends it, nothing is left of it, and nobody can put another
+//! file in its place. Where a file system has no such files it grows under a name like `.janitor-move-…` at the top of the
+//! destination, is held locked, and what a killed run has left there is removed by the next ([`remove_left_over`]).
 
 use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::{self, Seek};
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{
-    Advice, AtFlags, Gid, Mode, OFlags, StatxTimestamp, Timespec, Timestamps, Uid, chownat, fadvise, fchmod, fchown,
-    futimens, openat, readlinkat, symlinkat, utimensat,
+    Advice, AtFlags, CWD, FlockOperation, Gid, Mode, OFlags, SeekFrom, StatxTimestamp, Timespec, Timestamps, Uid,
+    chownat, fadvise, fchmod, fchown, flock, fstat, futimens, linkat, openat, readlinkat, seek, symlinkat, utimensat,
 };
 use rustix::io::Errno;
 
 use super::dir::{Dir, again, path};
-use super::pin::Pinned;
-use super::place::{is, link_to, rename_to, settle, under_a_free_name, without};
+use super::pin::{Pinned, identity_at};
+use super::place::{is, link_to, rename_to, under_a_free_name, write_down};
+use super::refusal::Refusal;
+use super::transfer::{Destination, GoOn};
+use crate::entry::{Identity, Kind};
+use crate::units::Bytes;
 
-/// How much is compared at a time, in bytes.
-const CHUNK: usize = 128 * 1024;
+/// How much is read at a time, in bytes.
+const CHUNK: usize = 256 * 1024;
 
-/// Copies the regular file to another file system and removes it here.
-pub(super) fn file(from: &Dir, name: &[u8], source: &Pinned, to: &Dir) -> io::Result<()> {
-    let original = File::from(source.reopen()?);
-    let (temporary, copy) = create(to)?;
-    let placed =
-        fill(&original, &copy, source).and_then(|()| under_a_free_name(name, |free| finish(to, &temporary, free)));
-    match placed {
-        Ok(placed) => settle(from, name, source, to, &placed, || source.expect_unchanged()),
-        Err(error) => Err(without(to, &temporary, error)),
-    }
+/// After so many bytes a copy is written to the disk, so that none of its steps takes long.
+const FLUSH: u64 = 32 * 1024 * 1024;
+
+/// What a copy without the help of the file system is called while it grows.
+const TEMPORARY: &[u8] = b".janitor-move-";
+
+/// Space that a copy leaves free: this, or a hundredth of the file system where that is less.
+const MARGIN: u64 = 16 * 1024 * 1024;
+
+/// What is whole on another file system, and has no name there yet.
+pub(super) enum Copy<'a> {
+    File(Grown<'a>),
+    Link { text: std::ffi::CString, source: &'a Pinned, into: &'a Dir },
 }
 
-/// Copies the regular file into a directory of another file system where nobody else has names.
-pub(super) fn file_beside(source: &Pinned, to: &Dir, name: &[u8]) -> io::Result<()> {
-    let original = File::from(source.reopen()?);
-    let (temporary, copy) = create(to)?;
-    let placed = fill(&original, &copy, source).and_then(|()| finish(to, &temporary, name));
-    placed.map_err(|error| without(to, &temporary, error))
+/// A file that has no name, or one of ours.
+pub(super) struct Grown<'a> {
+    file: File,
+    into: &'a Dir,
+    temporary: Option<(&'a Dir, Vec<u8>)>,
 }
 
-/// Makes the symbolic link in a directory of another file system where nobody else has names.
-pub(super) fn symlink_beside(source: &Pinned, to: &Dir, name: &[u8]) -> io::Result<()> {
-    let target = readlinkat(source.fd(), c"", Vec::new())?;
-    again(|| symlinkat(&target, to.fd(), path(name)))?;
-    // Neither matters to a link.
-    let (owner, group) = owner(source);
-    chownat(to.fd(), path(name), owner, group, AtFlags::SYMLINK_NOFOLLOW).ok();
-    utimensat(to.fd(), path(name), &times(source), AtFlags::SYMLINK_NOFOLLOW).ok();
-    Ok(())
+/// What has its name on another file system.
+pub(super) struct Placed<'a> {
+    into: &'a Dir,
+    name: Vec<u8>,
+    identity: Identity,
 }
 
-/// Gives the copy its name.
-fn finish(to: &Dir, temporary: &[u8], free: &[u8]) -> io::Result<()> {
-    match rename_to(to, temporary, to, free) {
-        Err(error) if is(&error, Errno::INVAL) => {}
-        done => return done,
-    }
-    link_to(to, temporary, to, free)?;
-    to.remove(temporary).map_err(|error| without(to, free, error))
-}
-
-/// Makes the symbolic link on another file system and removes it here.
-pub(super) fn symlink(from: &Dir, name: &[u8], source: &Pinned, to: &Dir) -> io::Result<()> {
-    let target = readlinkat(source.fd(), c"", Vec::new())?;
-    let placed = under_a_free_name(name, |free| again(|| symlinkat(&target, to.fd(), path(free))))?;
-    // Neither matters to a link.
-    let (owner, group) = owner(source);
-    chownat(to.fd(), path(&placed), owner, group, AtFlags::SYMLINK_NOFOLLOW).ok();
-    utimensat(to.fd(), path(&placed), &times(source), AtFlags::SYMLINK_NOFOLLOW).ok();
-    settle(from, name, source, to, &placed, || source.expect_unchanged())
-}
-
-/// A new file that only the janitor's user can read, and its name.
-fn create(to: &Dir) -> io::Result<(Vec<u8>, File)> {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    loop {
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!(".janitor-move-{}-{number}", std::process::id()).into_bytes();
-        match again(|| openat(to.fd(), path(&name), flags, Mode::RUSR | Mode::WUSR)) {
-            // Left over from a janitor that crashed and had the same process id.
-            Err(error) if is(&error, Errno::EXIST) => {}
-            done => return done.map(|fd| (name, File::from(fd))),
+impl Drop for Grown<'_> {
+    fn drop(&mut self) {
+        if let Some((top, name)) = &self.temporary {
+            // If it cannot be removed now, it is by the next run.
+            drop(top.remove(name));
         }
     }
 }
 
-fn fill(original: &File, mut copy: &File, source: &Pinned) -> io::Result<()> {
-    let size = source.stat.stx_size;
-    // No more than was judged, or a file that grows would never end.
-    if io::copy(&mut original.take(size), &mut copy)? != size {
-        return Err(Errno::STALE.into());
+impl Placed<'_> {
+    /// Removes it again, if it is still there.
+    pub(super) fn take_back(self) {
+        if identity_at(self.into, &self.name).is_ok_and(|there| there == self.identity) {
+            // A second copy is all that is left if this fails.
+            drop(self.into.remove(&self.name));
+        }
     }
-    match fchmod(copy, Mode::from_raw_mode(u32::from(source.stat.stx_mode) & 0o777)) {
-        // The copy is ours, so this is a file system without permissions, such as FAT.
-        Err(Errno::PERM | Errno::OPNOTSUPP) => {}
-        done => done?,
+}
+
+/// Copies what is held, so that it can be placed in the directory `into` of `to`.
+///
+/// # Errors
+/// [`Refusal::Changed`] when the source changes meanwhile, and what `go_on` says, which is asked again and again.
+pub(super) fn make<'a>(
+    source: &'a Pinned,
+    to: &'a Destination,
+    into: &'a Dir,
+    go_on: GoOn<'_>,
+) -> Result<Copy<'a>, Refusal> {
+    match source.found().kind {
+        Kind::File => {}
+        Kind::Symlink => {
+            let text = readlinkat(source.fd(), c"", Vec::new()).map_err(io::Error::from)?;
+            return Ok(Copy::Link { text, source, into });
+        }
+        Kind::Special | Kind::Directory => return Err(Refusal::Failed(Errno::XDEV.into())),
+    }
+    fits(source, into)?;
+    let grown = match unnamed(into)? {
+        Some(file) => Grown { file, into, temporary: None },
+        None => {
+            let (name, file) = create(to.dir())?;
+            Grown { file, into, temporary: Some((to.dir(), name)) }
+        }
+    };
+    fill(source, &grown.file, go_on)?;
+    Ok(Copy::File(grown))
+}
+
+impl<'a> Copy<'a> {
+    /// Gives the copy the first free name like this one, on the disk.
+    pub(super) fn place(self, name: &[u8]) -> io::Result<Placed<'a>> {
+        let (into, placed, identity) = match self {
+            Self::File(mut grown) => {
+                let into = grown.into;
+                let placed = under_a_free_name(name, |free| grown.finish(free))?;
+                let about = fstat(&grown.file)?;
+                (into, placed, Identity { device: about.st_dev, inode: about.st_ino })
+            }
+            Self::Link { text, source, into } => {
+                let placed = under_a_free_name(name, |free| again(|| symlinkat(&text, into.fd(), path(free))))?;
+                give(&text, source, into, &placed)?;
+                let identity = identity_at(into, &placed)?;
+                (into, placed, identity)
+            }
+        };
+        let placed = Placed { into, name: placed, identity };
+        match write_down(into) {
+            Ok(()) => Ok(placed),
+            Err(error) => {
+                placed.take_back();
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Grown<'_> {
+    /// Gives it a name, and never over another.
+    fn finish(&mut self, free: &[u8]) -> io::Result<()> {
+        let Some((top, temporary)) = &self.temporary else {
+            let (into, free) = (self.into.fd(), path(free));
+            return match again(|| linkat(self.file.as_fd(), c"", into, free, AtFlags::EMPTY_PATH)) {
+                // Without CAP_DAC_READ_SEARCH it has to be named.
+                Err(error) if is(&error, Errno::NOENT) => {
+                    let itself = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&self.file));
+                    again(|| linkat(CWD, &itself, into, free, AtFlags::SYMLINK_FOLLOW))
+                }
+                done => done,
+            };
+        };
+        match rename_to(top, temporary, self.into, free) {
+            Err(error) if is(&error, Errno::INVAL) => {
+                link_to(top, temporary, self.into, free)?;
+                top.remove(temporary)?;
+            }
+            done => done?,
+        }
+        self.temporary = None;
+        let about = fstat(&self.file)?;
+        // Somebody who may write in the destination can have put another file under the name.
+        if identity_at(self.into, free)? == (Identity { device: about.st_dev, inode: about.st_ino }) {
+            return Ok(());
+        }
+        Err(io::Error::other("somebody has replaced the copy in the destination"))
+    }
+}
+
+/// Gives a link that was just made the owner and the stamps of its source. By its handle, and only if it is that link:
+/// somebody may have put another under its name.
+fn give(text: &std::ffi::CStr, source: &Pinned, into: &Dir, name: &[u8]) -> io::Result<()> {
+    let made = Pinned::at(into, name)?;
+    let ours = made.stat.stx_uid == rustix::process::geteuid().as_raw();
+    let is_link = made.found().kind == Kind::Symlink && made.stat.stx_nlink == 1;
+    if !ours || !is_link || readlinkat(made.fd(), c"", Vec::new())?.as_c_str() != text {
+        return Err(io::Error::other("somebody has replaced the link in the destination"));
+    }
+    // Neither matters to a link.
+    let (owner, group) = owner(source);
+    chownat(made.fd(), c"", owner, group, AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW).ok();
+    utimensat(made.fd(), c"", &times(source), AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW).ok();
+    Ok(())
+}
+
+/// Fails where a copy cannot fit.
+fn fits(source: &Pinned, into: &Dir) -> io::Result<()> {
+    let found = source.found();
+    // Of a sparse file only what it takes, of one that is compressed not more than its size.
+    let need = found.facts.allocated.min(found.facts.size);
+    let space = into.space()?;
+    let margin = MARGIN.min(space.total / 100);
+    if space.total == 0 || space.free >= need.saturating_add(margin) {
+        return Ok(());
+    }
+    let text = format!("{} do not fit: {} are free in the destination", Bytes(need), Bytes(space.free));
+    Err(io::Error::new(io::ErrorKind::StorageFull, text))
+}
+
+/// A new file without a name; `None` where the file system has no such files.
+fn unnamed(into: &Dir) -> io::Result<Option<File>> {
+    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+    match again(|| openat(into.fd(), c".", flags, Mode::RUSR | Mode::WUSR)) {
+        Ok(fd) => Ok(Some(File::from(fd))),
+        Err(error) if [Errno::OPNOTSUPP, Errno::ISDIR, Errno::INVAL].iter().any(|errno| is(&error, *errno)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A new file that only the janitor's user can read, locked, and its name.
+fn create(top: &Dir) -> io::Result<(Vec<u8>, File)> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    loop {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = [TEMPORARY, format!("{}-{number}", std::process::id()).as_bytes()].concat();
+        match again(|| openat(top.fd(), path(&name), flags, Mode::RUSR | Mode::WUSR)) {
+            // Left over from a janitor that crashed and had the same process id.
+            Err(error) if is(&error, Errno::EXIST) => {}
+            Err(error) => return Err(error),
+            Ok(file) => {
+                again(|| flock(&file, FlockOperation::NonBlockingLockExclusive))?;
+                // Before it was locked, somebody may have taken it for what a killed run has left.
+                if fstat(&file)?.st_nlink > 0 {
+                    return Ok((name, File::from(file)));
+                }
+            }
+        }
+    }
+}
+
+/// Removes copies of ours that no process makes any more.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub(super) fn remove_left_over(top: &Dir) -> io::Result<()> {
+    if unnamed(top)?.is_some() {
+        // None have a name here.
+        return Ok(());
+    }
+    remove_named(top)
+}
+
+fn remove_named(top: &Dir) -> io::Result<()> {
+    for name in top.names_that(|name| name.starts_with(TEMPORARY))? {
+        // What cannot be told to be ours stays.
+        let Ok(found) = top.look(&name) else { continue };
+        if found.kind != Kind::File {
+            continue;
+        }
+        let Ok(left) = Pinned::open(top, &name) else { continue };
+        let ours = left.stat.stx_uid == rustix::process::geteuid().as_raw() && left.stat.stx_nlink == 1;
+        if ours && left.lock().is_ok() && left.is_at(top, &name).unwrap_or(false) {
+            top.remove(&name)?;
+        }
+    }
+    Ok(())
+}
+
+/// Copies content, owner, permissions and stamps, and compares what was written.
+fn fill(source: &Pinned, copy: &File, go_on: GoOn<'_>) -> Result<(), Refusal> {
+    // A descriptor of its own, since where it reads is moved about.
+    let original = File::from(source.fd().try_clone_to_owned()?);
+    let (mut unwritten, mut end) = (0, 0);
+    let mut buffer = vec![0; CHUNK];
+    each_piece(&original, source.stat.stx_size, &mut buffer, |at, piece| {
+        go_on()?;
+        copy.write_all_at(piece, at)?;
+        end = at + piece.len() as u64;
+        unwritten += piece.len() as u64;
+        if unwritten >= FLUSH {
+            unwritten = 0;
+            copy.sync_data()?;
+        }
+        Ok(())
+    })?;
+    if end < source.stat.stx_size {
+        // It ends in a hole. To cut a file to a length is not among what a confined thread may do.
+        copy.write_all_at(&[0], source.stat.stx_size - 1)?;
     }
     let (owner, group) = owner(source);
     // One without the other is better than neither, and an ordinary user may give a file to a group of his.
     fchown(copy, None, group).ok();
     fchown(copy, owner, None).ok();
+    match fchmod(copy, Mode::from_raw_mode(u32::from(source.stat.stx_mode) & 0o777)) {
+        // The copy is ours, so this is a file system without permissions, such as FAT.
+        Err(Errno::PERM | Errno::OPNOTSUPP) => {}
+        done => done.map_err(io::Error::from)?,
+    }
     copy.sync_all()?;
     // A hint, so that what is compared comes from the disk.
     fadvise(copy, 0, None, Advice::DontNeed).ok();
-    if !is_equal(original, copy)? {
+    let mut written = vec![0; CHUNK];
+    each_piece(&original, source.stat.stx_size, &mut buffer, |at, piece| {
+        go_on()?;
+        let written = &mut written[..piece.len()];
+        copy.read_exact_at(written, at)?;
+        if piece == written {
+            return Ok(());
+        }
         source.expect_unchanged()?;
-        return Err(io::Error::other("the copy reads back differently"));
-    }
-    futimens(copy, &times(source))?;
+        Err(io::Error::other("the copy reads back differently").into())
+    })?;
+    futimens(copy, &times(source)).map_err(io::Error::from)?;
     copy.sync_all()?;
-    source.expect_unchanged()
+    Ok(source.expect_unchanged()?)
 }
 
-fn is_equal(mut original: &File, mut copy: &File) -> io::Result<bool> {
-    original.rewind()?;
-    copy.rewind()?;
-    let (mut one, mut other) = (vec![0; CHUNK], vec![0; CHUNK]);
-    loop {
-        let read = match original.read(&mut one) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            done => done?,
+/// Reads the data of a file, piece by piece with its place, and leaves out its holes. No more than `size`, or a file that
+/// grows would never end.
+fn each_piece(
+    mut file: &File,
+    size: u64,
+    buffer: &mut [u8],
+    mut each: impl FnMut(u64, &[u8]) -> Result<(), Refusal>,
+) -> Result<(), Refusal> {
+    let mut at = 0;
+    while at < size {
+        let start = match seek(file, SeekFrom::Data(at)) {
+            Ok(start) => start.min(size),
+            // A hole up to the end.
+            Err(Errno::NXIO) => break,
+            // A file system that does not tell where its holes are.
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => at,
+            Err(error) => return Err(io::Error::from(error).into()),
         };
-        if read == 0 {
-            return Ok(copy.read(&mut other)? == 0);
+        let end = seek(file, SeekFrom::Hole(start)).unwrap_or(size).clamp(start, size);
+        if start == end {
+            // It was cut off meanwhile.
+            break;
         }
-        match copy.read_exact(&mut other[..read]) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
-            done => done?,
-        }
-        if one[..read] != other[..read] {
-            return Ok(false);
+        at = start;
+        while at < end {
+            let most = usize::try_from(end - at).unwrap_or(CHUNK).min(buffer.len());
+            match file.read_at(&mut buffer[..most], at) {
+                Ok(0) => return Err(Refusal::Changed),
+                Ok(read) => {
+                    each(at, &buffer[..read])?;
+                    at += read as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
         }
     }
+    file.rewind()?;
+    // What was cut off reads like a hole.
+    if file.metadata()?.len() < size { Err(Refusal::Changed) } else { Ok(()) }
 }
 
 fn owner(source: &Pinned) -> (Option<Uid>, Option<Gid>) {
@@ -143,190 +355,4 @@ fn times(source: &Pinned) -> Timestamps {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::os::unix::ffi::OsStrExt;
-    use std::os::unix::fs::{MetadataExt, PermissionsExt};
-    use std::os::unix::net::UnixListener;
-    use std::path::Path;
-    use std::time::{Duration, UNIX_EPOCH};
-
-    use super::*;
-    use crate::fsys::{Destination, resolve};
-
-    /// A source and, on another file system, a destination.
-    struct Yards {
-        here: tempfile::TempDir,
-        there: tempfile::TempDir,
-    }
-
-    impl Yards {
-        fn new() -> Option<Self> {
-            let here = tempfile::tempdir().expect("a temporary directory");
-            let there = crate::needs::another_file_system(here.path())?;
-            Some(Self { here, there })
-        }
-
-        fn dir(&self) -> Dir {
-            resolve(self.here.path(), false).expect("it exists").dir
-        }
-
-        fn take(&self, directory: &str, name: &str) -> io::Result<()> {
-            let dir = self.dir();
-            let facts = dir.look(name.as_bytes()).expect("it exists").facts;
-            let to = Destination::open(&self.there.path().canonicalize().expect("it exists")).expect("it exists");
-            to.take(&dir, directory.as_bytes(), name.as_bytes(), &facts)
-        }
-    }
-
-    fn names(directory: &Path) -> Vec<String> {
-        let entries = fs::read_dir(directory).expect("readable");
-        let mut names: Vec<_> =
-            entries.map(|entry| entry.expect("readable").file_name().into_string().expect("text")).collect();
-        names.sort();
-        names
-    }
-
-    #[test]
-    fn a_file_arrives_whole_and_with_its_stamps() {
-        let Some(yards) = Yards::new() else { return };
-        let content: Vec<u8> = (0..3 * CHUNK + 1).map(|at| (at % 251) as u8).collect();
-        for (round, name) in [(1, "log"), (2, "log"), (3, "log")] {
-            let path = yards.here.path().join(name);
-            fs::write(&path, &content).expect("written");
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o4751)).expect("ours");
-            let times = fs::FileTimes::new()
-                .set_modified(UNIX_EPOCH + Duration::new(1_000_000_000 + round, 123_456_789))
-                .set_accessed(UNIX_EPOCH + Duration::new(1_100_000_000, 987_654_321));
-            File::options().write(true).open(&path).expect("ours").set_times(times).expect("ours");
-            yards.take("a/b", name).expect("there is room");
-            assert!(!path.exists());
-        }
-        let there = yards.there.path().join("a/b");
-        assert_eq!(names(&there), ["log", "log (2)", "log (3)"]);
-        for (round, name) in [(1, "log"), (2, "log (2)"), (3, "log (3)")] {
-            let found = there.join(name).metadata().expect("it exists");
-            assert_eq!((found.mtime(), found.mtime_nsec()), (1_000_000_000 + round, 123_456_789), "{name}");
-            assert_eq!((found.atime(), found.atime_nsec()), (1_100_000_000, 987_654_321), "{name}");
-            assert_eq!(found.mode() & 0o7777, 0o751, "{name}");
-            assert!(fs::read(there.join(name)).expect("ours") == content, "{name}");
-        }
-        assert_eq!(names(yards.here.path()), Vec::<String>::new());
-    }
-
-    #[test]
-    fn an_empty_file_and_a_link_that_leads_nowhere_are_moved_too() {
-        let Some(yards) = Yards::new() else { return };
-        fs::write(yards.here.path().join("empty"), "").expect("written");
-        yards.take("", "empty").expect("there is room");
-        for _ in 0..2 {
-            std::os::unix::fs::symlink("../nowhere", yards.here.path().join("link")).expect("made");
-            yards.take("", "link").expect("there is room");
-        }
-        assert_eq!(names(yards.there.path()), ["empty", "link", "link (2)"]);
-        let target = fs::read_link(yards.there.path().join("link (2)")).expect("a link");
-        assert_eq!(target.as_os_str().as_bytes(), b"../nowhere");
-        assert_eq!(names(yards.here.path()), Vec::<String>::new());
-    }
-
-    #[test]
-    fn a_file_keeps_its_owner_where_we_may_give_it() {
-        let Some(yards) = Yards::new() else { return };
-        if !crate::needs::root() {
-            return;
-        }
-        let path = yards.here.path().join("log");
-        fs::write(&path, "text").expect("written");
-        std::os::unix::fs::chown(&path, Some(1234), Some(4321)).expect("root may");
-        yards.take("", "log").expect("there is room");
-        let found = yards.there.path().join("log").metadata().expect("it exists");
-        assert_eq!((found.uid(), found.gid()), (1234, 4321));
-    }
-
-    #[test]
-    fn names_of_one_file_become_files_of_their_own() {
-        let Some(yards) = Yards::new() else { return };
-        fs::write(yards.here.path().join("one"), "text").expect("written");
-        fs::hard_link(yards.here.path().join("one"), yards.here.path().join("other")).expect("made");
-        for name in ["one", "other"] {
-            yards.take("", name).expect("there is room");
-        }
-        let found = ["one", "other"].map(|name| yards.there.path().join(name).metadata().expect("it exists"));
-        assert_eq!(found.each_ref().map(|found| (found.nlink(), found.size())), [(1, 4), (1, 4)]);
-        assert_ne!(found[0].ino(), found[1].ino());
-        assert_eq!(names(yards.here.path()), Vec::<String>::new());
-    }
-
-    #[test]
-    fn a_copy_takes_a_name_that_is_free_and_a_directory_that_is_gone_ends_it() {
-        let yard = tempfile::tempdir().expect("a temporary directory");
-        let dir = resolve(yard.path(), false).expect("it exists").dir;
-        let (name, _) = create(&dir).expect("there is room");
-        let name = String::from_utf8(name).expect("text");
-        let (start, number) = name.rsplit_once('-').expect("a number");
-        let number: u64 = number.parse().expect("a number");
-        for left_over in number + 1..number + 50 {
-            fs::write(yard.path().join(format!("{start}-{left_over}")), "left over").expect("written");
-        }
-        create(&dir).expect("there is a free name");
-        assert_eq!(names(yard.path()).len(), 51);
-        drop(yard);
-        assert!(is(&create(&dir).expect_err("it is gone"), Errno::NOENT));
-    }
-
-    #[test]
-    fn a_special_file_stays() {
-        let Some(yards) = Yards::new() else { return };
-        let _socket = UnixListener::bind(yards.here.path().join("socket")).expect("bound");
-        let error = yards.take("", "socket").expect_err("a socket");
-        assert!(is(&error, Errno::XDEV), "{error}");
-        assert_eq!(names(yards.here.path()), ["socket"]);
-        assert_eq!(names(yards.there.path()), Vec::<String>::new());
-    }
-
-    /// Each step of the copy as `take` does it, with something done to the source in between.
-    #[test]
-    fn a_source_that_changes_meanwhile_stays() {
-        let Some(yards) = Yards::new() else { return };
-        let path = yards.here.path().join("log");
-        let append: fn(&Path) = |path| {
-            let mut file = File::options().append(true).open(path).expect("ours");
-            io::Write::write_all(&mut file, b"more").expect("written");
-        };
-        let shorten: fn(&Path) = |path| {
-            File::options().write(true).open(path).expect("ours").set_len(2).expect("ours");
-        };
-        let replace: fn(&Path) = |path| {
-            fs::write(path.with_extension("new"), "text").expect("written");
-            fs::rename(path.with_extension("new"), path).expect("ours");
-        };
-        for (change, left) in [(append, "textmore"), (shorten, "te"), (replace, "text")] {
-            fs::write(&path, "text").expect("written");
-            let (dir, to) = (yards.dir(), resolve(yards.there.path(), false).expect("it exists").dir);
-            let source = Pinned::at(&dir, b"log").expect("it exists");
-            change(&path);
-            let error = file(&dir, b"log", &source, &to).expect_err("it changed");
-            assert!(is(&error, Errno::STALE), "{error}");
-            assert_eq!(fs::read_to_string(&path).expect("it stays"), left);
-            assert_eq!(names(yards.there.path()), Vec::<String>::new());
-        }
-    }
-
-    #[test]
-    fn a_copy_that_differs_is_seen() {
-        let yard = tempfile::tempdir().expect("a temporary directory");
-        let open = |name: &str, content: &[u8]| {
-            let path = yard.path().join(name);
-            fs::write(&path, content).expect("written");
-            File::open(path).expect("ours")
-        };
-        let long = vec![7; CHUNK + 10];
-        let mut other = long.clone();
-        other[CHUNK + 3] = 8;
-        let original = open("original", &long);
-        assert!(is_equal(&original, &open("same", &long)).expect("readable"));
-        for (name, content) in [("other", &other[..]), ("short", &long[1..]), ("long", &[&long[..], &[7]].concat())] {
-            assert!(!is_equal(&original, &open(name, content)).expect("readable"), "{name}");
-        }
-    }
-}
+mod tests;

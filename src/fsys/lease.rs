@@ -1,44 +1,50 @@
-//! Whether anybody has a file open.
+//! Whether anybody uses a file.
 
 use std::io;
-use std::os::fd::AsFd;
 
 use rustix::io::Errno;
 
 use super::dir::Dir;
 use super::pin::Pinned;
-use crate::entry::{Identity, Kind};
+use super::refusal::Refusal;
+use crate::entry::Identity;
+
+/// Who uses a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Usage {
+    /// Nobody.
+    Free,
+    /// Some process has it open, mapped or executing.
+    Open,
+    /// Some process holds a lock on it.
+    Locked,
+}
 
 impl Dir {
-    /// Whether any process, this one included, has the regular file `name` open, mapped or executing, by this name or
-    /// another. `identity` is the file that is meant.
+    /// Asks who uses the regular file `name`, by this name or another, this process included. `identity` is the file that
+    /// is meant. Only for what was just seen to be a regular file.
     ///
-    /// The kernel is asked for a write lease (`F_SETLEASE` in fcntl(2)), which it gives only when nobody else has the
-    /// file open, and which is given back at once. Whoever opens the file in that moment waits for it; who opens it with
-    /// `O_NONBLOCK` may get `EWOULDBLOCK`. A program that holds a lease of its own on the file is asked to give it up.
+    /// The kernel is asked for a lock (flock(2)) and a write lease (`F_SETLEASE` in fcntl(2)), which it gives only when
+    /// nobody else has the file locked or open; both are given back at once. Whoever opens the file in that moment waits
+    /// for it; who opens it with `O_NONBLOCK` may get `EWOULDBLOCK`. A program that holds a lease of its own on the file
+    /// is asked to give it up.
     ///
     /// Not seen are descriptors with `O_PATH`, which cannot read, and on a network file system other machines.
     ///
     /// # Errors
-    /// Each means that it cannot be told: `ESTALE` when the name is another file by now, `EINVAL` when it is no regular
-    /// file or the file system has no leases, `EACCES` or `EPERM` when the janitor may not read it, or neither owns it
-    /// nor has `CAP_LEASE`, `ENOENT` when it is gone or `/proc` is not mounted, and what else the kernel says.
-    pub fn in_use(&self, name: &[u8], identity: Identity) -> io::Result<bool> {
-        let pinned = Pinned::at(self, name)?;
-        if pinned.identity() != identity {
-            return Err(Errno::STALE.into());
+    /// Each means that it cannot be told: `ESTALE` when the name is another file by now or no regular file, `EINVAL`
+    /// when the file system has no leases, `EACCES` or `EPERM` when the janitor may not read it, or neither owns it nor
+    /// has `CAP_LEASE`, `ENOENT` when it is gone, and what else the kernel says.
+    pub fn usage(&self, name: &[u8], identity: Identity) -> io::Result<Usage> {
+        let asked = Pinned::open(self, name)
+            .and_then(|pinned| if pinned.identity() == identity { pinned.claim() } else { Err(Refusal::Changed) });
+        match asked {
+            Ok(()) => Ok(Usage::Free),
+            Err(Refusal::InUse) => Ok(Usage::Open),
+            Err(Refusal::Locked) => Ok(Usage::Locked),
+            Err(Refusal::Unverifiable(error) | Refusal::Failed(error)) => Err(error),
+            Err(Refusal::Changed | Refusal::Conflict(_) | Refusal::Stopped) => Err(Errno::STALE.into()),
         }
-        // A FIFO or a device must not even be opened.
-        if pinned.found().kind != Kind::File {
-            return Err(Errno::INVAL.into());
-        }
-        let file = match pinned.reopen() {
-            // Somebody has it open and a lease on it.
-            Err(Errno::AGAIN | Errno::TXTBSY) => return Ok(true),
-            done => done?,
-        };
-        let lease = janitor_lease::try_write_lease(file.as_fd())?;
-        Ok(lease.is_none())
     }
 }
 
@@ -71,7 +77,7 @@ mod tests {
     fn in_use(dir: &Dir, path: &Path) -> io::Result<bool> {
         let name = path.file_name().expect("a name").as_encoded_bytes();
         let itself = fs::symlink_metadata(path).expect("it exists");
-        dir.in_use(name, Identity { device: itself.dev(), inode: itself.ino() })
+        dir.usage(name, Identity { device: itself.dev(), inode: itself.ino() }).map(|usage| usage == Usage::Open)
     }
 
     /// Waits for it: a test beside this one that starts a program has, for a moment, copies of all descriptors.
@@ -106,6 +112,11 @@ mod tests {
         for write in [false, true] {
             let open = File::options().read(true).write(write).open(&other).expect("ours");
             assert!(in_use(&dir, &path).expect("a local file"));
+            open.lock_shared().expect("ours");
+            assert_eq!(
+                dir.usage(b"file", identity(&path).expect("ours").expect("there")).expect("local"),
+                Usage::Locked
+            );
             drop(open);
             assert!(falls_out_of_use(&dir, &path));
         }
@@ -173,7 +184,7 @@ mod tests {
         let old = identity(&path).expect("looked at").expect("it exists");
         fs::write(yard.path().join("new"), "new").expect("written");
         fs::rename(yard.path().join("new"), &path).expect("ours");
-        let error = dir.in_use(b"file", old).expect_err("another file");
+        let error = dir.usage(b"file", old).expect_err("another file");
         assert_eq!(error.raw_os_error(), Some(Errno::STALE.raw_os_error()));
     }
 
@@ -186,7 +197,7 @@ mod tests {
         fs::create_dir(yard.path().join("directory")).expect("made");
         for name in ["fifo", "link", "directory"] {
             let error = in_use(&dir, &yard.path().join(name)).expect_err(name);
-            assert_eq!(error.raw_os_error(), Some(Errno::INVAL.raw_os_error()), "{name}");
+            assert_eq!(error.raw_os_error(), Some(Errno::STALE.raw_os_error()), "{name}");
         }
         assert!(in_use(&dir, &yard.path().join("file")).is_ok());
     }
@@ -198,8 +209,8 @@ mod tests {
         let path = yard.path().join("file");
         fs::write(&path, "text").expect("written");
         let itself = fs::metadata(&path).expect("it exists");
-        let held = Pinned::at(&dir, b"file").expect("it exists").reopen().expect("ours");
-        let lease = janitor_lease::try_write_lease(held.as_fd()).expect("a local file").expect("nobody has it open");
+        let held = Pinned::open(&dir, b"file").expect("it exists");
+        held.claim().expect("nobody has it open");
         let opener = Command::new("cat").arg(&path).stdout(Stdio::piped()).spawn().expect("started");
         let wanted = format!(":{} ", itself.ino());
         let mut waits = false;
@@ -212,7 +223,8 @@ mod tests {
             thread::sleep(Duration::from_millis(10));
         }
         assert!(waits, "the opener was never seen to wait");
-        drop(lease);
+        assert!(!held.is_claimed(), "somebody wants to open it");
+        drop(held);
         let output = opener.wait_with_output().expect("it goes on");
         assert!(output.status.success());
         assert_eq!(output.stdout, b"text");

@@ -1,186 +1,128 @@
-//! Where what is in a slot belongs, on the disk before anything is taken there.
+//! Which directory files were taken from: as the name of the directory that they are taken to.
+//!
+//! That name and the files in it are never apart, whatever the order in which a file system writes them down.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::ops::ControlFlow;
 
-use rustix::fs::OFlags;
-use rustix::io::{pread, pwrite};
+use super::dir::{Dir, ListingBuffer};
+use super::slot::is_slots;
+use crate::clock;
+use crate::entry::{Identity, Kind, Stamp};
 
-use super::dir::Dir;
-use super::slot::{own_file, written};
-use crate::entry::Identity;
+/// Paths of more bytes are followed only to directories that were there before: somebody may make a tree deeper as fast
+/// as it is read.
+const LONG: usize = 4096;
 
-/// What a record begins with.
-const MAGIC: &[u8; 8] = b"janitor1";
-
-/// Before the path: what it is, device, inode, length and checksum, eight bytes each.
-const HEAD: usize = 40;
-
-/// So much is written when a slot is made, so that a record fits when the disk is full.
-const RESERVED: usize = 8192;
-
-/// The longest path that is read back: more than ten thousand names of 255 bytes.
-const LONGEST: u64 = 4 << 20;
-
-/// The record of one slot.
-#[derive(Debug)]
-pub(super) struct Origin {
-    file: OwnedFd,
-    now: Option<(Identity, Vec<u8>)>,
-}
-
-/// FNV-1a: against a record that was written in part, not against anybody.
-fn checksum(parts: &[&[u8]]) -> u64 {
-    let bytes = parts.iter().copied().flatten();
-    bytes.fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-fn record(identity: Identity, directory: &[u8]) -> Vec<u8> {
-    let mut record = Vec::with_capacity(HEAD + directory.len());
-    record.extend_from_slice(MAGIC);
-    for number in [identity.device, identity.inode, directory.len() as u64] {
-        record.extend_from_slice(&number.to_le_bytes());
-    }
-    let sum = checksum(&[&record, directory]);
-    record.extend_from_slice(&sum.to_le_bytes());
-    record.extend_from_slice(directory);
-    record
-}
-
-fn write_at_start(file: &OwnedFd, bytes: &[u8]) -> io::Result<()> {
-    let mut done = 0;
-    while done < bytes.len() {
-        match rustix::io::retry_on_intr(|| pwrite(file, &bytes[done..], done as u64))? {
-            0 => return Err(io::ErrorKind::WriteZero.into()),
-            more => done += more,
-        }
-    }
-    written(file)
-}
-
-fn read_at(file: &OwnedFd, bytes: &mut [u8], from: u64) -> io::Result<()> {
-    let mut done = 0;
-    while done < bytes.len() {
-        match rustix::io::retry_on_intr(|| pread(file, &mut bytes[done..], from + done as u64))? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            more => done += more,
-        }
-    }
-    Ok(())
+/// A directory, as it can be told from all others of its file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Device and inode.
+    pub identity: Identity,
+    /// When it was made, where the file system keeps that: inode numbers are used again.
+    pub created: Option<Stamp>,
 }
 
 impl Origin {
-    /// Opens that of a slot that nothing is in.
-    pub(super) fn open(slot: &Dir) -> io::Result<Self> {
-        let file = own_file(slot, OFlags::RDWR | OFlags::CREATE)?;
-        let size = rustix::fs::fstat(&file)?.st_size;
-        if usize::try_from(size).unwrap_or(0) < RESERVED {
-            write_at_start(&file, &[0; RESERVED])?;
-            super::place::write_down(slot)?;
-        }
-        Ok(Self { file, now: None })
-    }
-
-    /// Whether this is what is on the disk.
-    pub(super) fn is(&self, identity: Identity, directory: &[u8]) -> bool {
-        self.now.as_ref().is_some_and(|(known, path)| *known == identity && path == directory)
-    }
-
-    /// Writes it, to the disk.
-    pub(super) fn write(&mut self, identity: Identity, directory: &[u8]) -> io::Result<()> {
-        self.now = None;
-        write_at_start(&self.file, &record(identity, directory))?;
-        self.now = Some((identity, directory.to_vec()));
-        Ok(())
-    }
-
-    /// Reads that of a slot: the directory that its files belong to, and that directory's path relative to the root.
+    /// Returns what a directory is.
     ///
     /// # Errors
-    /// When there is none, or it was only written in part.
-    pub(super) fn read(slot: &Dir) -> io::Result<(Identity, Vec<u8>)> {
-        let file = own_file(slot, OFlags::RDONLY)?;
-        let mut head = [0; HEAD];
-        read_at(&file, &mut head, 0)?;
-        let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|byte| head[at + byte]));
-        let torn = || io::Error::other("where it belongs was not written down whole");
-        let length = number(24);
-        if head[..8] != *MAGIC || length > LONGEST {
-            return Err(torn());
-        }
-        let mut directory = vec![0; usize::try_from(length).map_err(|_| torn())?];
-        read_at(&file, &mut directory, HEAD as u64)?;
-        let identity = Identity { device: number(8), inode: number(16) };
-        if checksum(&[&head[..32], &directory]) == number(32) { Ok((identity, directory)) } else { Err(torn()) }
+    /// What the kernel says.
+    pub fn of(dir: &Dir) -> io::Result<Self> {
+        let (identity, found) = dir.look_at_itself()?;
+        Ok(Self { identity, created: found.facts.stamps.created })
     }
+
+    /// Returns the name that stands for it. Without the device, which may have another number after a restart.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self.created {
+            Some(created) => format!("{}-{}", self.identity.inode, created.nanoseconds()),
+            None => self.identity.inode.to_string(),
+        }
+    }
+}
+
+/// Returns whether a name may be one that [`Origin::name`] has given.
+pub(super) fn is_name(name: &[u8]) -> bool {
+    name.first().is_some_and(u8::is_ascii_digit) && name.iter().all(|byte| byte.is_ascii_digit() || *byte == b'-')
+}
+
+/// Looks below `root` for the directories that these names stand for, and returns their paths relative to it. What
+/// cannot be opened is passed over.
+pub(super) fn find(root: &Dir, wanted: &BTreeSet<Vec<u8>>) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let began = Stamp::from(clock::wall());
+    let mut waiting: Vec<Vec<u8>> = vec![Vec::new()];
+    let mut buffer = ListingBuffer::new();
+    while found.len() < wanted.len()
+        && let Some(path) = waiting.pop()
+    {
+        let opened = if path.is_empty() { root.open(b".") } else { root.open_beneath(&path) };
+        let Ok(dir) = opened else { continue };
+        let Ok(origin) = Origin::of(&dir) else { continue };
+        if path.len() > LONG && origin.created.is_some_and(|created| created > began) {
+            continue;
+        }
+        let name = origin.name().into_bytes();
+        if wanted.contains(&name) {
+            found.insert(name, path.clone());
+        }
+        let listed = dir.for_each(&mut buffer, |entry| {
+            let is_directory = match entry.kind {
+                Some(kind) => kind == Kind::Directory,
+                None => dir.look(entry.name).is_ok_and(|found| found.kind == Kind::Directory),
+            };
+            if is_directory && !(path.is_empty() && is_slots(entry.name)) {
+                let slash: &[u8] = if path.is_empty() { b"" } else { b"/" };
+                waiting.push([&path, slash, entry.name].concat());
+            }
+            ControlFlow::Continue(())
+        });
+        // What was listed before the error is looked into all the same.
+        drop(listed);
+    }
+    found
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::fsys::resolve;
 
-    fn slot() -> (tempfile::TempDir, Dir) {
+    #[test]
+    fn a_directory_is_found_by_its_name_at_any_depth_and_another_in_its_place_is_not() {
         let yard = tempfile::tempdir().expect("a temporary directory");
-        let dir = resolve(yard.path(), false).expect("it exists").dir;
-        (yard, dir)
+        let root = resolve(yard.path(), false).expect("it exists").dir;
+        fs::create_dir_all(yard.path().join("a/b/c")).expect("made");
+        fs::create_dir_all(yard.path().join("d")).expect("made");
+        let name =
+            |path: &[u8]| Origin::of(&root.open_beneath(path).expect("there")).expect("ours").name().into_bytes();
+        let wanted: BTreeSet<_> =
+            [name(b"a/b/c"), name(b"d"), Origin::of(&root).expect("ours").name().into_bytes()].into();
+        assert!(wanted.iter().all(|name| is_name(name)));
+        let found = find(&root, &wanted);
+        let paths: BTreeSet<_> = found.values().map(Vec::as_slice).collect();
+        assert_eq!(paths, [&b""[..], b"a/b/c", b"d"].into());
+        fs::rename(yard.path().join("d"), yard.path().join("a/moved")).expect("ours");
+        assert_eq!(find(&root, &wanted).get(&name(b"a/moved")).map(Vec::as_slice), Some(&b"a/moved"[..]));
+        let before = name(b"a/b/c");
+        root.open_beneath(b"a/b").expect("there").remove_directory(b"c").expect("empty");
+        fs::create_dir(yard.path().join("a/b/c")).expect("made");
+        let is_told_apart = Origin::of(&root).expect("ours").created.is_some();
+        if is_told_apart {
+            assert!(!find(&root, &wanted).contains_key(&before), "it may have the same inode, and is another");
+        }
     }
 
     #[test]
-    fn what_is_written_is_read_and_known_and_nothing_else_is() {
-        let (_yard, slot) = slot();
-        let mut origin = Origin::open(&slot).expect("made");
-        let one = Identity { device: 1, inode: 2 };
-        let others = [Identity { device: 1, inode: 3 }, Identity { device: 2, inode: 2 }];
-        assert!(!origin.is(one, b"a/b"), "nothing is written yet");
-        let long = vec![b'x'; 2 * RESERVED];
-        for path in [&b"a/b"[..], b"", &long, b"c"] {
-            origin.write(one, path).expect("there is room");
-            assert!(origin.is(one, path));
-            for other in others {
-                assert!(!origin.is(other, path), "the directory is another");
-            }
-            assert!(!origin.is(one, b"elsewhere"), "the directory has another path");
-            assert_eq!(Origin::read(&slot).expect("whole"), (one, path.to_vec()));
-        }
-        // One that is opened again knows nothing, so that it is written anew.
-        assert!(!Origin::open(&slot).expect("there").is(one, b"c"));
-        assert_eq!(Origin::read(&slot).expect("whole"), (one, b"c".to_vec()), "and has overwritten nothing");
-    }
-
-    #[test]
-    fn a_slot_has_room_for_a_record_from_the_beginning() {
-        let (yard, slot) = slot();
-        drop(Origin::open(&slot).expect("made"));
-        let file = std::fs::read_dir(yard.path()).expect("readable").next().expect("one").expect("readable");
-        assert_eq!(file.metadata().expect("there").len(), RESERVED as u64);
-        assert!(Origin::read(&slot).is_err(), "there is none yet");
-    }
-
-    #[test]
-    fn a_record_that_is_not_whole_is_none() {
-        let (yard, slot) = slot();
-        let mut origin = Origin::open(&slot).expect("made");
-        let identity = Identity { device: 1, inode: 2 };
-        origin.write(identity, b"a/b").expect("there is room");
-        let path = std::fs::read_dir(yard.path()).expect("readable").next().expect("one").expect("readable").path();
-        let whole = std::fs::read(&path).expect("ours");
-        for at in 0..HEAD + 3 {
-            let mut torn = whole.clone();
-            torn[at] ^= 1;
-            std::fs::write(&path, &torn).expect("ours");
-            assert!(Origin::read(&slot).is_err(), "byte {at}");
-        }
-        for length in [0, 7, HEAD - 1, HEAD + 2] {
-            std::fs::write(&path, &whole[..length]).expect("ours");
-            assert!(Origin::read(&slot).is_err(), "{length} bytes");
-        }
-        std::fs::write(&path, &whole).expect("ours");
-        assert_eq!(Origin::read(&slot).expect("whole"), (identity, b"a/b".to_vec()));
-        // The longest path that is believed, and one byte more.
-        for (length, is_read) in [(LONGEST as usize, true), (LONGEST as usize + 1, false)] {
-            std::fs::write(&path, record(identity, &vec![b'x'; length])).expect("ours");
-            assert_eq!(Origin::read(&slot).is_ok(), is_read, "{length}");
+    fn a_name_is_that_of_an_origin_or_not() {
+        for (name, is) in [("12-34", true), ("12", true), ("12--34", true), ("file", false), ("", false), ("-1", false)]
+        {
+            assert_eq!(is_name(name.as_bytes()), is, "{name}");
         }
     }
 }

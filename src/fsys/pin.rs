@@ -1,17 +1,18 @@
-//! One entry, held without being opened.
+//! One entry, held by a descriptor from the verdict to the act.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, Statx, StatxFlags, openat, statx};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, Statx, StatxFlags, flock, openat, statx};
 use rustix::io::Errno;
 
 use super::dir::{Dir, Found, again, found, open_below, path};
 use super::identity_of;
-use crate::entry::{Facts, Identity, Stamps};
+use super::refusal::Refusal;
+use crate::entry::{Facts, Identity, Kind, Stamps};
 
-/// An entry that is held by an `O_PATH` descriptor: it stays the same inode wherever its name goes, its number is not
-/// given to another, and nothing blocks, whatever it is.
+/// An entry that is held by a descriptor: it stays the same inode wherever its name goes, and its number is not given to
+/// another.
 pub(super) struct Pinned {
     fd: OwnedFd,
     /// What the file system said about it when it was pinned.
@@ -30,14 +31,13 @@ pub(super) fn identity_at(dir: &Dir, name: &[u8]) -> io::Result<Identity> {
 
 /// Whether a file is what it was: whether these are the same facts, but for what changes without the file being changed,
 /// which is when it was read, and how many blocks it has, which a file system may choose late.
-#[must_use]
-pub fn is_unchanged(now: &Facts, then: &Facts) -> bool {
+pub(super) fn is_unchanged(now: &Facts, then: &Facts) -> bool {
     let stamps = Stamps { accessed: then.stamps.accessed, ..now.stamps };
     Facts { allocated: then.allocated, stamps, ..*now } == *then
 }
 
 impl Pinned {
-    /// Pins the entry `name` of a directory.
+    /// Pins the entry `name` of a directory by an `O_PATH` descriptor. Nothing blocks, whatever the entry is.
     pub(super) fn at(dir: &Dir, name: &[u8]) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = open_below(dir.fd(), name, flags)?;
@@ -63,6 +63,11 @@ impl Pinned {
         if is_unchanged(&self.found().facts, facts) { Ok(()) } else { Err(Errno::STALE.into()) }
     }
 
+    /// The same entry, as it is now.
+    pub(super) fn renewed(self) -> io::Result<Self> {
+        Ok(Self { stat: look(self.fd())?, ..self })
+    }
+
     /// What it is now.
     pub(super) fn now(&self) -> io::Result<Facts> {
         Ok(found(&look(self.fd())?).facts)
@@ -79,17 +84,59 @@ impl Pinned {
         Ok(identity_of(&look(self.fd())?) == identity_at(dir, name)?)
     }
 
-    /// Opens it for reading, without changing when it was read where that may be had. Only for a regular file.
-    pub(super) fn reopen(&self) -> rustix::io::Result<OwnedFd> {
-        let itself = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    /// Opens the regular file `name` of a directory for reading, without changing when it was read where that may be
+    /// had. Only for what was just seen to be a regular file: to open a device can have an effect. If a FIFO has taken
+    /// the name since, nothing blocks.
+    ///
+    /// # Errors
+    /// [`Refusal::Changed`] when it is no regular file by now, [`Refusal::InUse`] when somebody holds a lease on it,
+    /// [`Refusal::Unverifiable`] when it may not be read, [`Refusal::Failed`] otherwise.
+    pub(super) fn open(dir: &Dir, name: &[u8]) -> Result<Self, Refusal> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         // Not asked again for EAGAIN, which here means that somebody has a lease on it.
-        let open = |flags| rustix::io::retry_on_intr(|| openat(CWD, &itself, flags, Mode::empty()));
-        match open(flags | OFlags::NOATIME) {
+        let open = |flags| rustix::io::retry_on_intr(|| openat(dir.fd(), path(name), flags, Mode::empty()));
+        let opened = match open(flags | OFlags::NOATIME) {
             // For its owner and CAP_FOWNER only.
             Err(Errno::PERM) => open(flags),
             done => done,
+        };
+        let fd = opened.map_err(|error| match error {
+            Errno::AGAIN | Errno::TXTBSY => Refusal::InUse,
+            Errno::LOOP | Errno::NXIO | Errno::NODEV => Refusal::Changed,
+            Errno::ACCESS | Errno::PERM => Refusal::Unverifiable(error.into()),
+            error => Refusal::Failed(error.into()),
+        })?;
+        let stat = look(fd.as_fd()).map_err(Refusal::Failed)?;
+        let pinned = Self { fd, stat };
+        if pinned.found().kind == Kind::File { Ok(pinned) } else { Err(Refusal::Changed) }
+    }
+
+    /// Locks the file that was [opened](Self::open), and takes a lease on it: nobody else has it locked or open. Both
+    /// end when this is dropped.
+    ///
+    /// # Errors
+    /// [`Refusal::Locked`], [`Refusal::InUse`], or [`Refusal::Unverifiable`] where the system cannot tell.
+    pub(super) fn claim(&self) -> Result<(), Refusal> {
+        self.lock()?;
+        match janitor_lease::try_write_lease(self.fd()) {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err(Refusal::InUse),
+            Err(error) => Err(Refusal::Unverifiable(error)),
         }
+    }
+
+    /// Locks the file that was [opened](Self::open).
+    pub(super) fn lock(&self) -> Result<(), Refusal> {
+        match rustix::io::retry_on_intr(|| flock(&self.fd, FlockOperation::NonBlockingLockExclusive)) {
+            Ok(()) => Ok(()),
+            Err(Errno::WOULDBLOCK) => Err(Refusal::Locked),
+            Err(error) => Err(Refusal::Unverifiable(error.into())),
+        }
+    }
+
+    /// Returns whether nobody has opened it, or waits to, since it was [claimed](Self::claim).
+    pub(super) fn is_claimed(&self) -> bool {
+        janitor_lease::holds_write_lease(self.fd())
     }
 }
 

@@ -49,6 +49,20 @@ pub(super) fn link_to(from: &Dir, name: &[u8], to: &Dir, free: &[u8]) -> io::Res
     again(|| linkat(from.fd(), path(name), to.fd(), path(free), AtFlags::empty()))
 }
 
+/// Renames an entry to the first free name like its own, by name: where nobody else can change what that is.
+pub(super) fn put(from: &Dir, name: &[u8], to: &Dir) -> io::Result<()> {
+    match rename_to(from, name, to, name) {
+        Err(error) if is(&error, Errno::EXIST) => {
+            under_a_free_name(name, |free| rename_to(from, name, to, free)).map(drop)
+        }
+        Err(error) if is(&error, Errno::INVAL) => {
+            let free = under_a_free_name(name, |free| link_to(from, name, to, free))?;
+            from.remove(name).map_err(|error| without(to, &free, error))
+        }
+        done => done,
+    }
+}
+
 /// Renames what was pinned, and puts back what turns out to be something else.
 pub(super) fn rename(from: &Dir, name: &[u8], source: &Pinned, to: &Dir) -> io::Result<()> {
     let free = match under_a_free_name(name, |free| rename_to(from, name, to, free)) {
@@ -75,21 +89,13 @@ fn relink(from: &Dir, name: &[u8], source: &Pinned, to: &Dir) -> io::Result<()> 
         to.remove(&free)?;
         return Err(Errno::STALE.into());
     }
-    settle(from, name, source, to, &free, || Ok(()))
+    settle(from, name, source, to, &free)
 }
 
-/// The entry is whole in both places, and goes from the old one if the `last` look allows it. If it cannot go, it goes
-/// from the new one again, or each sweep would add another.
-pub(super) fn settle(
-    from: &Dir,
-    name: &[u8],
-    source: &Pinned,
-    to: &Dir,
-    placed: &[u8],
-    last: impl FnOnce() -> io::Result<()>,
-) -> io::Result<()> {
+/// The entry is in both places, and goes from the old one. If it cannot go, it goes from the new one again, or each sweep
+/// would add another.
+fn settle(from: &Dir, name: &[u8], source: &Pinned, to: &Dir, placed: &[u8]) -> io::Result<()> {
     let moved = write_down(to)
-        .and_then(|()| last())
         .and_then(|()| if source.is_at(from, name)? { from.remove(name) } else { Err(Errno::STALE.into()) });
     let Err(error) = moved else { return Ok(()) };
     // Only while the source is seen: a removal over a network may be said to have failed, and have happened.
@@ -101,7 +107,7 @@ pub(super) fn settle(
 }
 
 /// Removes what was made, and hands on why.
-pub(super) fn without(to: &Dir, made: &[u8], why: io::Error) -> io::Error {
+fn without(to: &Dir, made: &[u8], why: io::Error) -> io::Error {
     match to.remove(made) {
         Ok(()) => why,
         Err(error) => io::Error::new(why.kind(), format!("{why}; and the copy cannot be removed again: {error}")),
@@ -174,19 +180,32 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_cannot_go_leaves_nothing_in_the_new_place() {
+    fn a_source_that_is_another_leaves_nothing_in_the_new_place() {
         let yard = Yard::new();
         yard.write("log", "text");
         let source = Pinned::at(&yard.from, b"log").expect("it exists");
-        let refused = || Err(Errno::IO.into());
-        link_to(&yard.from, b"log", &yard.to, b"log").expect("made");
-        let error = settle(&yard.from, b"log", &source, &yard.to, b"log", refused).expect_err("refused");
-        assert!(is(&error, Errno::IO), "{error}");
-        assert_eq!((yard.count("here"), yard.count("there")), (1, 0));
-        // Where the source is gone, the copy is all there is.
         link_to(&yard.from, b"log", &yard.to, b"log").expect("made");
         yard.from.remove(b"log").expect("ours");
-        settle(&yard.from, b"log", &source, &yard.to, b"log", refused).expect("it is there");
+        // Where the source is gone, the other name is all there is.
+        settle(&yard.from, b"log", &source, &yard.to, b"log").expect("it is there");
         assert_eq!(yard.read("there/log"), "text");
+        yard.write("log", "fresh");
+        let error = settle(&yard.from, b"log", &source, &yard.to, b"log").expect_err("another file");
+        assert!(is(&error, Errno::STALE), "{error}");
+        assert_eq!(yard.read("here/log"), "fresh");
+    }
+
+    #[test]
+    fn what_is_put_is_never_over_another() {
+        let yard = Yard::new();
+        for content in ["one", "two", "three"] {
+            yard.write("log", content);
+            put(&yard.from, b"log", &yard.to).expect("renamed");
+        }
+        assert_eq!(
+            [yard.read("there/log"), yard.read("there/log (2)"), yard.read("there/log (3)")],
+            ["one", "two", "three"]
+        );
+        assert_eq!(yard.count("here"), 0);
     }
 }

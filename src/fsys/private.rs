@@ -19,18 +19,28 @@ fn not_ours(name: &[u8]) -> io::Error {
     io::Error::other(format!("`{}` is not a private directory of the janitor's user; remove it", Escaped(name)))
 }
 
+/// Returns whether this is the error for a directory that is there and is not private.
+pub(super) fn is_foreign(error: &io::Error) -> bool {
+    error.raw_os_error().is_none()
+}
+
 /// Makes a directory that only we can enter, or opens the one that is there. It is refused if it is not that.
 pub(super) fn private_directory(parent: &Dir, name: &[u8]) -> io::Result<Dir> {
+    let (dir, made) = make_private(parent, name)?;
+    if made {
+        write_down(parent)?;
+    }
+    Ok(dir)
+}
+
+/// The same, without having it written to the disk. Returns whether it was made, too.
+pub(super) fn make_private(parent: &Dir, name: &[u8]) -> io::Result<(Dir, bool)> {
     let made = match again(|| mkdirat(parent.fd(), path(name), Mode::RWXU)) {
         Ok(()) => true,
         Err(error) if is(&error, Errno::EXIST) => false,
         Err(error) => return Err(error),
     };
-    let dir = open_private(parent, name)?;
-    if made {
-        write_down(parent)?;
-    }
-    Ok(dir)
+    Ok((open_private(parent, name)?, made))
 }
 
 /// Opens a directory, and refuses it if anybody else can enter it.
@@ -45,10 +55,18 @@ pub(super) fn open_private(parent: &Dir, name: &[u8]) -> io::Result<Dir> {
 impl Dir {
     /// Every name in it, for directories of our own that hold few.
     pub(super) fn names(&self) -> io::Result<Vec<Vec<u8>>> {
+        self.names_that(|_| true)
+    }
+
+    /// Every name in it that is wanted.
+    pub(super) fn names_that(&self, is_wanted: impl Fn(&[u8]) -> bool) -> io::Result<Vec<Vec<u8>>> {
         let mut names = Vec::new();
-        self.rewind()?;
-        self.for_each(&mut ListingBuffer::new(), |entry| {
-            names.push(entry.name.to_vec());
+        // Read by a handle of its own: others may be reading this one.
+        let dir = self.open(b".")?;
+        dir.for_each(&mut ListingBuffer::new(), |entry| {
+            if is_wanted(entry.name) {
+                names.push(entry.name.to_vec());
+            }
             ControlFlow::Continue(())
         })?;
         Ok(names)

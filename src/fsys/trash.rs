@@ -17,6 +17,7 @@ use super::private::private_directory;
 use super::root::resolve;
 use super::transfer::Destination;
 use super::tree::{Visit, below};
+use crate::entry::Stamp;
 use crate::names::Escaped;
 
 /// The directory that the trash of every target in it lies in.
@@ -27,6 +28,12 @@ const NOTE: &str = ".json";
 
 /// No note is longer.
 const LONGEST: u64 = 64 * 1024;
+
+/// An inode, and when it was made, where the file system keeps that.
+pub type Born = (u64, Option<Stamp>);
+
+/// No mark is longer.
+const LONGEST_MARK: u64 = 64 * 1024 * 1024;
 
 /// The trash beside a root.
 #[derive(Debug)]
@@ -179,6 +186,26 @@ impl Trash {
         Ok(weight)
     }
 
+    /// The inodes and birth times of the files of a run; `None` when these are more than `most`.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn inodes(&self, run: &TrashedRun, most: usize) -> io::Result<Option<Vec<Born>>> {
+        let mut inodes = Vec::new();
+        if let Some(files) = self.files(run)? {
+            below(&files, &mut |visit| {
+                if let Visit::Entry { dir, name, .. } = visit
+                    && inodes.len() <= most
+                {
+                    let facts = dir.look(name)?.facts;
+                    inodes.push((facts.identity.inode, facts.stamps.created));
+                }
+                Ok(())
+            })?;
+        }
+        Ok((inodes.len() <= most).then_some(inodes))
+    }
+
     /// Removes the files of a run for good.
     ///
     /// # Errors
@@ -222,7 +249,7 @@ impl Trash {
     }
 
     /// Puts the files of a run back below `root`, each under its path, and never over anything. Directories that are
-    /// missing are made.
+    /// missing are made like those in the trash, which were made like those that the files came from.
     ///
     /// # Errors
     /// When the trash cannot be read.
@@ -238,7 +265,7 @@ impl Trash {
                 Visit::Entry { dir, path, name } => {
                     let shown =
                         || Escaped(&[path, if path.is_empty() { b"" } else { b"/" }, name].concat()).to_string();
-                    match to.directory(path).and_then(|to| rename_to(dir, name, &to, name)) {
+                    match to.directory(path, &files).and_then(|to| rename_to(dir, name, &to, name)) {
                         Ok(()) => done.restored += 1,
                         Err(error) if is(&error, Errno::EXIST) || is(&error, Errno::NOTDIR) => {
                             done.occupied.push(shown())
@@ -280,7 +307,7 @@ impl Trash {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = openat(self.dir.fd(), path(name.as_bytes()), flags, Mode::empty()).ok()?;
         let mut text = String::new();
-        std::fs::File::from(file).take(LONGEST).read_to_string(&mut text).ok()?;
+        std::fs::File::from(file).take(LONGEST_MARK).read_to_string(&mut text).ok()?;
         Some(text)
     }
 }

@@ -16,7 +16,8 @@ use super::copy;
 use super::dir::{Dir, ListingBuffer, again, path};
 use super::pin::{Pinned, identity_at};
 use super::place::{is, rename_to, under_a_free_name, write_down};
-use super::transfer::Destination;
+use super::refusal::Refusal;
+use super::transfer::{Destination, GoOn};
 use super::tree::{Visit, below};
 use crate::entry::Kind;
 
@@ -34,6 +35,15 @@ pub struct WholeCopy<'a> {
 
 fn joined(path: &[u8], name: &[u8]) -> Vec<u8> {
     if path.is_empty() { name.to_vec() } else { [path, b"/", name].concat() }
+}
+
+/// Returns the error of a copy that was not made.
+fn error_of(refusal: Refusal) -> io::Error {
+    match refusal {
+        Refusal::Failed(error) | Refusal::Unverifiable(error) => error,
+        Refusal::Stopped => io::Error::other("the run was stopped"),
+        Refusal::InUse | Refusal::Locked | Refusal::Changed | Refusal::Conflict(_) => Errno::STALE.into(),
+    }
 }
 
 fn mount_of(dir: &Dir) -> io::Result<u64> {
@@ -75,7 +85,7 @@ impl Destination {
     ///
     /// # Errors
     /// `EXDEV` when a FIFO, socket, device or mount point is in it; what `go_on` and the kernel say. Then nothing is left.
-    pub fn copy_whole(&self, source: &Dir, go_on: &dyn Fn() -> io::Result<()>) -> io::Result<WholeCopy<'_>> {
+    pub fn copy_whole(&self, source: &Dir, go_on: GoOn<'_>) -> io::Result<WholeCopy<'_>> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let (name, dir) = loop {
             let number = NUMBER.fetch_add(1, Ordering::Relaxed).to_string();
@@ -140,11 +150,15 @@ impl WholeCopy<'_> {
         if relative.is_empty() { self.dir.open(b".") } else { self.dir.open_beneath(relative) }
     }
 
-    fn fill(&self, source: &Dir, go_on: &dyn Fn() -> io::Result<()>) -> io::Result<()> {
+    fn copy(&self, source: &Pinned, into: &Dir, name: &[u8], go_on: GoOn<'_>) -> io::Result<()> {
+        copy::make(source, self.to, into, go_on).map_err(error_of)?.place(name).map(drop)
+    }
+
+    fn fill(&self, source: &Dir, go_on: GoOn<'_>) -> io::Result<()> {
         // Paths that wait, and whether what is in them is copied already.
         let mut waiting: Vec<(Vec<u8>, bool)> = vec![(Vec::new(), false)];
         while let Some((relative, is_full)) = waiting.pop() {
-            go_on()?;
+            go_on().map_err(error_of)?;
             let from = if relative.is_empty() { source.open(b".")? } else { source.open_beneath(&relative)? };
             let into = self.open(&relative)?;
             if is_full {
@@ -161,7 +175,7 @@ impl WholeCopy<'_> {
                 ControlFlow::Continue(())
             })?;
             for name in names {
-                go_on()?;
+                go_on().map_err(error_of)?;
                 let pinned = Pinned::at(&from, &name)?;
                 if pinned.found().mount_point {
                     return Err(Errno::XDEV.into());
@@ -171,8 +185,12 @@ impl WholeCopy<'_> {
                         again(|| mkdirat(into.fd(), path(&name), Mode::RWXU))?;
                         waiting.push((joined(&relative, &name), false));
                     }
-                    Kind::File => copy::file_beside(&pinned, &into, &name)?,
-                    Kind::Symlink => copy::symlink_beside(&pinned, &into, &name)?,
+                    Kind::File => {
+                        let opened = Pinned::open(&from, &name).map_err(error_of)?;
+                        opened.expect(&pinned.found().facts)?;
+                        self.copy(&opened, &into, &name, go_on)?;
+                    }
+                    Kind::Symlink => self.copy(&pinned, &into, &name, go_on)?,
                     Kind::Special => return Err(Errno::XDEV.into()),
                 }
             }
@@ -227,7 +245,7 @@ mod tests {
         let to = Destination::open(&there.path().canonicalize().expect("it exists")).expect("it exists");
         assert!(to.is_apart_from(&source).expect("both are there"));
         let count = || fs::read_dir(there.path()).expect("readable").count();
-        let stops = || Err(io::Error::other("stopped"));
+        let stops = || Err(Refusal::Stopped);
         assert!(to.copy_whole(&source, &stops).is_err());
         drop(to.copy_whole(&source, &|| Ok(())).expect("there is room"));
         assert_eq!(count(), 0);

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use super::dir::{Dir, again, path};
 use super::place::{is, rename_to, under_a_free_name};
 use super::private::{open_private, private_directory};
-use super::slot::SLOTS;
+use super::slot::{open_slots, own_slots};
 use super::transfer::Destination;
 use super::tree::{Visit, below};
 use crate::entry::Stamp;
@@ -37,7 +37,8 @@ const MOST: usize = 256;
 /// A private directory that one directory at a time is taken to.
 #[derive(Debug)]
 pub struct WholeSlot {
-    number: usize,
+    /// Its path relative to the root, escaped.
+    place: String,
     slot: Dir,
     aside: Dir,
     going: Dir,
@@ -82,17 +83,13 @@ fn rename_free(from: &Dir, name: &[u8], to: &Dir, free: &[u8]) -> io::Result<()>
     }
 }
 
-fn place(number: usize, name: &[u8]) -> String {
-    format!("{}/{WHOLE}{number}/aside/{}", Escaped(SLOTS), Escaped(name))
-}
-
 impl WholeSlot {
     /// Takes the first slot below this root that nobody uses and nothing is in, and makes one if there is none.
     ///
     /// # Errors
-    /// `.janitor-slots` is not a private directory of ours, or cannot be made.
+    /// When no private directory of ours can be made there.
     pub fn take(root: &Dir) -> io::Result<Self> {
-        let slots = private_directory(root, SLOTS)?;
+        let (slots, slots_name) = open_slots(root)?;
         for number in 0..MOST {
             let slot = private_directory(&slots, format!("{WHOLE}{number}").as_bytes())?;
             if !slot.try_lock()? {
@@ -102,10 +99,11 @@ impl WholeSlot {
             // What an earlier run could not put back, or not remove, waits here.
             if aside.names()?.is_empty() && going.names()?.is_empty() {
                 forget_mode(&slot)?;
-                return Ok(Self { number, slot, aside, going, stuck: false });
+                let place = format!("{}/{WHOLE}{number}", Escaped(&slots_name));
+                return Ok(Self { place, slot, aside, going, stuck: false });
             }
         }
-        Err(io::Error::other(format!("all {MOST} slots in `{}` are taken", Escaped(SLOTS))))
+        Err(io::Error::other(format!("all {MOST} slots in `{}` are taken", Escaped(&slots_name))))
     }
 
     /// Whether it holds something that could not be put back or not be removed, so that it takes nothing more.
@@ -124,6 +122,10 @@ impl WholeSlot {
     #[must_use]
     pub fn going(&self) -> &Dir {
         &self.going
+    }
+
+    fn aside_place(&self, name: &[u8]) -> String {
+        format!("{}/aside/{}", self.place, Escaped(name))
     }
 
     /// Takes the directory `name` of the root aside, if it is the one that is `held` open.
@@ -174,7 +176,7 @@ impl WholeSlot {
             }
             Err(_) => {
                 self.stuck = true;
-                Err(NotTaken::Conflict(place(self.number, name)))
+                Err(NotTaken::Conflict(self.aside_place(name)))
             }
         }
     }
@@ -241,17 +243,20 @@ impl Destination {
 /// Puts back or removes to the end what earlier runs that were killed have taken aside as a whole below this root.
 ///
 /// # Errors
-/// `.janitor-slots` is there and is not a private directory of ours; or it cannot be read.
+/// When a directory of slots cannot be read, or something in it is not a private directory of ours.
 pub fn recover_whole(root: &Dir) -> io::Result<WholeRecovered> {
     let mut recovered = WholeRecovered::default();
-    let slots = match open_private(root, SLOTS) {
-        Err(error) if is(&error, Errno::NOENT) => return Ok(recovered),
-        done => done?,
-    };
+    for (slots, slots_name) in own_slots(root)? {
+        recover_slots(root, &slots, &slots_name, &mut recovered)?;
+    }
+    Ok(recovered)
+}
+
+fn recover_slots(root: &Dir, slots: &Dir, slots_name: &[u8], recovered: &mut WholeRecovered) -> io::Result<()> {
     for name in slots.names()? {
         let number = std::str::from_utf8(&name).ok().and_then(|name| name.strip_prefix(WHOLE)?.parse::<usize>().ok());
         let Some(number) = number else { continue };
-        let slot = open_private(&slots, &name)?;
+        let slot = open_private(slots, &name)?;
         if !slot.try_lock()? {
             continue;
         }
@@ -261,10 +266,10 @@ pub fn recover_whole(root: &Dir) -> io::Result<WholeRecovered> {
             (Err(error), _) | (_, Err(error)) if is(&error, Errno::NOENT) => continue,
             (Err(error), _) | (_, Err(error)) => return Err(error),
         };
-        let slot = WholeSlot { number, slot, aside, going, stuck: false };
-        slot.recover(root, &mut recovered)?;
+        let place = format!("{}/{WHOLE}{number}", Escaped(slots_name));
+        WholeSlot { place, slot, aside, going, stuck: false }.recover(root, recovered)?;
     }
-    Ok(recovered)
+    Ok(())
 }
 
 /// Why a removal that is to be finished ends early.
@@ -288,7 +293,7 @@ impl WholeSlot {
                     self.told(&name, put, recovered);
                 }
                 Err(error) => {
-                    let at = format!("{}/{WHOLE}{}/going/{}", Escaped(SLOTS), self.number, Escaped(&name));
+                    let at = format!("{}/going/{}", self.place, Escaped(&name));
                     recovered.waiting.push(format!("`{at}`: {error}"));
                 }
             }
@@ -302,7 +307,7 @@ impl WholeSlot {
             Err(NotTaken::Failed(error)) => error.to_string(),
             Err(NotTaken::Changed | NotTaken::Conflict(_)) => "its name is taken".to_owned(),
         };
-        recovered.waiting.push(format!("`{}`: {why}", place(self.number, name)));
+        recovered.waiting.push(format!("`{}`: {why}", self.aside_place(name)));
     }
 }
 

@@ -10,7 +10,7 @@ use super::aside::Aside;
 use super::batch::Opened;
 use super::walk::is_gone;
 use crate::entry::Facts;
-use crate::fsys::{Destination, Dir, May, Refusal, WholeCopy, is_unchanged};
+use crate::fsys::{Destination, Dir, Found, GoOn, May, Refusal, WholeCopy};
 use crate::target::Unverifiable;
 use crate::verdict::{Because, Reason};
 
@@ -28,8 +28,24 @@ pub(super) enum How {
 pub(super) enum Undone {
     /// It stays, because of this.
     Stays(Because),
+    /// The run was stopped meanwhile.
+    Stopped,
     /// The system refused.
     Failed(io::Error),
+}
+
+impl From<Refusal> for Undone {
+    fn from(refusal: Refusal) -> Self {
+        Self::Stays(match refusal {
+            Refusal::Failed(error) => return Self::Failed(error),
+            Refusal::Stopped => return Self::Stopped,
+            Refusal::InUse => Because::InUse,
+            Refusal::Locked => Because::Locked,
+            Refusal::Changed => Because::Changed,
+            Refusal::Conflict(kept) => Because::Conflict(kept.into()),
+            Refusal::Unverifiable(error) => Because::Unverifiable(error.to_string().into()),
+        })
+    }
 }
 
 impl From<io::Error> for Undone {
@@ -38,20 +54,60 @@ impl From<io::Error> for Undone {
     }
 }
 
-/// What came of a move.
-pub(super) fn moved(directory: &Opened, name: &CStr, judged: &Facts, done: io::Result<()>) -> Result<How, Undone> {
-    let Err(error) = done else { return Ok(How::Verified) };
+/// Why a file could not be moved by its name, which was seen to have these facts.
+fn not_moved(directory: &Opened, name: &CStr, judged: Option<&Facts>, error: io::Error) -> Undone {
     let is_stale = error.raw_os_error() == Some(Errno::STALE.raw_os_error());
-    if !is_stale && !is_gone(&error) {
-        return Err(Undone::Failed(error));
-    }
+    let Some(judged) = judged.filter(|_| is_stale || is_gone(&error)) else { return Undone::Failed(error) };
     // That may be said of the file, or of where it was to go. What is not what was judged stays, and the next run judges
     // it anew.
+    let what = |facts: &Facts| (facts.identity, facts.size, facts.stamps.modified);
     match directory.dir.look(name.to_bytes()) {
-        Err(gone) => Err(Undone::Failed(gone)),
-        Ok(now) if !is_unchanged(&now.facts, judged) => Err(Undone::Stays(Because::Changed)),
-        Ok(_) => Err(Undone::Failed(io::Error::new(error.kind(), format!("where it was to go: {error}")))),
+        Err(gone) => Undone::Failed(gone),
+        Ok(now) if what(&now.facts) != what(judged) => Undone::Stays(Because::Changed),
+        Ok(_) => Undone::Failed(io::Error::new(error.kind(), format!("where it was to go: {error}"))),
     }
+}
+
+/// Moves a file by its name.
+pub(super) fn move_by_name(
+    to: &Destination,
+    directory: &Opened,
+    name: &CStr,
+    judged: Option<&Facts>,
+    root: &Dir,
+) -> Result<How, Undone> {
+    let into = directory.destination(to, root)?;
+    let moved = to.take_by_name(&directory.dir, name.to_bytes(), into);
+    moved.map(|()| How::Plain).map_err(|error| not_moved(directory, name, judged, error))
+}
+
+/// Moves a file: by its name in a directory that nobody else can write, elsewhere by way of a slot.
+pub(super) fn transfer(
+    (to, on_unverifiable): (&Destination, Unverifiable),
+    directory: &Opened,
+    name: &CStr,
+    found: &Found,
+    hands: Hands<'_>,
+) -> Result<How, Undone> {
+    let trusted = directory.is_trusted();
+    if trusted && !to.copies_from(directory.identity()?) {
+        let done = move_by_name(to, directory, name, Some(&found.facts), hands.root);
+        if done.is_ok() || !to.copies_from(directory.identity()?) {
+            return done;
+        }
+    }
+    let into = directory.destination(to, hands.root)?;
+    let name = name.to_bytes();
+    let go_on: GoOn<'_> = &|| if hands.control.cancelled().is_some() { Err(Refusal::Stopped) } else { Ok(()) };
+    if !trusted {
+        match hands.aside.transfer(hands.worker, directory, name, found, (to, into), go_on) {
+            Ok(()) => return Ok(How::Verified),
+            Err(Refusal::Unverifiable(_)) if on_unverifiable == Unverifiable::Plain => {}
+            Err(refusal) => return Err(refusal.into()),
+        }
+    }
+    to.take(&directory.taken()?, name, found, into, go_on)?;
+    Ok(How::Plain)
 }
 
 /// What is done to what goes.
@@ -64,17 +120,27 @@ pub(super) trait Act: Sync {
         None
     }
 
-    /// Whether all that it does to a file of `directory` is to remove its name, whatever is known about the file.
+    /// Whether a file of `directory` goes by its name, whatever is known about the file.
     fn goes_by_name(&self, _directory: &Opened) -> bool {
         false
     }
 
-    /// Does it to an entry of `directory` that is none itself.
+    /// Does it to an entry of `directory` that is none itself, by its name.
+    fn by_name(
+        &self,
+        directory: &Opened,
+        name: &CStr,
+        judged: Option<&Facts>,
+        reason: &Reason,
+        root: &Dir,
+    ) -> Result<How, Undone>;
+
+    /// Does it to an entry of `directory` that is none itself, and that was found to be this.
     fn act(
         &self,
         directory: &Opened,
         name: &CStr,
-        facts: &Facts,
+        found: &Found,
         reason: &Reason,
         hands: Hands<'_>,
     ) -> Result<How, Undone>;
@@ -85,7 +151,7 @@ pub(super) trait Act: Sync {
     }
 
     /// Does it to a directory that goes whole and is aside: `held`, which has its `name` in `aside`.
-    fn whole(&self, _aside: &Dir, _name: &[u8], _reason: &Reason) -> io::Result<Whole> {
+    fn whole(&self, _aside: &Dir, _name: &[u8], _reason: &Reason, _root: &Dir) -> io::Result<Whole> {
         Ok(Whole::IsToBeRemoved)
     }
 
@@ -116,6 +182,9 @@ pub(super) enum Whole {
 #[derive(Clone, Copy)]
 pub(super) struct Hands<'a> {
     pub(super) aside: &'a Aside<'a>,
+    /// The root of what is swept.
+    pub(super) root: &'a Dir,
+    pub(super) control: &'a Control,
     /// The number of the worker.
     pub(super) worker: usize,
 }
@@ -132,25 +201,25 @@ impl Act for Remove {
         directory.is_trusted()
     }
 
-    fn act(&self, directory: &Opened, name: &CStr, facts: &Facts, _: &Reason, hands: Hands<'_>) -> Result<How, Undone> {
+    #[inline(always)]
+    fn by_name(&self, directory: &Opened, name: &CStr, _: Option<&Facts>, _: &Reason, _: &Dir) -> Result<How, Undone> {
+        directory.dir.remove_listed(name)?;
+        Ok(How::Plain)
+    }
+
+    fn act(&self, directory: &Opened, name: &CStr, found: &Found, _: &Reason, hands: Hands<'_>) -> Result<How, Undone> {
         if self.goes_by_name(directory) {
             directory.dir.remove_listed(name)?;
             return Ok(How::Plain);
         }
-        let because = match hands.aside.remove(hands.worker, directory, name.to_bytes(), facts) {
-            Ok(()) => return Ok(How::Verified),
+        match hands.aside.remove(hands.worker, directory, name.to_bytes(), found) {
+            Ok(()) => Ok(How::Verified),
             Err(Refusal::Unverifiable(_)) if self.0 == Unverifiable::Plain => {
                 directory.dir.remove_listed(name)?;
-                return Ok(How::Plain);
+                Ok(How::Plain)
             }
-            Err(Refusal::Failed(error)) => return Err(Undone::Failed(error)),
-            Err(Refusal::InUse) => Because::InUse,
-            Err(Refusal::Locked) => Because::Locked,
-            Err(Refusal::Changed) => Because::Changed,
-            Err(Refusal::Conflict(kept)) => Because::Conflict(kept.into()),
-            Err(Refusal::Unverifiable(error)) => Because::Unverifiable(error.to_string().into()),
-        };
-        Err(Undone::Stays(because))
+            Err(refusal) => Err(refusal.into()),
+        }
     }
 
     fn directory(&self, parent: &Dir, name: &[u8]) -> io::Result<()> {
@@ -158,8 +227,8 @@ impl Act for Remove {
     }
 }
 
-/// The sweep's, where files are not removed but moved away. That compares what it moved, whatever the directory.
-pub(super) struct Move(pub(super) Destination);
+/// The sweep's, where files are not removed but moved away.
+pub(super) struct Move(pub(super) Destination, pub(super) Unverifiable);
 
 impl Act for Move {
     fn may_change(&self) -> bool {
@@ -171,24 +240,36 @@ impl Act for Move {
     }
 
     fn copy_whole(&self, held: &Dir, control: &Control) -> io::Result<Option<WholeCopy<'_>>> {
-        let go_on = || match control.cancelled() {
-            Some(why) => Err(io::Error::other(why.to_owned())),
-            None => Ok(()),
-        };
-        if self.0.is_apart_from(held)? { self.0.copy_whole(held, &go_on).map(Some) } else { Ok(None) }
+        let go_on: GoOn<'_> = &|| if control.cancelled().is_some() { Err(Refusal::Stopped) } else { Ok(()) };
+        if self.0.is_apart_from(held)? { self.0.copy_whole(held, go_on).map(Some) } else { Ok(None) }
     }
 
-    fn whole(&self, aside: &Dir, name: &[u8], _: &Reason) -> io::Result<Whole> {
+    fn whole(&self, aside: &Dir, name: &[u8], _: &Reason, _: &Dir) -> io::Result<Whole> {
         self.0.take_whole(aside, name).map(|()| Whole::Went)
     }
 
-    fn tidy(&self) -> Vec<String> {
-        let tidied = self.0.remove_whole_left_over();
-        tidied.err().map(|error| format!("cannot look for what a killed move has left: {error}")).into_iter().collect()
+    fn goes_by_name(&self, directory: &Opened) -> bool {
+        directory.is_trusted() && directory.identity().is_ok_and(|from| !self.0.copies_from(from))
     }
 
-    fn act(&self, directory: &Opened, name: &CStr, facts: &Facts, _: &Reason, _: Hands<'_>) -> Result<How, Undone> {
-        moved(directory, name, facts, self.0.take(&directory.dir, &directory.path, name.to_bytes(), facts))
+    fn by_name(
+        &self,
+        directory: &Opened,
+        name: &CStr,
+        judged: Option<&Facts>,
+        _: &Reason,
+        root: &Dir,
+    ) -> Result<How, Undone> {
+        move_by_name(&self.0, directory, name, judged, root)
+    }
+
+    fn act(&self, directory: &Opened, name: &CStr, found: &Found, _: &Reason, hands: Hands<'_>) -> Result<How, Undone> {
+        transfer((&self.0, self.1), directory, name, found, hands)
+    }
+
+    fn tidy(&self) -> Vec<String> {
+        let tidied = self.0.remove_left_over().and(self.0.remove_whole_left_over());
+        tidied.err().map(|error| format!("cannot look for what a killed move has left: {error}")).into_iter().collect()
     }
 
     fn directory(&self, parent: &Dir, name: &[u8]) -> io::Result<()> {
@@ -204,7 +285,11 @@ impl Act for Preview {
         false
     }
 
-    fn act(&self, _: &Opened, _: &CStr, _: &Facts, _: &Reason, _: Hands<'_>) -> Result<How, Undone> {
+    fn by_name(&self, _: &Opened, _: &CStr, _: Option<&Facts>, _: &Reason, _: &Dir) -> Result<How, Undone> {
+        Ok(How::Plain)
+    }
+
+    fn act(&self, _: &Opened, _: &CStr, _: &Found, _: &Reason, _: Hands<'_>) -> Result<How, Undone> {
         Ok(How::Plain)
     }
 

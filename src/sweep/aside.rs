@@ -1,21 +1,22 @@
-//! The slots of one sweep: where files of directories that others can write are taken aside before they are removed.
+//! The slots of one sweep: where files of directories that others can write are taken aside before they are removed or moved.
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::batch::Opened;
-use crate::entry::Facts;
-use crate::fsys::{Dir, Refusal, Slot, Taken};
+use crate::fsys::{Destination, Dir, Found, GoOn, Refusal, Slot, Taken};
 
 /// The slots of one sweep, one for each worker, made when they are needed.
 pub(super) struct Aside<'a> {
     root: &'a Dir,
     slots: Vec<Mutex<Option<Slot>>>,
+    /// Why none could be made when one was needed.
+    missing: Mutex<Option<String>>,
 }
 
 impl<'a> Aside<'a> {
     pub(super) fn new(root: &'a Dir, workers: usize) -> Self {
-        Self { root, slots: (0..workers.max(1)).map(|_| Mutex::default()).collect() }
+        Self { root, slots: (0..workers.max(1)).map(|_| Mutex::default()).collect(), missing: Mutex::default() }
     }
 
     /// Makes the slots now: the disk may be full later.
@@ -48,16 +49,45 @@ impl<'a> Aside<'a> {
         }
     }
 
-    /// Removes a file by way of a slot.
-    pub(super) fn remove(&self, worker: usize, directory: &Opened, name: &[u8], facts: &Facts) -> Result<(), Refusal> {
-        let mut slot = self.slot(worker).map_err(Refusal::Unverifiable)?;
+    /// Works with the worker's slot. That there is none is remembered.
+    fn with(
+        &self,
+        worker: usize,
+        directory: &Opened,
+        work: impl FnOnce(&mut Slot, &Taken<'_>) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        let mut slot = self.slot(worker).map_err(|error| {
+            let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+            missing.get_or_insert_with(|| error.to_string());
+            Refusal::Unverifiable(error)
+        })?;
+        let from = directory.taken().map_err(Refusal::Unverifiable)?;
         match slot.as_mut() {
-            Some(slot) => {
-                let identity = directory.identity().map_err(Refusal::Unverifiable)?;
-                let from = Taken { dir: &directory.dir, identity, path: &directory.path };
-                slot.remove(&from, name, facts)
-            }
+            Some(slot) => work(slot, &from),
             None => Err(Refusal::Unverifiable(io::ErrorKind::NotFound.into())),
         }
+    }
+
+    /// Removes a file by way of a slot.
+    pub(super) fn remove(&self, worker: usize, directory: &Opened, name: &[u8], judged: &Found) -> Result<(), Refusal> {
+        self.with(worker, directory, |slot, from| slot.remove(from, name, judged))
+    }
+
+    /// Moves a file by way of a slot.
+    pub(super) fn transfer(
+        &self,
+        worker: usize,
+        directory: &Opened,
+        name: &[u8],
+        judged: &Found,
+        (to, into): (&Destination, &Dir),
+        go_on: GoOn<'_>,
+    ) -> Result<(), Refusal> {
+        self.with(worker, directory, |slot, from| slot.transfer(from, name, judged, to, into, go_on))
+    }
+
+    /// Why files had to stay for want of a slot, if some did.
+    pub(super) fn missing(&self) -> Option<String> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -12,7 +12,7 @@ use super::locks::Lock;
 use super::tree::Node;
 use crate::clock::Mark;
 use crate::entry::{Identity, Kind};
-use crate::fsys::Dir;
+use crate::fsys::{Destination, Dir, Origin, Taken};
 use crate::globs::Place;
 use crate::judge::Kept;
 
@@ -34,13 +34,15 @@ pub(super) struct Opened {
     /// Held while it is worked in.
     _lock: Option<Arc<Lock>>,
     trusted: OnceLock<bool>,
-    identity: OnceLock<Identity>,
+    origin: OnceLock<Origin>,
+    /// Where its files are moved to.
+    destination: OnceLock<Dir>,
 }
 
 impl Opened {
     pub(super) fn new(dir: impl Into<Arc<Dir>>, node: Arc<Node>, path: Vec<u8>, place: Place) -> Self {
-        let (dir, trusted, identity) = (dir.into(), OnceLock::new(), OnceLock::new());
-        Self { dir, node, path, place, kept: None, _lock: None, trusted, identity }
+        let (dir, trusted, origin, destination) = (dir.into(), OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Self { dir, node, path, place, kept: None, _lock: None, trusted, origin, destination }
     }
 
     /// The same directory, with its lock.
@@ -55,12 +57,39 @@ impl Opened {
     }
 
     /// Which directory it is. Asked once.
-    pub(super) fn identity(&self) -> io::Result<Identity> {
-        if let Some(known) = self.identity.get() {
+    pub(super) fn origin(&self) -> io::Result<Origin> {
+        if let Some(known) = self.origin.get() {
             return Ok(*known);
         }
-        let (identity, _) = self.dir.look_at_itself()?;
-        Ok(*self.identity.get_or_init(|| identity))
+        let origin = Origin::of(&self.dir)?;
+        Ok(*self.origin.get_or_init(|| origin))
+    }
+
+    /// Its inode.
+    pub(super) fn identity(&self) -> io::Result<Identity> {
+        self.origin().map(|origin| origin.identity)
+    }
+
+    /// This, as what files are taken from.
+    pub(super) fn taken(&self) -> io::Result<Taken<'_>> {
+        Ok(Taken { dir: &self.dir, origin: self.origin()? })
+    }
+
+    /// The directory of `to` that its files are moved to, opened once. What is missing of it is made like what lies below
+    /// `root`.
+    ///
+    /// # Errors
+    /// `EINVAL` when it is this directory itself, what the system says otherwise.
+    pub(super) fn destination(&self, to: &Destination, root: &Dir) -> io::Result<&Dir> {
+        if let Some(known) = self.destination.get() {
+            return Ok(known);
+        }
+        let made = to.directory(&self.path, root).map_err(|error| to.failed(error))?;
+        // A destination within what is swept would otherwise give the file one name after the other.
+        if Origin::of(&made)?.identity == self.identity()? {
+            return Err(io::Error::other("it is where it would be moved to"));
+        }
+        Ok(self.destination.get_or_init(|| made))
     }
 
     /// The same directory, where these files are held.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::act::{Act, How, Undone};
 use super::batch::{Batch, Opened};
 use super::sample;
-use super::walk::Worker;
+use super::walk::{Sweep, Worker};
 use crate::clock;
 use crate::entry::{Asked, Kind};
 use crate::fsys::Found;
@@ -37,7 +37,7 @@ pub(super) struct Group {
     looked: Vec<std::io::Result<Found>>,
     /// Those that go: which of the group, and why.
     going: Vec<(usize, Found, Reason)>,
-    removed: Vec<Result<(), Undone>>,
+    removed: Vec<Result<How, Undone>>,
 }
 
 impl<A: Act> Worker<'_, A> {
@@ -89,6 +89,7 @@ impl<A: Act> Worker<'_, A> {
 
     /// Has files go by their names. One of them is looked at when its turn comes, so that it can be said what they take.
     fn unseen(&mut self, directory: &Opened, names: &[(&CStr, Option<Kind>)], reason: &Reason) {
+        let Sweep { act, root, .. } = self.sweep;
         let sampled = self.sample.next();
         let mut at = 0;
         while at < names.len() && !self.is_cancelled() {
@@ -96,7 +97,7 @@ impl<A: Act> Worker<'_, A> {
             let mut gone = 0;
             let mut has_failed = at == sampled;
             while !has_failed && at + gone < end && !self.is_cancelled() {
-                has_failed = directory.dir.remove_listed(names[at + gone].0).is_err();
+                has_failed = act.by_name(directory, names[at + gone].0, None, reason, root).is_err();
                 gone += usize::from(!has_failed);
             }
             for (name, _) in &names[at..at + gone] {
@@ -142,7 +143,7 @@ impl<A: Act> Worker<'_, A> {
                 if removes {
                     going.push((at, found, reason));
                 } else {
-                    self.goes(directory, name, &found.facts, &reason);
+                    self.goes(directory, name, &found, &reason);
                 }
             }
             if self.is_cancelled() {
@@ -152,16 +153,14 @@ impl<A: Act> Worker<'_, A> {
         let mut rest = going.as_slice();
         while !rest.is_empty() && !self.is_cancelled() {
             removed.clear();
-            for (at, found, _) in rest {
+            let Sweep { act, root, .. } = self.sweep;
+            for (at, found, reason) in rest {
                 if self.is_cancelled() {
                     break;
                 }
                 let name = names[*at].0;
-                removed.push(if began.elapsed() < FRESH {
-                    directory.dir.remove_listed(name).map_err(Undone::Failed)
-                } else {
-                    self.remove_if_same(directory, name, found)
-                });
+                let same = if began.elapsed() < FRESH { Ok(()) } else { self.is_same(directory, name, found) };
+                removed.push(same.and_then(|()| act.by_name(directory, name, Some(&found.facts), reason, root)));
                 // Too many of these end the run, so they are counted at once.
                 if removed.last().is_some_and(Result::is_err) {
                     break;
@@ -169,22 +168,23 @@ impl<A: Act> Worker<'_, A> {
             }
             let (done, more) = rest.split_at(removed.len());
             for ((at, found, reason), removed) in done.iter().zip(removed.drain(..)) {
-                let done = removed.map(|()| How::Plain);
-                self.settle(directory, names[*at].0, Some(&found.facts), reason, done);
+                if matches!(removed, Err(Undone::Failed(_))) && !act.goes_by_name(directory) {
+                    // It has to be copied, as it has turned out.
+                    self.goes(directory, names[*at].0, found, reason);
+                    continue;
+                }
+                self.settle(directory, names[*at].0, Some(&found.facts), reason, removed);
             }
             rest = more;
         }
     }
 
-    /// Removes a file that was judged some time ago, if it still is what was judged.
-    pub(super) fn remove_if_same(&self, directory: &Opened, name: &CStr, judged: &Found) -> Result<(), Undone> {
+    /// Whether a file that was judged some time ago still is what was judged.
+    pub(super) fn is_same(&self, directory: &Opened, name: &CStr, judged: &Found) -> Result<(), Undone> {
         let now = directory.dir.look_listed(name, self.asked)?;
         let age_by = self.sweep.policy().age_by;
         let what = |Found { kind, facts, .. }: &Found| (*kind, facts.identity, facts.size, facts.stamps.by(age_by));
-        if what(&now) != what(judged) {
-            return Err(Undone::Stays(Because::Changed));
-        }
-        Ok(directory.dir.remove_listed(name)?)
+        if what(&now) == what(judged) { Ok(()) } else { Err(Undone::Stays(Because::Changed)) }
     }
 
     /// Looks at an entry, judges it, and has it go if it is to.
@@ -192,7 +192,7 @@ impl<A: Act> Worker<'_, A> {
         if let Some(found) = self.look(directory, name)
             && let Some(reason) = self.looked_at(directory, name, listed, &found)
         {
-            self.goes(directory, name, &found.facts, &reason);
+            self.goes(directory, name, &found, &reason);
         }
     }
 

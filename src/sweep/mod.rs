@@ -181,7 +181,7 @@ pub fn sweep(order: &Order, control: &Control, observer: &Observer<'_>) -> Repor
             Err((outcome, why)) => order.not_run(outcome, why),
         },
         Action::MoveTo(to) => match open_destination(order, to) {
-            Ok(to) => execute(order, control, observer, &Move(to), &Dir::space),
+            Ok(to) => execute(order, control, observer, &Move(to, order.target.on_unverifiable), &Dir::space),
             Err(error) => {
                 let to = crate::names::Escaped(to.as_os_str().as_encoded_bytes());
                 order.not_run(Outcome::Failed, format!("cannot move anything to `{to}`: {error}"))

@@ -177,7 +177,7 @@ impl<A: Act> Worker<'_, A> {
 
     /// What the listing alone decides; the rest goes into the batch.
     fn list(&mut self, directory: &Opened, entry: Listed<'_>, batch: &mut Batch) {
-        if directory.path.is_empty() && entry.name == fsys::SLOTS {
+        if directory.path.is_empty() && fsys::is_slots(entry.name) {
             // Ours: nothing in it is anybody's business.
             return;
         }

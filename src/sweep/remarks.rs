@@ -74,6 +74,16 @@ pub(super) fn recovered_whole(found: io::Result<WholeRecovered>) -> Vec<Remark> 
     restored.chain(finished).chain(waiting).collect()
 }
 
+/// Says that files stay because there is no directory that they could be taken aside to, and what mends it.
+pub(super) fn without_slot(why: &str) -> Remark {
+    format!(
+        "files stay where others can write: they are taken to a private directory `.janitor-slots` in the target before \
+         they go, and none can be made ({why}). Free some space or inodes there once, or make room in the quota of the \
+         janitor's user; once made, the directory stays and a full disk is no hindrance"
+    )
+    .into()
+}
+
 /// What stayed when it came to it, and why.
 pub(super) fn left(left: &Failures) -> impl Iterator<Item = Remark> {
     const EXAMPLES: usize = 3;

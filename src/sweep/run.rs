@@ -11,17 +11,17 @@ use super::aside::Aside;
 use super::nested::Nested;
 use super::pass::{Gathered, Limit, Overview, Pass};
 use super::remarks::Unmet;
+use super::trash::Restored;
 use super::walk::{Sweep, TURNS, Walked, walk};
 use super::whole::WholeSlots;
 use super::{Control, Observer, Order, remarks};
 use crate::clock;
-use crate::entry::Stamp;
 use crate::fsys::{self, Dir, Processes, Root, Space};
 use crate::judge;
 use crate::judge::limits::{Amount, Cut, Search, Spec, Tally};
 use crate::judge::links::Links;
 use crate::report::{Guard, Held, LimitKey, Outcome, Remark, Report};
-use crate::target::Action;
+use crate::target::{Action, Unverifiable};
 use crate::verdict::Reason;
 
 /// How many surveys a search for one cut may take; two or three are enough unless paths are very long.
@@ -68,8 +68,8 @@ struct Plan {
 /// What is found out before a sweep is kept to its target, since it lies elsewhere.
 #[derive(Debug, Default)]
 pub(super) struct Before {
-    /// From which change on a file counts as put back from the trash.
-    pub(super) restored: Option<Stamp>,
+    /// What was put back from the trash within a day.
+    pub(super) restored: Option<Restored>,
     /// What processes use.
     pub(super) processes: Processes,
 }
@@ -78,7 +78,7 @@ impl Before {
     pub(super) fn of(order: &Order, root: &Root) -> Self {
         // Of single files the kernel is asked itself, one by one.
         let processes = if order.target.policy.whole_dirs { Processes::look(PROC) } else { Processes::default() };
-        Self { restored: super::trash::restored_since(order, root), processes }
+        Self { restored: super::trash::restored(order, root), processes }
     }
 }
 
@@ -168,7 +168,9 @@ pub(super) fn run<A: Act>(
     remarks.always.extend(remarks::left(&walked.left));
     let Walked { counts, failures, .. } = walked;
     let cancelled = control.cancelled().map(str::to_owned);
-    let outcome = match (&cancelled, failures.is_empty()) {
+    let without_slot = sweep.aside.missing().filter(|_| order.target.on_unverifiable == Unverifiable::Skip);
+    remarks.always.extend(without_slot.as_deref().map(remarks::without_slot));
+    let outcome = match (&cancelled, failures.is_empty() && without_slot.is_none()) {
         (Some(why), _) if why == super::settle::TOO_MANY_LINKS || why == super::settle::TOO_MANY_ERRORS => {
             Outcome::Failed
         }

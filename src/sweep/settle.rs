@@ -12,10 +12,11 @@ use super::batch::Opened;
 use super::event::Event;
 use super::pass::{Candidate, Pass, Told, taken, worth};
 use super::tree::Node;
-use super::walk::{TURNS, Worker, is_gone};
-use crate::entry::{Asked, Facts, Kind, Stamps};
-use crate::fsys::{Dir, Found};
+use super::walk::{Sweep, TURNS, Worker, is_gone};
+use crate::entry::{Asked, Facts, Stamps};
+use crate::fsys::{Dir, Found, Usage};
 use crate::judge::{self, Standing};
+use crate::target::Unverifiable;
 use crate::verdict::{Because, Reason};
 
 /// What the sweep is stopped with when its candidates cannot be measured.
@@ -67,8 +68,13 @@ impl<'a, A: Act> Worker<'a, A> {
             (Standing::Waits(_), Pass::Survey(_)) => policy.has_limits(),
             _ => false,
         };
+        // Where the act asks that by itself, right before, it need not be asked twice; unless a guard counts what goes.
+        let Sweep { act, order, max_deletes, .. } = self.sweep;
+        let is_asked = self.acts() && act.may_change() && !directory.is_trusted() && max_deletes.is_none();
+        let by_act = is_asked && order.target.on_unverifiable == Unverifiable::Skip;
         if policy.skip_open
             && may_go
+            && !by_act
             && let Some(because) = self.used(&directory.dir, name, facts)
         {
             standing = Standing::Protected(because);
@@ -110,8 +116,8 @@ impl<'a, A: Act> Worker<'a, A> {
     }
 
     /// What was put back from the trash within a day stays.
-    pub(super) fn protect_restored(&self, standing: &mut Standing, facts: &Facts) {
-        if self.sweep.restored.is_some_and(|since| facts.stamps.changed >= since)
+    fn protect_restored(&self, standing: &mut Standing, facts: &Facts) {
+        if self.sweep.restored.as_ref().is_some_and(|restored| restored.holds(facts))
             && matches!(standing, Standing::Goes(_) | Standing::Waits(_))
         {
             *standing = Standing::Protected(Because::Restored);
@@ -184,8 +190,8 @@ impl<'a, A: Act> Worker<'a, A> {
     }
 
     /// Does it. Whether it went.
-    pub(super) fn goes(&mut self, directory: &Opened, name: &CStr, facts: &Facts, reason: &Reason) -> bool {
-        self.goes_by(self.sweep.act, directory, name, facts, reason)
+    pub(super) fn goes(&mut self, directory: &Opened, name: &CStr, found: &Found, reason: &Reason) -> bool {
+        self.goes_by(self.sweep.act, directory, name, found, reason)
     }
 
     /// The same, by an act that need not be that of the sweep.
@@ -194,25 +200,26 @@ impl<'a, A: Act> Worker<'a, A> {
         act: &B,
         directory: &Opened,
         name: &CStr,
-        facts: &Facts,
+        found: &Found,
         reason: &Reason,
     ) -> bool {
-        let hands = Hands { aside: &self.sweep.aside, worker: self.number };
-        let turn = if act.may_change() { self.turn(facts) } else { None };
+        let Sweep { aside, root, control, .. } = self.sweep;
+        let hands = Hands { aside, root, control, worker: self.number };
+        let turn = if act.may_change() { self.turn(&found.facts) } else { None };
         let Some(turn) = turn else {
-            let done = act.act(directory, name, facts, reason, hands);
-            return self.settle(directory, name, Some(facts), reason, done);
+            let done = act.act(directory, name, found, reason, hands);
+            return self.settle(directory, name, Some(&found.facts), reason, done);
         };
         if self.is_cancelled() {
             directory.node.leave();
             return false;
         }
-        let now = self.but_for_other_names(directory, name, facts);
+        let now = self.but_for_other_names(directory, name, found);
         let done = now.and_then(|now| Ok((now, act.act(directory, name, &now, reason, hands)?)));
         drop(turn);
         let (facts, done) = match done {
-            Ok((now, how)) => (now, Ok(how)),
-            Err(undone) => (*facts, Err(undone)),
+            Ok((now, how)) => (now.facts, Ok(how)),
+            Err(undone) => (found.facts, Err(undone)),
         };
         self.settle(directory, name, Some(&facts), reason, done)
     }
@@ -225,14 +232,14 @@ impl<'a, A: Act> Worker<'a, A> {
 
     /// What a file with several names is by now, if nothing of it changed but what is changed by what is done to another
     /// of its names: its ctime and its number of links.
-    fn but_for_other_names(&self, directory: &Opened, name: &CStr, judged: &Facts) -> Result<Facts, Undone> {
-        let Found { kind, facts: now, .. } = directory.dir.look_listed(name, Asked::ALL)?;
+    fn but_for_other_names(&self, directory: &Opened, name: &CStr, judged: &Found) -> Result<Found, Undone> {
+        let now = directory.dir.look_listed(name, Asked::ALL)?;
         let age_by = self.sweep.policy().age_by;
-        let what = |facts: &Facts| {
-            let stamps = Stamps { changed: judged.stamps.changed, ..facts.stamps };
-            (facts.identity, facts.size, stamps.modified, stamps.by(age_by))
+        let what = |found: &Found| {
+            let stamps = Stamps { changed: judged.facts.stamps.changed, ..found.facts.stamps };
+            (found.kind, found.facts.identity, found.facts.size, stamps.modified, stamps.by(age_by))
         };
-        if kind != Kind::File || what(&now) != what(judged) {
+        if what(&now) != what(judged) {
             return Err(Undone::Stays(Because::Changed));
         }
         Ok(now)
@@ -272,6 +279,10 @@ impl<'a, A: Act> Worker<'a, A> {
                 let named = because.named().map(|named| format!("{at}: {named}"));
                 self.walked.left.add(because.without_names(), named.unwrap_or_else(|| at.to_string()));
                 self.stays(directory, name, &because);
+                false
+            }
+            Err(Undone::Stopped) => {
+                directory.node.leave();
                 false
             }
             Err(Undone::Failed(error)) if is_gone(&error) => {
@@ -397,9 +408,10 @@ impl<'a, A: Act> Worker<'a, A> {
     pub(super) fn used(&self, dir: &Dir, name: &[u8], facts: &Facts) -> Option<Because> {
         // Another worker that asks the same of another of its names has it open.
         let _turn = self.turn(facts);
-        match dir.in_use(name, facts.identity) {
-            Ok(false) => None,
-            Ok(true) => Some(Because::InUse),
+        match dir.usage(name, facts.identity) {
+            Ok(Usage::Free) => None,
+            Ok(Usage::Open) => Some(Because::InUse),
+            Ok(Usage::Locked) => Some(Because::Locked),
             Err(error) if is_gone(&error) => Some(Because::Changed),
             Err(error) => Some(Because::UseUnknown(error.to_string().into())),
         }

@@ -1,22 +1,26 @@
 //! What goes is put into the trash beside the root, from where it can be put back.
 
+use std::collections::HashMap;
 use std::ffi::CStr;
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Order;
-use super::act::{Act, Hands, How, Remove, Undone, Whole, moved};
+use super::act::{Act, Hands, How, Remove, Undone, Whole, move_by_name, transfer};
 use super::batch::Opened;
 use crate::entry::{Facts, Stamp};
-use crate::fsys::{Destination, Dir, May, Root, Trash, TrashedRun};
-use crate::names::{RunId, TargetName};
+use crate::fsys::{Destination, Dir, Found, May, Origin, Root, Trash, TrashedRun};
+use crate::names::{Escaped, RunId, TargetName};
 use crate::target::Action;
 use crate::units::Bytes;
 use crate::verdict::Reason;
+
+/// As many files that were put back are written down; of an undo of more, every file that was changed since is protected.
+const MOST_RESTORED: usize = 500_000;
 
 /// For so long, what was put back is not taken again.
 const PROTECTED: Duration = Duration::from_secs(24 * 60 * 60);
@@ -32,6 +36,12 @@ pub struct Note {
     pub at: Timestamp,
     /// How long its files are kept, in seconds.
     pub keep_s: u64,
+    /// The root that its files are from: its path, escaped.
+    #[serde(default)]
+    pub root: String,
+    /// And which directory that was: its inode and its birth time, by which it is told from another of the same path.
+    #[serde(default)]
+    pub origin: String,
 }
 
 impl Note {
@@ -48,11 +58,42 @@ impl Note {
     }
 }
 
-/// Since when, and until when, what was put back to a target is not taken again.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Restored {
+/// What was put back to a target, as it is written down.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Marks {
+    undone: Vec<PutBackOnce>,
+}
+
+/// What one undo has put back.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct PutBackOnce {
     since: Timestamp,
     until: Timestamp,
+    /// Inodes and birth times, in nanoseconds; `None` when there were too many to be written down.
+    files: Option<Vec<(u64, Option<i64>)>>,
+}
+
+/// What was put back to a target within a day, and is not taken again.
+#[derive(Debug, Default)]
+pub(super) struct Restored {
+    files: HashMap<(u64, Option<i64>), Stamp>,
+    /// From which change of its inode on any file counts as put back, where there were too many.
+    all_since: Option<Stamp>,
+}
+
+fn key(inode: u64, created: Option<Stamp>) -> (u64, Option<i64>) {
+    (inode, created.and_then(|created| i64::try_from(created.nanoseconds()).ok()))
+}
+
+impl Restored {
+    /// Whether a file was put back.
+    pub(super) fn holds(&self, facts: &Facts) -> bool {
+        let Facts { identity, stamps, .. } = facts;
+        let known = self.files.get(&key(identity.inode, stamps.created));
+        // Without a birth time the inode may have been given to another file since, or before.
+        known.is_some_and(|since| stamps.created.is_some() || stamps.changed >= *since)
+            || self.all_since.is_some_and(|since| stamps.changed >= since)
+    }
 }
 
 /// The mark that says so.
@@ -61,29 +102,41 @@ fn mark_of(target: &TargetName) -> String {
     format!("{target}.restored")
 }
 
-fn restored(trash: &Trash, target: &TargetName, now: Timestamp) -> Option<Restored> {
-    let restored: Restored = serde_json::from_str(&trash.read_mark(&mark_of(target))?).ok()?;
-    (now < restored.until).then_some(restored)
+fn marks(trash: &Trash, target: &TargetName, now: Timestamp) -> Marks {
+    let text = trash.read_mark(&mark_of(target));
+    let mut marks: Marks = text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    marks.undone.retain(|once| now < once.until);
+    marks
 }
 
-/// Says that something is about to be put back to a target. To be called before.
+/// Says that the files of a run are about to be put back to a target. To be called before.
 ///
 /// # Errors
 /// What the system says.
-pub(super) fn note_restored(trash: &Trash, target: &TargetName, now: Timestamp) -> io::Result<()> {
-    let since = restored(trash, target, now).map_or(now, |before| before.since);
+pub(super) fn note_restored(trash: &Trash, run: &TrashedRun, target: &TargetName, now: Timestamp) -> io::Result<()> {
+    let mut marks = marks(trash, target, now);
+    let known: usize = marks.undone.iter().filter_map(|once| once.files.as_ref()).map(Vec::len).sum();
+    let files = trash.inodes(run, MOST_RESTORED.saturating_sub(known))?;
+    let files = files.map(|files| files.into_iter().map(|(inode, created)| key(inode, created)).collect());
     let until = now.checked_add(PROTECTED).unwrap_or(Timestamp::MAX);
-    let text = serde_json::to_string(&Restored { since, until }).map_err(io::Error::other)?;
-    trash.mark(&mark_of(target), &text)
+    marks.undone.push(PutBackOnce { since: now, until, files });
+    trash.mark(&mark_of(target), &serde_json::to_string(&marks).map_err(io::Error::other)?)
 }
 
-/// From which change of its inode on a file counts as put back; `None` when nothing was within a day.
-pub(super) fn restored_since(order: &Order, root: &Root) -> Option<Stamp> {
+/// What was put back to the target within a day; `None` when nothing was.
+pub(super) fn restored(order: &Order, root: &Root) -> Option<Restored> {
     let target = &order.target;
     let trash = (target.action == Action::Trash).then(|| Trash::beside(&root.path, false).ok()).flatten()?;
-    let since = restored(&trash, &target.name, order.now)?.since;
-    // The kernel stamps from a clock that is a little behind.
-    Some(since.checked_sub(Duration::from_secs(1)).ok()?.into())
+    let mut restored = Restored::default();
+    for PutBackOnce { since, files, .. } in marks(&trash, &target.name, order.now).undone {
+        // The kernel stamps from a clock that is a little behind.
+        let since = Stamp::from(since.checked_sub(Duration::from_secs(1)).unwrap_or(since));
+        match files {
+            Some(files) => restored.files.extend(files.into_iter().map(|file| (file, since))),
+            None => restored.all_since = Some(restored.all_since.map_or(since, |before| before.min(since))),
+        }
+    }
+    (!restored.files.is_empty() || restored.all_since.is_some()).then_some(restored)
 }
 
 /// Whether what goes for this reason gives its space back: what is renamed into the trash does not, so what is to make
@@ -97,28 +150,40 @@ pub(super) struct ToTrash<'a> {
     order: &'a Order,
     trash: Trash,
     /// Made when the first file goes.
-    run: Mutex<Option<std::sync::Arc<Destination>>>,
+    run: OnceLock<Destination>,
+    /// Held while it is made.
+    making: Mutex<()>,
     /// For what goes to make room: a trash frees nothing.
     remove: Remove,
 }
 
 impl<'a> ToTrash<'a> {
     pub(super) fn new(order: &'a Order, trash: Trash) -> Self {
-        Self { order, trash, run: Mutex::default(), remove: Remove(order.target.on_unverifiable) }
+        Self {
+            order,
+            trash,
+            run: OnceLock::new(),
+            making: Mutex::default(),
+            remove: Remove(order.target.on_unverifiable),
+        }
     }
 
-    fn destination(&self) -> io::Result<std::sync::Arc<Destination>> {
-        let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(run) = &*run {
-            return Ok(run.clone());
+    fn destination(&self, root: &Dir) -> io::Result<&Destination> {
+        if let Some(run) = self.run.get() {
+            return Ok(run);
+        }
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(run) = self.run.get() {
+            return Ok(run);
         }
         let Order { run: id, target, now, .. } = self.order;
         let keep_s = target.trash_keep.as_secs();
-        let note = Note { run: id.clone(), target: target.name.clone(), at: *now, keep_s };
+        let path = Escaped(target.path.as_os_str().as_encoded_bytes()).to_string();
+        let origin = Origin::of(root)?.name();
+        let note = Note { run: id.clone(), target: target.name.clone(), at: *now, keep_s, root: path, origin };
         let note = serde_json::to_string(&note).map_err(io::Error::other)?;
-        let made = std::sync::Arc::new(self.trash.begin(id.as_str(), &note)?);
-        *run = Some(made.clone());
-        Ok(made)
+        let made = self.trash.begin(id.as_str(), &note)?;
+        Ok(self.run.get_or_init(|| made))
     }
 
     /// The runs of this target that are in the trash, oldest first.
@@ -148,26 +213,43 @@ impl Act for ToTrash<'_> {
         Some((self.trash.dir(), May::Change))
     }
 
+    fn goes_by_name(&self, directory: &Opened) -> bool {
+        directory.is_trusted()
+    }
+
+    fn by_name(
+        &self,
+        directory: &Opened,
+        name: &CStr,
+        judged: Option<&Facts>,
+        reason: &Reason,
+        root: &Dir,
+    ) -> Result<How, Undone> {
+        if frees(self.order, reason) {
+            return self.remove.by_name(directory, name, judged, reason, root);
+        }
+        move_by_name(self.destination(root)?, directory, name, judged, root)
+    }
+
     fn act(
         &self,
         directory: &Opened,
         name: &CStr,
-        facts: &Facts,
+        found: &Found,
         reason: &Reason,
         hands: Hands<'_>,
     ) -> Result<How, Undone> {
         if frees(self.order, reason) {
-            return self.remove.act(directory, name, facts, reason, hands);
+            return self.remove.act(directory, name, found, reason, hands);
         }
-        let take = |to: std::sync::Arc<Destination>| to.take(&directory.dir, &directory.path, name.to_bytes(), facts);
-        moved(directory, name, facts, self.destination().and_then(take))
+        transfer((self.destination(hands.root)?, self.order.target.on_unverifiable), directory, name, found, hands)
     }
 
-    fn whole(&self, aside: &Dir, name: &[u8], reason: &Reason) -> io::Result<Whole> {
+    fn whole(&self, aside: &Dir, name: &[u8], reason: &Reason, root: &Dir) -> io::Result<Whole> {
         if frees(self.order, reason) {
             return Ok(Whole::IsToBeRemoved);
         }
-        self.destination()?.take_whole(aside, name).map(|()| Whole::Went)
+        self.destination(root)?.take_whole(aside, name).map(|()| Whole::Went)
     }
 
     fn directory(&self, parent: &Dir, name: &[u8]) -> io::Result<()> {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::trash::{Note, note_restored};
-use crate::fsys::{self, PutBack, Trash, TrashedRun, Weight};
-use crate::names::{RunId, TargetName};
+use crate::fsys::{self, Origin, PutBack, Trash, TrashedRun, Weight};
+use crate::names::{Escaped, RunId, TargetName};
 use crate::target::Target;
 
 /// One trash, and the targets beside it, whose runs may be in it.
@@ -66,6 +66,17 @@ pub enum UndoError {
     NotInTrash(RunId),
     /// Its target is not in the config any more.
     NoTarget(TargetName),
+    /// The directory of its target is not the one that its files came from.
+    Elsewhere {
+        /// The run.
+        run: RunId,
+        /// The path that they came from, escaped.
+        was: String,
+        /// The path of the target now, escaped.
+        now: String,
+        /// Where they are, escaped.
+        kept: String,
+    },
     /// The system refused.
     Failed(RunId, io::Error),
 }
@@ -78,6 +89,14 @@ impl fmt::Display for UndoError {
                 "there is nothing of run {run} in the trash: it was put back or purged, or is still at work"
             ),
             Self::NoTarget(target) => write!(out, "its target {target} is not in the config any more"),
+            Self::Elsewhere { run, was, now, kept } => {
+                let was = if was.is_empty() { "a directory that was not written down" } else { was };
+                write!(
+                    out,
+                    "the files of run {run} came from `{was}`, and `{now}`, which the target has now, is another \
+                     directory: nothing was put back. They are in `{kept}`, from where they can be moved by hand"
+                )
+            }
             Self::Failed(run, error) => write!(out, "{run}: {error}"),
         }
     }
@@ -87,7 +106,7 @@ impl std::error::Error for UndoError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Failed(_, error) => Some(error),
-            Self::NotInTrash(_) | Self::NoTarget(_) => None,
+            Self::NotInTrash(_) | Self::NoTarget(_) | Self::Elsewhere { .. } => None,
         }
     }
 }
@@ -120,19 +139,24 @@ pub fn in_trash(targets: &[Arc<Target>], run: &RunId) -> Result<(Weight, Timesta
     Ok((weight, note.until()))
 }
 
-/// Puts the files of a run back, file by file, and never over another. For a day no run takes them again.
+/// Puts the files of a run back, file by file, never over another, and never into another directory than the one they
+/// came from. For a day no run takes them again.
 ///
 /// # Errors
 /// See [`UndoError`]. What stays in the trash although the run is there is no error, but told.
 pub fn undo(targets: &[Arc<Target>], run: &RunId, now: Timestamp) -> Result<(Arc<Target>, PutBack), UndoError> {
     let Trashed { beside, files, note } = find(targets, run)?;
     let target = beside.targets.iter().find(|(target, _)| target.name == note.target);
-    let (target, root) = target.ok_or(UndoError::NoTarget(note.target))?;
-    let put = || {
-        let root = fsys::resolve(root, false).map_err(io::Error::other)?;
-        note_restored(&beside.trash, &target.name, now)?;
-        beside.trash.put_back(&files, &root.dir)
-    };
-    let put = put().map_err(|error| UndoError::Failed(run.clone(), error))?;
+    let (target, root) = target.ok_or_else(|| UndoError::NoTarget(note.target.clone()))?;
+    let failed = |error| UndoError::Failed(run.clone(), error);
+    let opened = fsys::resolve(root, false).map_err(|error| failed(io::Error::other(error)))?;
+    if Origin::of(&opened.dir).map_err(failed)?.name() != note.origin {
+        let now = Escaped(root.as_os_str().as_encoded_bytes()).to_string();
+        let kept = root.with_file_name(".janitor-trash").join(run.as_str());
+        let kept = Escaped(kept.as_os_str().as_encoded_bytes()).to_string();
+        return Err(UndoError::Elsewhere { run: run.clone(), was: note.root, now, kept });
+    }
+    note_restored(&beside.trash, &files, &target.name, now).map_err(failed)?;
+    let put = beside.trash.put_back(&files, &opened.dir).map_err(failed)?;
     Ok((target.clone(), put))
 }

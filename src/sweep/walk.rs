@@ -22,6 +22,7 @@ use super::nested::Nested;
 use super::pass::{Gathered, Pass};
 use super::queue::{Queue, Waiting, Work};
 use super::sample::{Estimate, Sample};
+use super::trash::Restored;
 use super::tree::Node;
 use super::whole::WholeSlots;
 use super::{Control, Observer, Order};
@@ -30,7 +31,7 @@ use crate::fsys::{self, Dir, Found, ListingBuffer, Processes};
 use crate::judge::links::Links;
 use crate::judge::{self, Kept};
 use crate::report::{Counts, Failures};
-use crate::target::Policy;
+use crate::target::{Action, Policy};
 use crate::verdict::{Because, Reason};
 
 /// So many files with several names can be worked on at the same time.
@@ -54,8 +55,8 @@ pub(super) struct Sweep<'a, A> {
     pub(super) turns: [Mutex<()>; TURNS],
     /// Files that went, or were to go, while a guard counts them.
     pub(super) taken: AtomicU64,
-    /// From which change on a file counts as put back from the trash.
-    pub(super) restored: Option<Stamp>,
+    /// What was put back from the trash within a day.
+    pub(super) restored: Option<Restored>,
     /// As many may go, if the target or who released the run says so.
     pub(super) max_deletes: Option<u64>,
     /// Files whose removal was tried, and failed.
@@ -223,7 +224,12 @@ impl<'a, A: Act> Worker<'a, A> {
     pub(super) fn new(sweep: &'a Sweep<'a, A>, pass: &'a Pass, queue: &'a Queue, most_chunks: usize) -> Self {
         let asked = Asked::by(sweep.policy().age_by);
         let is_act = matches!(pass, Pass::Act(limits) if limits.is_empty());
-        let is_more_asked = sweep.heeds_sticky || !is_act || sweep.restored.is_some() || sweep.max_deletes.is_some();
+        // A rename takes a directory as well, which has the name by now.
+        let is_more_asked = sweep.heeds_sticky
+            || !is_act
+            || sweep.order.target.action != Action::Delete
+            || sweep.restored.is_some()
+            || sweep.max_deletes.is_some();
         Self {
             sweep,
             pass,
@@ -238,7 +244,7 @@ impl<'a, A: Act> Worker<'a, A> {
             deep: 0,
             closing: Vec::new(),
             path: Vec::new(),
-            asked: Asked { changed: asked.changed || sweep.restored.is_some(), ..asked },
+            asked: if sweep.restored.is_some() { Asked { changed: true, created: true, ..asked } } else { asked },
             by_name_alone: judge::by_name_alone(sweep.policy()).filter(|_| !is_more_asked),
             sample: Sample::default(),
             group: Group::default(),

@@ -165,7 +165,7 @@ impl<A: Act> Worker<'_, A> {
         {
             let before = self.walked.counts.deleted;
             if let Some(reason) = self.file(directory, name.to_bytes(), &found.facts) {
-                self.goes(directory, &name, &found.facts, &reason);
+                self.goes(directory, &name, &found, &reason);
             }
             if self.walked.counts.deleted > before && self.sweep.policy().remove_empty_dirs {
                 self.empty_upwards(parent);

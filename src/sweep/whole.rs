@@ -93,7 +93,6 @@ impl<A: Act> Worker<'_, A> {
         {
             standing = Standing::Protected(held.clone());
         }
-        self.protect_restored(&mut standing, &sum.facts);
         standing
     }
 
@@ -322,6 +321,9 @@ impl<A: Act> Worker<'_, A> {
             }
             if found.kind == Kind::File && self.is_sticky(dir, entry.name) {
                 sum.hold(&path_of(entry.name), Because::Sticky);
+            }
+            if self.sweep.restored.as_ref().is_some_and(|restored| restored.holds(&found.facts)) {
+                sum.hold(&path_of(entry.name), Because::Restored);
             }
             if let Some(because) = self.use_in_whole(dir, entry.name, &found, (asks_use, is_shared)) {
                 sum.hold(&path_of(entry.name), because);

@@ -134,6 +134,55 @@ fn where_others_can_write_everything_goes_by_handle_too() {
     assert_eq!(renames, 4);
 }
 
+/// How many system calls on files and descriptors a run makes for each file more, by strace.
+fn calls_for_a_file(mode: u32, policy: &str) -> f64 {
+    let calls = |files: u32| {
+        let yard = Yard::new();
+        for number in 0..files {
+            yard.aged(&format!("target/{number}"), std::time::Duration::from_secs(3 * 86_400));
+        }
+        yard.directory("archive");
+        fs::set_permissions(yard.path("target"), Permissions::from_mode(mode)).expect("ours");
+        let policy = policy.replace("ARCHIVE", &yard.path("archive").to_string_lossy());
+        yard.config(&format!(
+            "[log]\nfile = \"/dev/null\"\n[[target]]\npath = \"target\"\nschedule = \"@daily\"\ninclude = [\"**\"]\n\
+             older_than = \"1d\"\nthreads = 1\n{policy}\n"
+        ));
+        let made = traced(&yard, "clean");
+        let left: Vec<_> =
+            yard.left("target").into_iter().filter(|path| !path.starts_with(".janitor-slots/")).collect();
+        assert!(left.is_empty(), "{policy}: {left:?}");
+        // What is written is for the log and the terminal. F_GETFD is how a debug build makes sure that what it closes is open.
+        let is_counted =
+            |call: &&String| !["write", "mmap"].iter().any(|name| call.starts_with(name)) && !call.contains("F_GETFD");
+        made.iter().filter(is_counted).count()
+    };
+    (calls(300) as f64 - calls(100) as f64) / 200.0
+}
+
+#[test]
+fn a_file_costs_few_calls_whatever_is_done_to_it() {
+    if !needs::tool("strace") || !needs::leases() {
+        return;
+    }
+    // By name what was looked at is looked at again, since a traced run is slow. Elsewhere, beside the look that the
+    // verdict needs: open, stat, lock, lease, rename aside, stat, lease, unlink, close.
+    for (mode, policy, most) in [
+        (0o755, "", 3.2),
+        (0o777, "", 10.2),
+        (0o755, "action = \"trash\"", 3.2),
+        (0o777, "action = \"trash\"", 10.2),
+        (0o755, "action = \"move:ARCHIVE\"", 3.2),
+        (0o777, "action = \"move:ARCHIVE\"", 10.2),
+        (0o755, "skip_open = true", 7.2),
+        (0o777, "skip_open = true", 10.2),
+    ] {
+        let calls = calls_for_a_file(mode, policy);
+        needs::say(&format!("system calls a file: {calls:.2} ({mode:o}, {policy})"));
+        assert!(calls <= most, "{calls} calls a file, {mode:o}, {policy}");
+    }
+}
+
 #[test]
 fn a_preview_changes_nothing_at_all() {
     if !needs::tool("strace") {

@@ -5,6 +5,7 @@
 
 #![expect(clippy::panic, reason = "this is how a test fails")]
 mod abuse;
+mod actions;
 mod admin_wall;
 mod answers;
 mod architecture;

@@ -161,22 +161,31 @@ fn a_file_in_use_in_any_way_stays_on_the_disk_and_in_memory() {
 }
 
 #[test]
-fn a_directory_that_somebody_has_put_in_the_place_of_the_slots_keeps_the_files() {
+fn a_directory_that_somebody_has_put_in_the_place_of_the_slots_turns_nothing_off() {
+    if !needs::leases() {
+        return;
+    }
     let yard = Yard::new();
     square(&yard, "include = [\"*\"]\nolder_than = \"1d\"");
-    yard.aged("square/a", DAY * 3);
     yard.directory("elsewhere");
-    symlink("../elsewhere", yard.path("square/.janitor-slots")).expect("made");
-    let (_, run) = cleaned(&yard);
-    assert_eq!(left(&yard), [".janitor-slots", "a"]);
-    let remarks = run["remarks"].to_string();
-    assert!(remarks.contains("cannot be verified") && remarks.contains("not a private directory"), "{remarks}");
-    assert!(yard.left("elsewhere").is_empty());
-    // Who wants it may have it without.
-    square(&yard, "include = [\"*\"]\nolder_than = \"1d\"\non_unverifiable = \"plain\"");
-    let (_, run) = cleaned(&yard);
-    assert_eq!((&run["deleted"], &run["verified"]), (&1.into(), &0.into()), "{run}");
-    assert_eq!(left(&yard), [".janitor-slots"]);
+    let place = yard.path("square/.janitor-slots");
+    let ways: [fn(&std::path::Path); 2] = [
+        |place| symlink("../elsewhere", place).expect("made"),
+        |place| {
+            fs::create_dir(place).expect("made");
+            fs::set_permissions(place, Permissions::from_mode(0o777)).expect("ours");
+        },
+    ];
+    for (number, prepare) in ways.into_iter().enumerate() {
+        yard.aged("square/a", DAY * 3);
+        prepare(&place);
+        let (ran, run) = cleaned(&yard);
+        let left: Vec<_> = left(&yard).into_iter().filter(|path| !path.starts_with(".janitor-slots")).collect();
+        assert!(left.is_empty() && ran.code == Some(0), "{left:?}: {run}");
+        assert_eq!((&run["deleted"], &run["verified"]), (&1.into(), &1.into()), "{run}");
+        assert!(yard.left("elsewhere").is_empty());
+        fs::rename(&place, yard.path(format!("away-{number}"))).expect("ours");
+    }
 }
 
 #[test]

@@ -4,11 +4,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
 use super::*;
+use crate::fsys::recover::{Recovered, recover};
 use crate::fsys::resolve;
-
-fn identity(dir: &Dir) -> Identity {
-    dir.look_at_itself().expect("ours").0
-}
 
 struct Yard {
     _temporary: tempfile::TempDir,
@@ -25,13 +22,18 @@ impl Yard {
         Self { _temporary: temporary, path, root }
     }
 
-    fn file(&self, name: &str, content: &str) -> Facts {
+    fn file(&self, name: &str, content: &str) -> Found {
         fs::write(self.path.join(name), content).expect("written");
-        self.root.look(name.as_bytes()).or_else(|_| self.sub().look(&name.as_bytes()[4..])).expect("it exists").facts
+        self.root.look(name.as_bytes()).or_else(|_| self.sub().look(&name.as_bytes()[4..])).expect("it exists")
     }
 
     fn itself(&self) -> Taken<'_> {
-        Taken { dir: &self.root, identity: identity(&self.root), path: b"" }
+        Taken { dir: &self.root, origin: Origin::of(&self.root).expect("ours") }
+    }
+
+    /// Where a file of `sub` is when it is in this slot, relative to the root.
+    fn aside(&self, slots: &str, name: &str) -> String {
+        format!("{slots}/file/{}/{name}", Origin::of(&self.sub()).expect("ours").name())
     }
 
     fn sub(&self) -> Dir {
@@ -40,9 +42,16 @@ impl Yard {
 
     /// As a run leaves it that is killed right after it has taken a file of `sub` aside.
     fn killed_with(&self, name: &str) {
+        // Its directory is not empty, so it stays.
+        drop(self.with(name));
+    }
+
+    /// A slot with a file of `sub` in it.
+    fn with(&self, name: &str) -> Slot {
         let mut slot = Slot::take(&self.root).expect("ours");
-        slot.aim(identity(&self.sub()), b"sub").expect("written");
-        slot.take_aside(&self.sub(), name.as_bytes()).expect("renamed");
+        slot.aim(Origin::of(&self.sub()).expect("ours")).expect("made");
+        rename_aside(&self.sub(), name.as_bytes(), slot.shelf().expect("made")).expect("renamed");
+        slot
     }
 
     fn read(&self, name: &str) -> Option<String> {
@@ -51,8 +60,8 @@ impl Yard {
 }
 
 /// Waits for it: a test beside this one that starts a program has, for a moment, copies of all descriptors.
-fn remove(yard: &Yard, slot: &mut Slot, name: &[u8], facts: &Facts) -> Result<(), Refusal> {
-    let mut done = slot.remove(&yard.itself(), name, facts);
+fn remove(yard: &Yard, slot: &mut Slot, name: &[u8], judged: &Found) -> Result<(), Refusal> {
+    let mut done = slot.remove(&yard.itself(), name, judged);
     for _ in 0..500 {
         match done {
             Err(Refusal::InUse | Refusal::Locked) => std::thread::sleep(std::time::Duration::from_millis(1)),
@@ -62,7 +71,7 @@ fn remove(yard: &Yard, slot: &mut Slot, name: &[u8], facts: &Facts) -> Result<()
             }
             done => return done,
         }
-        done = slot.remove(&yard.itself(), name, facts);
+        done = slot.remove(&yard.itself(), name, judged);
     }
     done
 }
@@ -74,9 +83,9 @@ fn a_file_goes_and_nothing_is_left_of_it() {
     let mut slot = Slot::take(&yard.root).expect("ours");
     remove(&yard, &mut slot, b"a", &facts).expect("nobody has it open");
     symlink("nowhere", yard.path.join("link")).expect("made");
-    let facts = yard.root.look(b"link").expect("it exists").facts;
+    let facts = yard.root.look(b"link").expect("it exists");
     slot.remove(&yard.itself(), b"link", &facts).expect("a link");
-    assert!(is_empty(&slot.file).expect("ours"));
+    assert!(is_empty(slot.shelf().expect("made")).expect("ours"));
     assert!(!yard.path.join("link").is_symlink());
 }
 
@@ -95,11 +104,9 @@ fn what_somebody_has_a_lease_on_stays_and_nobody_waits() {
         std::thread::sleep(std::time::Duration::from_millis(1));
         janitor_lease::try_write_lease(open.as_fd()).expect("there are leases")
     });
-    let lease = lease.expect("nobody else has it open");
+    lease.expect("nobody else has it open");
     let refusal = slot.remove(&yard.itself(), b"leased", &facts).expect_err("open");
     assert!(matches!(refusal, Refusal::InUse), "{refusal:?}");
-    assert_eq!(yard.read(".janitor-slots/0/file/leased"), None);
-    drop(lease);
     drop(open);
     assert!(yard.path.join("leased").exists());
     remove(&yard, &mut slot, b"leased", &facts).expect("nobody has it any more");
@@ -145,12 +152,14 @@ fn a_slot_that_was_not_made_to_the_end_is_none_and_one_that_is_open_to_others_is
     let slots = yard.root.open(SLOTS).expect("there");
     drop(super::super::private::private_directory(&slots, b"7").expect("made"));
     assert_eq!(recover(&yard.root).expect("one slot is half made").restored, ["sub/a"]);
+    yard.killed_with("a");
     let file = yard.path.join(".janitor-slots/0/file");
     let set = |mode| fs::set_permissions(&file, fs::Permissions::from_mode(mode)).expect("ours");
     set(0o755);
     let error = recover(&yard.root).expect_err("others can enter").to_string();
     assert!(error.contains("private"), "{error}");
     set(0o700);
+    assert_eq!(recover(&yard.root).expect("ours").restored, ["sub/a"]);
     assert!(nothing(recover(&yard.root).expect("ours")));
 }
 
@@ -158,13 +167,11 @@ fn a_slot_that_was_not_made_to_the_end_is_none_and_one_that_is_open_to_others_is
 fn a_slot_that_is_in_use_is_left_alone() {
     let yard = Yard::new();
     yard.file("sub/a", "text");
-    let mut slot = Slot::take(&yard.root).expect("ours");
-    slot.aim(identity(&yard.sub()), b"sub").expect("written");
-    slot.take_aside(&yard.sub(), b"a").expect("renamed");
+    let slot = yard.with("a");
     let recovered = recover(&yard.root).expect("ours");
     assert!(recovered.restored.is_empty() && recovered.waiting.is_empty(), "{recovered:?}");
     let other = Slot::take(&yard.root).expect("another");
-    assert_ne!(other.number, slot.number);
+    assert_ne!(other.place, slot.place);
 }
 
 #[test]
@@ -174,15 +181,25 @@ fn where_the_name_is_taken_or_the_directory_another_it_waits_and_is_told() {
     yard.killed_with("a");
     yard.file("sub/a", "new");
     let waiting = recover(&yard.root).expect("ours").waiting;
-    assert!(waiting.len() == 1 && waiting[0].starts_with("`.janitor-slots/0/file/a`: "), "{waiting:?}");
+    let aside = yard.aside(".janitor-slots/0", "a");
+    assert!(waiting.len() == 1 && waiting[0].starts_with(&format!("`{aside}`: ")), "{waiting:?}");
     assert_eq!(yard.read("sub/a").as_deref(), Some("new"), "never overwritten");
-    assert_eq!(yard.read(".janitor-slots/0/file/a").as_deref(), Some("old"));
-    assert_eq!(Slot::take(&yard.root).expect("another").number, 1, "it is not used while something waits in it");
+    assert_eq!(yard.read(&aside).as_deref(), Some("old"));
+    assert_eq!(
+        Slot::take(&yard.root).expect("another").place,
+        ".janitor-slots/1",
+        "it is not used while something waits in it"
+    );
     fs::rename(yard.path.join("sub"), yard.path.join("moved")).expect("ours");
     fs::create_dir(yard.path.join("sub")).expect("made");
     let waiting = recover(&yard.root).expect("ours").waiting;
-    assert!(waiting[0].ends_with("its directory has been replaced"), "{waiting:?}");
+    // It was moved, and is found where it is now; the name is taken there.
+    assert!(waiting.len() == 1 && waiting[0].ends_with("File exists (os error 17)"), "{waiting:?}");
     yard.root.remove_directory(b"sub").expect("empty");
+    fs::rename(yard.path.join("moved"), yard.path.parent().expect("it has one").join("sub")).expect("ours");
+    let waiting = recover(&yard.root).expect("ours").waiting;
+    assert!(waiting[0].ends_with("its directory is gone, or another by now"), "{waiting:?}");
+    fs::rename(yard.path.parent().expect("it has one").join("sub"), yard.path.join("moved")).expect("ours");
     fs::rename(yard.path.join("moved"), yard.path.join("sub")).expect("ours");
     yard.sub().remove(b"a").expect("ours");
     assert_eq!(recover(&yard.root).expect("ours").restored, ["sub/a"], "the name is free now");
@@ -190,26 +207,20 @@ fn where_the_name_is_taken_or_the_directory_another_it_waits_and_is_told() {
 }
 
 #[test]
-fn a_record_that_was_written_in_part_sends_nothing_anywhere() {
+fn what_does_not_say_where_it_belongs_stays_and_is_told() {
     let yard = Yard::new();
     yard.file("sub/a", "text");
     yard.killed_with("a");
-    let path = yard.path.join(".janitor-slots/0/origin");
-    let whole = fs::read(&path).expect("ours");
-    for at in [0, 9, 17, 25, 33, 41] {
-        let mut torn = whole.clone();
-        torn[at] ^= 1;
-        fs::write(&path, &torn).expect("ours");
-        let recovered = recover(&yard.root).expect("ours");
-        // The device may be another after a restart; the checksum tells that it was not written like that.
-        assert_eq!((recovered.restored.len(), recovered.waiting.len()), (0, 1), "byte {at}: {recovered:?}");
-    }
-    fs::write(&path, &whole).expect("ours");
-    assert_eq!(recover(&yard.root).expect("ours").restored, ["sub/a"]);
+    let (was, is) = (yard.aside(".janitor-slots/0", ""), yard.path.join(".janitor-slots/0/file/unknown"));
+    fs::rename(yard.path.join(was), &is).expect("ours");
+    let recovered = recover(&yard.root).expect("ours");
+    assert_eq!((recovered.restored.len(), recovered.waiting.len()), (0, 1), "{recovered:?}");
+    assert_eq!(yard.read(".janitor-slots/0/file/unknown/a").as_deref(), Some("text"));
 }
 
+/// Somebody who can write in the root makes a directory of the name that slots have, a file, or a link.
 #[test]
-fn a_directory_that_is_not_ours_alone_is_no_place_for_slots() {
+fn a_directory_that_is_not_ours_alone_is_no_place_for_slots_and_others_are_made() {
     for prepare in [
         (|path| fs::write(path, "").expect("written")) as fn(PathBuf),
         |path| symlink("sub", path).expect("made"),
@@ -219,11 +230,39 @@ fn a_directory_that_is_not_ours_alone_is_no_place_for_slots() {
         },
     ] {
         let yard = Yard::new();
+        fs::set_permissions(&yard.path, Permissions::from_mode(0o777)).expect("ours");
         prepare(yard.path.join(".janitor-slots"));
-        for error in [Slot::take(&yard.root).expect_err("not ours"), recover(&yard.root).expect_err("not ours")] {
-            assert!(error.to_string().contains("not a private directory"), "{error}");
-        }
+        let mine = yard.path.join(".janitor-slots-mine");
+        fs::create_dir(&mine).expect("made");
+        fs::set_permissions(&mine, Permissions::from_mode(0o777)).expect("ours");
+        assert!(recover(&yard.root).expect("none is ours").restored.is_empty());
+        yard.file("sub/a", "text");
+        let slot = yard.with("a");
+        let place = slot.place.clone();
+        assert!(place.starts_with(".janitor-slots-") && !place.starts_with(".janitor-slots-mine"), "{place}");
+        assert_eq!(Slot::take(&yard.root).expect("ours").place, place.replace("/0", "/1"), "the same is used again");
+        drop(slot);
+        assert_eq!(yard.read(&yard.aside(&place, "a")).as_deref(), Some("text"));
+        assert_eq!(recover(&yard.root).expect("ours").restored, ["sub/a"]);
+        assert!(is_empty(&resolve(&mine, false).expect("there").dir).expect("readable"));
     }
+}
+
+#[test]
+fn on_a_full_disk_the_spare_directory_serves_one_directory_after_the_other() {
+    let yard = Yard::new();
+    let mut slot = Slot::take(&yard.root).expect("ours");
+    let (root, sub) = (yard.itself().origin, Origin::of(&yard.sub()).expect("ours"));
+    for origin in [root, sub, root] {
+        slot.leave_shelf();
+        slot.aim_spare(origin, &origin.name().into_bytes()).expect("there is one");
+        assert!(slot.shelf.as_ref().is_some_and(|shelf| shelf.is_spare && shelf.origin == origin));
+        assert_eq!(slot.shelves.names().expect("ours"), [origin.name().into_bytes()]);
+    }
+    yard.file("a", "text");
+    rename_aside(&yard.root, b"a", slot.shelf().expect("made")).expect("renamed");
+    drop(slot);
+    assert_eq!(recover(&yard.root).expect("ours").restored, ["a"]);
 }
 
 #[test]
@@ -242,15 +281,16 @@ fn what_was_taken_aside_is_compared_with_what_was_judged() {
         let yard = Yard::new();
         let judged = yard.file("a", "text");
         let other = yard.file("other", "text");
-        assert_ne!(judged.identity, other.identity);
+        assert_ne!(judged.facts.identity, other.facts.identity);
         let pinned = Pinned::at(&yard.root, b"a").expect("it exists");
         let mut slot = Slot::take(&yard.root).expect("ours");
         assert!(!slot.is_stuck());
-        slot.aim(identity(&yard.root), b"").expect("written");
+        slot.aim(yard.itself().origin).expect("made");
         change(&yard);
-        slot.take_aside(&yard.root, b"a").expect("renamed");
-        assert_eq!(slot.is_judged(b"a", &pinned), is_judged);
-        assert!(!slot.is_judged(b"missing", &pinned));
+        let shelf = slot.shelf().expect("made");
+        rename_aside(&yard.root, b"a", shelf).expect("renamed");
+        assert_eq!(super::is_judged(shelf, b"a", &pinned), is_judged);
+        assert!(!super::is_judged(shelf, b"missing", &pinned));
     }
 }
 
@@ -259,31 +299,63 @@ fn another_file_under_the_name_is_put_back_or_kept() {
     let yard = Yard::new();
     yard.file("a", "fresh");
     let mut slot = Slot::take(&yard.root).expect("ours");
-    slot.aim(identity(&yard.root), b"").expect("written");
-    slot.take_aside(&yard.root, b"a").expect("renamed");
-    assert!(matches!(slot.put_back(&yard.root, b"a", Refusal::Changed), Refusal::Changed));
+    slot.aim(yard.itself().origin).expect("made");
+    let aside = |slot: &Slot| rename_aside(&yard.root, b"a", slot.shelf().expect("made")).expect("renamed");
+    aside(&slot);
+    assert!(matches!(slot.put_back(&yard.itself(), b"a", Refusal::Changed), Refusal::Changed));
     assert_eq!(yard.read("a").as_deref(), Some("fresh"));
-    slot.take_aside(&yard.root, b"a").expect("renamed");
+    aside(&slot);
     yard.file("a", "newer");
-    let refusal = slot.put_back(&yard.root, b"a", Refusal::Changed);
-    assert!(matches!(&refusal, Refusal::Conflict(path) if path == ".janitor-slots/0/file/a"), "{refusal:?}");
+    let refusal = slot.put_back(&yard.itself(), b"a", Refusal::Changed);
+    let kept = format!(".janitor-slots/0/file/{}/a", yard.itself().origin.name());
+    assert!(matches!(&refusal, Refusal::Conflict(path) if *path == kept), "{refusal:?}");
     assert!(slot.is_stuck());
-    assert!(slot.aim(identity(&yard.sub()), b"sub").is_err(), "it is good for this directory only");
-    assert_eq!(yard.read(".janitor-slots/0/file/a").as_deref(), Some("fresh"));
+    assert_eq!(yard.read(&kept).as_deref(), Some("fresh"));
 }
 
-/// Paths of any length find their way back.
+/// The moves of files that others may exchange meanwhile, within the file system and to another.
 #[test]
-fn a_long_path_is_written_down_whole() {
+fn what_is_moved_is_what_was_judged_and_what_is_used_stays() {
     let yard = Yard::new();
-    let slot = Slot::take(&yard.root).expect("ours");
-    let long = vec![b'x'; 100_000];
-    let identity = yard.root.look_at_itself().expect("ours").0;
-    let lock = yard.root.open(SLOTS).and_then(|slots| slots.open(b"0")).expect("ours");
-    let mut origin = Origin::open(&lock).expect("ours");
-    origin.write(identity, &long).expect("written");
-    assert_eq!(Origin::read(&lock).expect("whole"), (identity, long));
-    origin.write(identity, b"short").expect("written");
-    assert_eq!(Origin::read(&lock).expect("whole"), (identity, b"short".to_vec()));
-    drop(slot);
+    let Some(elsewhere) = crate::needs::another_file_system(&yard.path) else { return };
+    let near = tempfile::tempdir_in(yard.path.parent().expect("it has one")).expect("made");
+    for there in [near.path(), elsewhere.path()] {
+        let to = Destination::open(&there.canonicalize().expect("there")).expect("there");
+        let mut slot = Slot::take(&yard.root).expect("ours");
+        let mut go = |name: &str, judged: &Found| {
+            let mut done = Ok(());
+            for _ in 0..500 {
+                done = slot.transfer(&yard.itself(), name.as_bytes(), judged, &to, to.dir(), &|| Ok(()));
+                match done {
+                    // A test beside this one that starts a program has copies of all descriptors for a moment.
+                    Err(Refusal::InUse | Refusal::Locked) if name == "free" => {
+                        std::thread::sleep(std::time::Duration::from_millis(1));
+                    }
+                    _ => break,
+                }
+            }
+            done
+        };
+        let judged = yard.file("free", "text");
+        match go("free", &judged) {
+            Err(Refusal::Unverifiable(error)) => {
+                crate::needs::say(&format!("\n*** NOT RUN: the temporary directory has no leases: {error} ***\n"));
+                return;
+            }
+            done => done.expect("nobody uses it"),
+        }
+        assert_eq!(fs::read_to_string(there.join("free")).expect("moved"), "text");
+        assert_eq!(yard.read("free"), None);
+        let judged = yard.file("open", "text");
+        let open = File::open(yard.path.join("open")).expect("ours");
+        assert!(matches!(go("open", &judged), Err(Refusal::InUse)));
+        open.lock().expect("ours");
+        assert!(matches!(go("open", &judged), Err(Refusal::Locked)));
+        drop(open);
+        let judged = yard.file("changed", "text");
+        yard.file("changed", "text, and more");
+        assert!(matches!(go("changed", &judged), Err(Refusal::Changed)));
+        assert_eq!(yard.read("changed").as_deref(), Some("text, and more"));
+        assert_eq!(fs::read_dir(there).expect("readable").count(), 1);
+    }
 }

@@ -33,8 +33,8 @@ impl Yard {
             let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
             let from =
                 if directory.is_empty() { self.dir() } else { self.dir().open(directory.as_bytes()).expect("there") };
-            let facts = from.look(name.as_bytes()).expect("it exists").facts;
-            to.take(&from, directory.as_bytes(), name.as_bytes(), &facts).expect("renamed");
+            let into = to.directory(directory.as_bytes(), &self.dir()).expect("made");
+            to.take_by_name(&from, name.as_bytes(), &into).expect("renamed");
         }
         to
     }

@@ -114,7 +114,7 @@ fn what_was_changed_since_it_was_judged_stays() {
     yard.file("new", Duration::from_secs(DAY));
     fs::rename(yard.root.join("new"), yard.root.join("replaced")).expect("renamed");
     fs::remove_file(yard.root.join("gone")).expect("ours");
-    let done = judged.map(|(name, found)| worker.remove_if_same(&directory, name, &found));
+    let done = judged.map(|(name, found)| worker.is_same(&directory, name, &found));
     assert!(
         matches!(
             &done,
@@ -128,7 +128,7 @@ fn what_was_changed_since_it_was_judged_stays() {
         ),
         "{done:?}"
     );
-    assert_eq!(yard.files(), set(&["written", "touched", "replaced"]));
+    assert_eq!(yard.files(), set(&["same", "written", "touched", "replaced"]));
 }
 
 #[test]
@@ -286,7 +286,7 @@ fn a_move_to_a_directory_that_is_gone_has_failed_too() {
     let archive = yard.root.parent().expect("it has one").join("archive");
     fs::create_dir(&archive).expect("made");
     let order = yard.order(policy(&["**"], &[]));
-    let act = crate::sweep::act::Move(crate::fsys::Destination::open(&archive).expect("it exists"));
+    let act = crate::sweep::act::Move(crate::fsys::Destination::open(&archive).expect("it exists"), Unverifiable::Skip);
     fs::remove_dir(&archive).expect("empty");
     let report = execute(&order, &Control::default(), &|_| {}, &act, &Dir::space);
     let Counts { deleted, failed, vanished, .. } = report.counts;
@@ -305,7 +305,11 @@ impl Act for EndsTheRun<'_> {
         true
     }
 
-    fn act(&self, _: &Opened, _: &CStr, _: &Facts, _: &Reason, _: Hands<'_>) -> Result<How, Undone> {
+    fn by_name(&self, _: &Opened, _: &CStr, _: Option<&Facts>, _: &Reason, _: &Dir) -> Result<How, Undone> {
+        Ok(How::Plain)
+    }
+
+    fn act(&self, _: &Opened, _: &CStr, _: &crate::fsys::Found, _: &Reason, _: Hands<'_>) -> Result<How, Undone> {
         self.files.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         // So that the others have come to where they wait; should one not have, the test only sees less.
         std::thread::sleep(Duration::from_millis(50));
@@ -342,7 +346,11 @@ impl Act for Conflicts {
         true
     }
 
-    fn act(&self, _: &Opened, _: &CStr, _: &Facts, _: &Reason, _: Hands<'_>) -> Result<How, Undone> {
+    fn by_name(&self, _: &Opened, _: &CStr, _: Option<&Facts>, _: &Reason, _: &Dir) -> Result<How, Undone> {
+        Err(Undone::Stays(Because::Conflict(".janitor-slots/0/file/planted".into())))
+    }
+
+    fn act(&self, _: &Opened, _: &CStr, _: &crate::fsys::Found, _: &Reason, _: Hands<'_>) -> Result<How, Undone> {
         Err(Undone::Stays(Because::Conflict(".janitor-slots/0/file/planted".into())))
     }
 

@@ -129,7 +129,7 @@ impl<A: Act> Worker<'_, A> {
         let done = again.and_then(|()| {
             let done = match copy {
                 Some(copy) => copy.place(name, unit.dir).map(|()| Whole::IsToBeRemoved),
-                None => sweep.act.whole(slot.aside(), name, reason),
+                None => sweep.act.whole(slot.aside(), name, reason, sweep.root),
             };
             done.map_err(Kept::Failed)
         });
@@ -301,7 +301,7 @@ impl<A: Act> Worker<'_, A> {
     fn remove_one(&mut self, opened: &Opened, name: &CString, found: &Found, reason: &Reason) -> Result<(), Stopped> {
         let before = (self.walked.counts.failed, self.walked.counts.kept);
         let remove = Remove(self.sweep.order.target.on_unverifiable);
-        if self.goes_by(&remove, opened, name, &found.facts, reason) {
+        if self.goes_by(&remove, opened, name, found, reason) {
             return Ok(());
         }
         if self.walked.counts.failed > before.0 {

@@ -74,8 +74,8 @@ pub fn found(yard: &Yard, below: &[&str]) -> BTreeMap<String, Vec<String>> {
                 continue;
             }
             let shown = path.strip_prefix(top).expect("below").to_string_lossy().into_owned();
-            // What the janitor writes for itself: where the files of a slot belong, and the notes of the trash.
-            if path.ends_with("origin") || at.ends_with(".janitor-trash") {
+            // What the janitor writes for itself: the notes of the trash.
+            if at.ends_with(".janitor-trash") {
                 continue;
             }
             let content = fs::read(&path).unwrap_or_else(|error| format!("unreadable: {error}").into_bytes());

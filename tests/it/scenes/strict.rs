@@ -69,7 +69,9 @@ fn may_go() -> Vec<String> {
 /// A slot holds a file under its own name.
 fn in_slot(place: &str, belongs: &str) -> bool {
     let slot = place.strip_prefix("square/.janitor-slots/").and_then(|rest| rest.split_once("/file/"));
-    slot.is_some_and(|(_, name)| Path::new(belongs).ends_with(name))
+    // In between is what stands for the directory that it is from.
+    let name = slot.and_then(|(_, inside)| inside.split_once('/')).map(|(_, name)| name);
+    name.is_some_and(|name| Path::new(belongs).ends_with(name))
 }
 
 impl Scene for Strict {
@@ -115,7 +117,7 @@ impl Scene for Conflict {
         // The way back begins in a slot.
         if let Some((from, name)) = call.renames()
             && name == "old-0"
-            && from.ends_with("file")
+            && from.parent().is_some_and(|above| above.ends_with("file"))
         {
             for directory in DIRECTORIES {
                 if !yard.path(format!("{directory}/old-0")).exists() {

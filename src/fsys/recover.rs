@@ -1,0 +1,93 @@
+//! What runs that were killed have left in slots finds its way back.
+
+use std::collections::BTreeSet;
+use std::io;
+
+use rustix::io::Errno;
+
+use super::dir::Dir;
+use super::origin::{Origin, find, is_name};
+use super::place::is;
+use super::private::open_private;
+use super::slot::{FILE, back, hold, own_slots};
+use crate::names::Escaped;
+
+/// What came of a look into the slots that earlier runs used.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    /// Files that are back in their directories: their paths, escaped.
+    pub restored: Vec<String>,
+    /// Files that wait in a slot: their paths there, escaped, and why.
+    pub waiting: Vec<String>,
+}
+
+/// What was left in a slot: the place and the handle of a directory in it, its name, and the names in it.
+struct Left {
+    place: String,
+    shelf: Dir,
+    origin: Vec<u8>,
+    names: Vec<Vec<u8>>,
+}
+
+/// Puts back what earlier runs that were killed have left in slots below this root. Slots that are in use are left
+/// alone. What cannot be put back, because its name is taken or its directory is gone, stays and is told.
+///
+/// # Errors
+/// When a directory of slots cannot be read, or something in it is not a private directory of ours.
+pub fn recover(root: &Dir) -> io::Result<Recovered> {
+    let mut recovered = Recovered::default();
+    let (mut all, mut held) = (Vec::new(), Vec::new());
+    for (slots, name) in own_slots(root)? {
+        for number in slots.names()? {
+            let slot = open_private(&slots, &number)?;
+            if hold(&slot)? {
+                left_in(&slot, &format!("{}/{}", Escaped(&name), Escaped(&number)), &mut all)?;
+                held.push(slot);
+            }
+        }
+    }
+    let wanted: BTreeSet<Vec<u8>> = all.iter().map(|left| &left.origin).filter(|name| is_name(name)).cloned().collect();
+    let found = find(root, &wanted);
+    for Left { place, shelf, origin, names } in all {
+        for name in names {
+            let put = found.get(&origin).ok_or_else(|| "its directory is gone, or another by now".to_owned());
+            let put = put.and_then(|directory| restore(root, directory, &origin, &shelf, &name));
+            match put {
+                Ok(path) => recovered.restored.push(path),
+                Err(why) => recovered.waiting.push(format!("`{place}/{}`: {why}", Escaped(&name))),
+            }
+        }
+    }
+    Ok(recovered)
+}
+
+fn left_in(slot: &Dir, place: &str, all: &mut Vec<Left>) -> io::Result<()> {
+    let shelves = match open_private(slot, FILE) {
+        // It was killed while it was made.
+        Err(error) if is(&error, Errno::NOENT) => return Ok(()),
+        done => done?,
+    };
+    for origin in shelves.names()? {
+        let shelf = open_private(&shelves, &origin)?;
+        let names = shelf.names()?;
+        if names.is_empty() {
+            drop(shelves.remove_directory(&origin));
+        } else {
+            all.push(Left { place: format!("{place}/file/{}", Escaped(&origin)), shelf, origin, names });
+        }
+    }
+    Ok(())
+}
+
+/// Puts one file back. Returns its path, escaped, or why it stays.
+fn restore(root: &Dir, directory: &[u8], origin: &[u8], shelf: &Dir, name: &[u8]) -> Result<String, String> {
+    let open = if directory.is_empty() { root.open(b".") } else { root.open_beneath(directory) };
+    let to = open.map_err(|error| error.to_string())?;
+    match Origin::of(&to) {
+        Ok(there) if there.name().as_bytes() == origin => {}
+        _ => return Err("its directory has been replaced".to_owned()),
+    }
+    back(shelf, name, &to).map_err(|error| error.to_string())?;
+    let slash: &[u8] = if directory.is_empty() { b"" } else { b"/" };
+    Ok(Escaped(&[directory, slash, name].concat()).to_string())
+}
