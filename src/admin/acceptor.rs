@@ -121,7 +121,8 @@ pub(super) fn start(
 
 impl Acceptor {
     fn run(self) {
-        let Self { entrances, stop, mut admission } = self;
+        // Dropped from the last to the first: when the channel ends, the name of the socket has gone.
+        let Self { mut admission, stop, entrances } = self;
         loop {
             let mut polled: Vec<PollFd<'_>> =
                 entrances.iter().map(|entrance| PollFd::new(&entrance.listener, PollFlags::IN)).collect();
