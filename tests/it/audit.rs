@@ -170,9 +170,9 @@ fn a_file_costs_few_calls_whatever_is_done_to_it() {
     for (mode, policy, most) in [
         (0o755, "", 3.2),
         (0o777, "", 10.2),
-        (0o755, "action = \"trash\"", 3.2),
+        (0o755, "action = \"trash\"", 4.0),
         (0o777, "action = \"trash\"", 10.2),
-        (0o755, "action = \"move:ARCHIVE\"", 3.2),
+        (0o755, "action = \"move:ARCHIVE\"", 4.0),
         (0o777, "action = \"move:ARCHIVE\"", 10.2),
         (0o755, "skip_open = true", 7.2),
         (0o777, "skip_open = true", 10.2),
