@@ -1,7 +1,7 @@
 //! The log file: opened, written, rotated, found again, and done without when it cannot be had.
 
-use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use tracing_appender::rolling::{RollingFileAppender, Rotation as AppenderRotation};
 
 use super::rotation;
 use crate::config::{LogSettings, Rotation};
@@ -47,7 +48,7 @@ pub(super) struct LogFile {
 
 /// The file as it was opened, and where that was.
 struct Open {
-    file: File,
+    appender: RollingFileAppender,
     identity: Identity,
     directory: Identity,
     place: OwnFile,
@@ -182,7 +183,7 @@ impl LogFile {
             self.lose();
             return;
         };
-        match write_all(&mut open.file, &bytes) {
+        match write_all(&mut open.appender, &bytes) {
             Ok(()) => {
                 self.torn = false;
                 self.why.clear();
@@ -284,7 +285,13 @@ fn open(place: OwnFile) -> Result<(Open, Vec<Breach>), Denied> {
     let identity = Identity { device: about.dev(), inode: about.ino() };
     let directory = place.dir.identity().map_err(failed)?;
     let warnings = place.dir.warnings().iter().cloned().chain(warning).collect();
-    Ok((Open { file, identity, directory, place }, warnings))
+    // An appender opens by path. By this one it opens the file that was judged, whatever has its name by now.
+    let builder = RollingFileAppender::builder().rotation(AppenderRotation::NEVER);
+    let appender = builder.filename_prefix(file.as_raw_fd().to_string()).build("/proc/self/fd").map_err(|error| {
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        failed(io::Error::other(cause.unwrap_or_else(|| error.to_string())))
+    })?;
+    Ok((Open { appender, identity, directory, place }, warnings))
 }
 
 fn cannot(what: &str, path: &Path, denied: &Denied) -> String {
