@@ -53,6 +53,12 @@ impl AgeBy {
         matches!(self, Self::Created | Self::Newest)
     }
 
+    /// Whether this needs the access time, which not every mount keeps.
+    #[must_use]
+    pub fn needs_access_time(self) -> bool {
+        self == Self::Accessed
+    }
+
     /// The word for it in the config.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -198,6 +204,8 @@ pub struct Facts {
     pub identity: Identity,
     /// The stamps.
     pub stamps: Stamps,
+    /// Whether it is immutable or append-only (chattr(1)), so that nobody can remove it.
+    pub immutable: bool,
 }
 
 #[cfg(test)]

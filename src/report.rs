@@ -1,5 +1,11 @@
 //! Reports: what one sweep did.
 
+mod file_system;
+mod stalled;
+
+pub use file_system::FileSystem;
+pub use stalled::Stalled;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -10,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::entry::Identity;
 use crate::names::{RunId, TargetName};
+use crate::units::Bytes;
 
 /// What set a sweep off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -129,6 +136,8 @@ pub struct Counts {
     pub verified: u64,
     /// Bytes given back by that: the allocated bytes of files whose last link went.
     pub freed: u64,
+    /// Of these bytes, how many are an estimate, by what the files took: no disk was asked.
+    pub estimated: u64,
     /// Of the files removed, how many nobody has looked at, since nothing but their names is asked for: what they gave
     /// back is estimated, by those of them that were looked at.
     pub unseen: u64,
@@ -148,14 +157,14 @@ impl Counts {
     /// A word before [`Counts::freed`] where that is an estimate.
     #[must_use]
     pub fn about(&self) -> &'static str {
-        about(self.unseen)
+        about(self.estimated)
     }
 }
 
-/// A word before the bytes given back, where so many files went without a look.
+/// A word before the bytes given back, where so many of them are an estimate.
 #[must_use]
-pub fn about(unseen: u64) -> &'static str {
-    if unseen > 0 { "about " } else { "" }
+pub fn about(estimated: u64) -> &'static str {
+    if estimated > 0 { "about " } else { "" }
 }
 
 impl std::ops::AddAssign for Counts {
@@ -168,6 +177,7 @@ impl std::ops::AddAssign for Counts {
             deleted,
             verified,
             freed,
+            estimated,
             unseen,
             directories,
             failed,
@@ -181,6 +191,7 @@ impl std::ops::AddAssign for Counts {
         self.deleted += deleted;
         self.verified += verified;
         self.freed += freed;
+        self.estimated += estimated;
         self.unseen += unseen;
         self.directories += directories;
         self.failed += failed;
@@ -212,6 +223,17 @@ impl LimitKey {
             Self::MinFree => "min_free",
         }
     }
+
+    /// How much is missing to it, in words.
+    #[must_use]
+    pub fn short_of(self, missing: u64) -> String {
+        let over = if self == Self::MinFree { "below" } else { "over" };
+        let short = match self {
+            Self::MaxFiles => format!("{missing} files"),
+            Self::MaxSize | Self::MinFree => Bytes(missing).to_string(),
+        };
+        format!("still {short} {over} {}", self.word())
+    }
 }
 
 /// A guard, which refuses a run as a whole.
@@ -222,7 +244,7 @@ pub enum Guard {
     MaxDeletes,
     /// What `require` asks for is not there.
     Require,
-    /// The root is another directory than in the last run.
+    /// The root lies on another file system than in the last run.
     Root,
     /// The wall clock cannot be trusted, and ages are asked for.
     Clock,
@@ -249,12 +271,13 @@ pub struct Held {
 }
 
 /// Which directory a root was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RootSeen {
     /// The directory.
     pub identity: Identity,
-    /// Whether its file system is in memory, and gone with the next start of the machine.
-    pub in_memory: bool,
+    /// Its file system.
+    #[serde(default)]
+    pub file_system: FileSystem,
 }
 
 /// Which directory the root of a target was.
@@ -264,8 +287,6 @@ pub struct KnownRoot {
     pub path: PathBuf,
     /// Which directory it was.
     pub seen: RootSeen,
-    /// Whether the machine has not been started anew since.
-    pub same_boot: bool,
 }
 
 /// What else is to be said of a run.
@@ -342,6 +363,9 @@ pub struct Report {
     pub root: Option<(PathBuf, RootSeen)>,
     /// What kept its threads to the target, in a word or two; `None` when it never got to work.
     pub sandbox: Option<String>,
+    /// What is known of a file system on which deleting frees nothing, after it.
+    #[serde(default)]
+    pub stalled: Option<Stalled>,
     /// Why it failed, was held or was cancelled.
     pub message: Option<String>,
     /// Whether another process was sweeping the target, so that this run did not begin.
@@ -362,6 +386,16 @@ impl Report {
     #[must_use]
     pub fn is_success(&self) -> bool {
         self.outcome == Outcome::Done && (!self.dry_run || self.trigger != Trigger::Manual)
+    }
+
+    /// The limits that it is over, each in words.
+    #[must_use]
+    pub fn over_limits(&self) -> Vec<String> {
+        let said = |begin: String| {
+            let remark = self.remarks.iter().map(Remark::open).find(|remark| remark.starts_with(&begin));
+            remark.map_or_else(|| begin.clone(), str::to_owned)
+        };
+        self.unmet.iter().map(|(limit, missing)| said(limit.short_of(*missing))).collect()
     }
 
     /// When it ended.

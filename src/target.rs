@@ -98,6 +98,16 @@ pub enum Sandbox {
     Off,
 }
 
+/// What holds a run whose root is not what it was in the last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum RootRule {
+    /// That it lies on another file system.
+    #[default]
+    Same,
+    /// Nothing.
+    Any,
+}
+
 /// What becomes of runs that were missed because no daemon was there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum CatchUp {
@@ -224,10 +234,14 @@ pub struct Target {
     pub sandbox: Sandbox,
     /// Guard: a run that would take more files than this is held.
     pub max_deletes: Option<u64>,
+    /// Guard: whether a run is held whose root lies on another file system than in the last.
+    pub root: RootRule,
     /// Guard: this entry must exist in the root; without it the run is held. It never goes itself.
     pub require: Option<Box<str>>,
     /// The file system it is on, as it was when the config was read; `None` when that cannot be told.
     pub device: Option<u64>,
+    /// Other targets that keep space free on the same file system.
+    pub same_disk: Vec<TargetName>,
     /// Other targets whose directories lie below this one's: each owns its own. Their names, and their paths with no
     /// symbolic link left.
     pub nested: Vec<(TargetName, PathBuf)>,

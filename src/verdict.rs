@@ -105,6 +105,14 @@ pub enum Because {
     NoBirthTime,
     /// Protection: something is mounted on it, so it belongs to another file system.
     MountPoint,
+    /// Protection: a directory of another file system that is no mount point: a subvolume or a snapshot.
+    OtherFileSystem,
+    /// Protection: it is immutable or append-only, so nothing can remove it.
+    Immutable,
+    /// Protection: its directory is immutable or append-only, so nothing can be removed from it.
+    InImmutable,
+    /// Protection: the system refused to remove it.
+    Refused(Box<str>),
     /// Protection: `keep_newest`.
     KeepNewest(usize),
     /// Protection: `skip_open`, and a process has it open, mapped or executing.
@@ -162,6 +170,9 @@ impl Because {
             Self::Future => "future date",
             Self::NoBirthTime => "no birth time",
             Self::MountPoint => "mount point",
+            Self::OtherFileSystem => "other file system",
+            Self::Immutable | Self::InImmutable => "immutable",
+            Self::Refused(_) => "the system",
             Self::KeepNewest(_) => "keep_newest",
             Self::InUse | Self::UseUnknown(_) => "skip_open",
             Self::Required => "require",
@@ -258,6 +269,10 @@ impl fmt::Display for Because {
             Self::Future => out.write_str("its time stamp lies in the future"),
             Self::NoBirthTime => out.write_str("the file system keeps no birth time"),
             Self::MountPoint => out.write_str("a mount point"),
+            Self::OtherFileSystem => out.write_str("another file system: a subvolume or a snapshot"),
+            Self::Immutable => out.write_str("immutable or append-only (lsattr shows it)"),
+            Self::InImmutable => out.write_str("its directory is immutable or append-only (lsattr -d shows it)"),
+            Self::Refused(why) => write!(out, "cannot be removed: {why}"),
             Self::KeepNewest(1) => out.write_str("the newest of its directory (keep_newest 1)"),
             Self::KeepNewest(count) => write!(out, "among the newest of its directory (keep_newest {count})"),
             Self::InUse => out.write_str("in use by a process"),

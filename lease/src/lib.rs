@@ -1,5 +1,6 @@
-//! The system calls of janitor that no safe crate offers: `fcntl(F_SETLEASE)`, with the `sigaction` that it needs, and
-//! `sched_setscheduler` for one thread. They are in a crate of their own so that janitor itself can forbid `unsafe`.
+//! The system calls of janitor that no safe crate offers: `fcntl(F_SETLEASE)`, with the `sigaction` that it needs,
+//! `sched_setscheduler` for one thread, and the `ioctl` for the UUID of a file system. They are in a crate of their own so
+//! that janitor itself can forbid `unsafe`.
 
 #![deny(unsafe_op_in_unsafe_fn)]
 
@@ -97,5 +98,26 @@ pub fn become_idle() -> io::Result<()> {
     match unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, libc::SCHED_IDLE, &raw const priority) } {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(()),
+    }
+}
+
+/// The `struct fsuuid2` of the kernel's `linux/fs.h`.
+#[repr(C)]
+struct FsUuid {
+    length: u8,
+    uuid: [u8; 16],
+}
+
+/// The UUID of the file system that `fd` is on (`FS_IOC_GETFSUUID`, Linux 6.9), as many bytes as that has.
+///
+/// # Errors
+/// `ENOTTY` where the kernel is older or the file system has none, and what else the kernel says.
+pub fn file_system_uuid(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
+    let mut found = FsUuid { length: 0, uuid: [0; 16] };
+    // SAFETY: the descriptor is open, because it is borrowed. The kernel writes one `struct fsuuid2` through the pointer,
+    // which is valid for the call, and any bytes are a good `FsUuid`.
+    match unsafe { libc::ioctl(fd.as_raw_fd(), libc::_IOR::<FsUuid>(0x15, 0), &raw mut found) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(found.uuid[..usize::from(found.length).min(found.uuid.len())].to_vec()),
     }
 }

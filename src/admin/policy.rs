@@ -86,6 +86,12 @@ pub fn remarks(target: &Target, sharing: &Sharing) -> Vec<String> {
     for other in sharing.get(&target.name).into_iter().flatten() {
         remarks.push(format!("the target {other} has the same directory; both policies hold there"));
     }
+    for other in &target.same_disk {
+        remarks.push(format!(
+            "the target {other} keeps space free on the same file system: whichever runs first removes its own files for \
+             both, the work is not shared by age"
+        ));
+    }
     let globs = &target.policy.globs;
     for (include, exclude) in globs.shadowed() {
         remarks.push(format!("the include `{include}` never names anything: the exclude `{exclude}` beats it"));

@@ -288,7 +288,7 @@ pub(super) fn show_runs(answer: &Value) -> Done {
             None => format!("{target}: run {id}"),
             Some(outcome) => {
                 let deleted = if run["dry_run"] == true { "would delete" } else { "deleted" };
-                let about = about(run["unseen"].as_u64().unwrap_or_default());
+                let about = about(run["estimated_bytes"].as_u64().unwrap_or_default());
                 let freed = crate::units::Bytes(run["freed_bytes"].as_u64().unwrap_or_default());
                 format!(
                     "{target}: {outcome}, {deleted} {} file(s), {} failed, freed {about}{freed}",
@@ -297,8 +297,17 @@ pub(super) fn show_runs(answer: &Value) -> Done {
             }
         };
         output::foreign(&outcome)?;
+        complain_of_limits(run);
     }
     Ok(())
+}
+
+/// Says on stderr which limits the target of a run is over, if it is.
+pub(super) fn complain_of_limits(run: &Value) {
+    for over in run["over_limits"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        let over = OneLine(over);
+        complain(format_args!("{}: over its limit: {over}", OneLine(text(run, "target"))));
+    }
 }
 
 /// A route with its parameters.

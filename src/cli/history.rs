@@ -94,6 +94,8 @@ fn row(run: &Value) -> Vec<String> {
     let local = text(run, "started").get(..19).unwrap_or_default().replace('T', " ");
     let outcome = text(run, "outcome");
     let outcome = if run["dry_run"] == true { format!("{outcome} (dry run)") } else { outcome.to_owned() };
+    let is_over = run["over_limits"].as_array().is_some_and(|over| !over.is_empty());
+    let outcome = if is_over { format!("{outcome} (over its limit)") } else { outcome };
     let took = Duration::try_from_secs_f64(run["took_s"].as_f64().unwrap_or_default()).unwrap_or_default();
     let cells = [
         local,
@@ -103,7 +105,7 @@ fn row(run: &Value) -> Vec<String> {
         outcome,
         number("deleted").to_string(),
         number("failed").to_string(),
-        format!("{}{}", about(number("unseen")), Bytes(number("freed_bytes"))),
+        format!("{}{}", about(number("estimated_bytes")), Bytes(number("freed_bytes"))),
         Span(took).to_string(),
     ];
     cells.iter().map(|cell| OneLine(cell).to_string()).collect()

@@ -130,6 +130,12 @@ fn show_status(answer: &Value, disks: &Disks) -> Done {
     if let Some(owner) = status["trusted_owner"].as_str() {
         output::foreign(&format!("files of owner {owner} are trusted (--trust-owner)"))?;
     }
+    for target in status["targets"].as_array().into_iter().flatten() {
+        let over = target["last_run"]["over_limits"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        for over in over {
+            output::complain(format_args!("{}: over its limit: {}", OneLine(text(target, "name")), OneLine(over)));
+        }
+    }
     let row = |target: &Value| {
         let last = &target["last_run"];
         let bytes = |value: &Value| value.as_u64().map(|bytes| Bytes(bytes).to_string());
@@ -141,7 +147,7 @@ fn show_status(answer: &Value, disks: &Disks) -> Done {
             last["outcome"].as_str().map(str::to_owned),
             number(&last["deleted"]),
             bytes(&last["freed_bytes"])
-                .map(|freed| about(last["unseen"].as_u64().unwrap_or_default()).to_owned() + &freed),
+                .map(|freed| about(last["estimated_bytes"].as_u64().unwrap_or_default()).to_owned() + &freed),
             disks.get(text(target, "name")).map(free),
         ];
         cells.into_iter().map(|cell| OneLine(&cell.unwrap_or_else(|| "-".to_owned())).to_string()).collect()

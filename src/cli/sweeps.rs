@@ -24,7 +24,7 @@ use crate::daemon::LogHealth;
 use crate::history::{self, TargetLock, Turn};
 use crate::logging::{self, Terminal};
 use crate::names::{OneLine, RunId};
-use crate::report::{Outcome, Remark, Report, Trigger};
+use crate::report::{Outcome, Remark, Report, Stalled, Trigger};
 use crate::sweep::{self, Control, Event, Guards, LogLines, Order, Progress};
 use crate::target::{Action, Target};
 use crate::units::{self, Bytes, Span};
@@ -58,6 +58,20 @@ fn tell_failure(report: &Report) {
     }
 }
 
+/// What is known of the file system of a target, if deleting freed nothing there. Where that cannot be read nothing is
+/// known, and the run finds out itself.
+fn stalled(loaded: &Loaded, target: &Target) -> Option<Stalled> {
+    let state = &loaded.config.settings.state_dir;
+    (history::exists(state)).then(|| history::stalled(state, &target.name).ok().flatten()).flatten()
+}
+
+/// Tells which limits a target is over.
+fn tell_over_limits(report: &Report) {
+    for over in report.over_limits() {
+        complain(format_args!("{}: over its limit: {}", report.target, OneLine(&over)));
+    }
+}
+
 fn exit(reports: &[Report]) -> Done {
     let any = |wanted: fn(Outcome) -> bool| reports.iter().any(|report| wanted(report.outcome));
     if any(|outcome| !matches!(outcome, Outcome::Done | Outcome::Held)) {
@@ -73,7 +87,8 @@ pub(super) fn preview(config: Option<&Path>, args: &Preview) -> Done {
     let mut reports = Vec::new();
     let mut told = Vec::new();
     for target in loaded.targets(&args.targets)? {
-        let order = Order { now, ..order(&loaded, &target, true) };
+        let mut order = Order { now, ..order(&loaded, &target, true) };
+        order.guards.stalled = stalled(&loaded, &target);
         let listed = match args.kept.as_deref() {
             None => Listed::Nothing,
             Some("all") => Listed::All,
@@ -144,8 +159,9 @@ fn preview_text(order: &Order, listed: Listed<'_>) -> Result<Report, Exit> {
     printed.into_inner().unwrap_or_else(PoisonError::into_inner)?;
     let counts = &report.counts;
     output::line(format_args!(
-        "  {} file(s) would go and free {}; {} stay, {} directories skipped",
+        "  {} file(s) would go and free {}{}; {} stay, {} directories skipped",
         counts.deleted,
+        counts.about(),
         Bytes(counts.freed),
         counts.kept,
         counts.skipped_directories
@@ -188,13 +204,15 @@ pub(super) fn clean(config: Option<&Path>, args: &Clean) -> Done {
     let mut printed = Ok(());
     for target in &targets {
         let state = &settings.state_dir;
-        let order = order(&loaded, target, args.dry_run);
+        let mut order = order(&loaded, target, args.dry_run);
+        order.guards.stalled = stalled(&loaded, target);
         let report = match turn(state, &order) {
             Ok(_lock) => clean_one(&order, args),
             Err(report) => *report,
         };
         tell_failure(&report);
-        if history::exists(state)
+        tell_over_limits(&report);
+        if (history::exists(state) || report.stalled.is_some())
             && !report.skipped
             && let Err(error) = history::add(state, &report, clock::wall())
         {

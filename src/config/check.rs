@@ -244,10 +244,12 @@ impl Checker<'_> {
             trash_keep: rest.trash_keep,
             on_unverifiable: rest.on_unverifiable,
             sandbox: rest.sandbox,
+            root: rest.root,
             catch_up: rest.catch_up,
             max_deletes: rest.max_deletes,
             require: rest.require,
             device: None,
+            same_disk: Vec::new(),
             nested: Vec::new(),
             policy,
         };

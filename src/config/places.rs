@@ -130,5 +130,12 @@ pub(super) fn related(targets: Vec<(Target, PathBuf)>) -> (Vec<Target>, Sharing)
     let nested: Vec<_> = targets.iter().map(|(_, path)| nested_in(path)).collect();
     let related = targets.iter().zip(nested);
     let related = related.map(|((target, path), nested)| Target { device: device(path), nested, ..target.clone() });
-    (related.collect(), sharing)
+    let mut related: Vec<Target> = related.collect();
+    let makes_room = |target: &&Target| target.enabled && target.policy.min_free.is_some();
+    let rooms: Vec<_> = related.iter().filter(makes_room).map(|target| (target.name.clone(), target.device)).collect();
+    for target in related.iter_mut().filter(|target| makes_room(&&**target) && target.device.is_some()) {
+        let same = rooms.iter().filter(|(name, device)| *name != target.name && *device == target.device);
+        target.same_disk = same.map(|(name, _)| name.clone()).collect();
+    }
+    (related, sharing)
 }

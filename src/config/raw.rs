@@ -184,6 +184,15 @@ pub(super) enum RawSandbox {
     Off,
 }
 
+/// What holds a run whose directory is not what it was in the last.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(super) enum RawRoot {
+    Same,
+    Any,
+}
+
 /// What becomes of a file that cannot be verified where that is needed.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -332,6 +341,9 @@ keys! {
     /// Guard: this entry must exist directly below `path`, else the run removes nothing and is held. It never goes.
     #[schemars(length(min = 1, max = 255), extend("examples" = [".mounted"]))]
     require: At<String>,
+    /// Guard: a run is held when `path` lies on another file system than in the last run ("same"), or not ("any").
+    #[schemars(extend("default" = "same"))]
+    root: RawRoot,
     /// What becomes of a run when the directory is missing: "fail" fails it, "skip" ends it as done, "create" makes the
     /// directory (the one above it has to be there).
     #[schemars(extend("default" = "fail"))]

@@ -7,13 +7,17 @@ use std::time::Duration;
 
 use super::check::{BUILT_IN, BUILT_IN_SCHEDULE, Checker};
 use super::own::absolute;
-use super::raw::{At, RawAgeBy, RawCatchUp, RawKeys, RawMissing, RawOrder, RawSandbox, RawTarget, RawUnverifiable};
+use super::raw::{
+    At, RawAgeBy, RawCatchUp, RawKeys, RawMissing, RawOrder, RawRoot, RawSandbox, RawTarget, RawUnverifiable,
+};
 use super::values::parse_watermark;
 use crate::entry::AgeBy;
 use crate::globs::{Globs, List};
 use crate::names::TargetName;
 use crate::schedule::Schedule;
-use crate::target::{Action, CatchUp, GoesFirst, Missing, Policy, Sandbox, Target, Unverifiable, Watermark, Zone};
+use crate::target::{
+    Action, CatchUp, GoesFirst, Missing, Policy, RootRule, Sandbox, Target, Unverifiable, Watermark, Zone,
+};
 use crate::units::{self, Bytes, UnitError};
 
 /// More threads than this help nobody.
@@ -103,6 +107,7 @@ pub(super) struct Keys {
     idle: Option<bool>,
     on_unverifiable: Option<Unverifiable>,
     sandbox: Option<Sandbox>,
+    root: Option<RootRule>,
     catch_up: Option<CatchUp>,
 }
 
@@ -132,6 +137,7 @@ pub(super) struct Rest {
     pub(super) trash_keep: Duration,
     pub(super) on_unverifiable: Unverifiable,
     pub(super) sandbox: Sandbox,
+    pub(super) root: RootRule,
     pub(super) catch_up: CatchUp,
     pub(super) max_deletes: Option<u64>,
     pub(super) require: Option<Box<str>>,
@@ -216,6 +222,10 @@ impl Checker<'_> {
                 RawSandbox::Prefer => Sandbox::Prefer,
                 RawSandbox::Require => Sandbox::Require,
                 RawSandbox::Off => Sandbox::Off,
+            }),
+            root: raw.root.map(|raw| match raw {
+                RawRoot::Same => RootRule::Same,
+                RawRoot::Any => RootRule::Any,
             }),
         }
     }
@@ -336,6 +346,7 @@ impl Checker<'_> {
             on_unverifiable: own.on_unverifiable.or(defaults.on_unverifiable).unwrap_or_default(),
             catch_up: own.catch_up.or(defaults.catch_up).unwrap_or_default(),
             sandbox: own.sandbox.or(defaults.sandbox).unwrap_or_default(),
+            root: own.root.or(defaults.root).unwrap_or_default(),
             action: own.action.or(&defaults.action).good().unwrap_or_default(),
             trash_keep: own.trash_keep.or(&defaults.trash_keep).good().unwrap_or(Target::TRASH_KEEP),
             max_deletes: own.max_deletes.or(&defaults.max_deletes).good(),
@@ -387,10 +398,12 @@ pub(super) fn built_in(zone: &Zone, base: &Path) -> Target {
         trash_keep: Target::TRASH_KEEP,
         on_unverifiable: Unverifiable::default(),
         sandbox: Sandbox::default(),
+        root: RootRule::default(),
         catch_up: CatchUp::default(),
         max_deletes: None,
         require: None,
         device: None,
+        same_disk: Vec::new(),
         nested: Vec::new(),
         policy: Policy::new(globs),
     }

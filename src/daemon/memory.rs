@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::clock;
 use crate::history::{Hold, Store, went_on};
 use crate::names::{RunId, TargetName};
-use crate::report::{Guard, KnownRoot, Report};
+use crate::report::{Guard, KnownRoot, Report, Stalled};
 use crate::sweep::Guards;
 use crate::units::Span;
 
@@ -58,6 +58,7 @@ pub(super) struct Memory {
     pub(super) store: Store,
     holds: BTreeMap<TargetName, Hold>,
     roots: BTreeMap<TargetName, KnownRoot>,
+    stalled: BTreeMap<TargetName, Stalled>,
     clock: KnownClock,
 }
 
@@ -67,12 +68,13 @@ impl Memory {
         store: Store,
         holds: Vec<Hold>,
         roots: BTreeMap<TargetName, KnownRoot>,
+        stalled: BTreeMap<TargetName, Stalled>,
         known: (Option<i128>, Option<Timestamp>),
     ) -> Self {
         let (offset, newest_run) = known;
         let clock = KnownClock { offset, newest_run };
         let holds = holds.into_iter().map(|hold| (hold.target.clone(), hold)).collect();
-        let mut memory = Self { store, holds, roots, clock };
+        let mut memory = Self { store, holds, roots, stalled, clock };
         if memory.clock.offset.is_none() {
             memory.trust_clock(clock::wall());
         }
@@ -92,7 +94,8 @@ impl Memory {
 
     /// What the next run of a target is held by.
     pub(super) fn guards(&self, target: &TargetName) -> Guards {
-        Guards { root: self.roots.get(target).cloned(), clock: self.clock_problem(), released: None }
+        let (root, stalled) = (self.roots.get(target).cloned(), self.stalled.get(target).copied());
+        Guards { root, stalled, clock: self.clock_problem(), released: None }
     }
 
     /// The held runs.
@@ -126,8 +129,12 @@ impl Memory {
             self.holds.remove(target);
             self.clock.newest_run = Some(report.started);
             if let Some((path, seen)) = &report.root {
-                let known = KnownRoot { path: path.clone(), seen: *seen, same_boot: true };
+                let known = KnownRoot { path: path.clone(), seen: seen.clone() };
                 self.roots.insert(target.clone(), known);
+            }
+            match report.stalled {
+                Some(stalled) => drop(self.stalled.insert(target.clone(), stalled)),
+                None => drop(self.stalled.remove(target)),
             }
         }
         self.store.ended(report.clone());

@@ -111,8 +111,18 @@ impl Daemon {
     #[must_use]
     pub fn new(start: Start) -> Self {
         let Start { config, source, text, surface, log, sweeper, state: (store, remembered) } = start;
-        let Remembered { last_runs, last_successes, due, stopped, paused, holds, roots, newest_run, clock_offset } =
-            remembered;
+        let Remembered {
+            last_runs,
+            last_successes,
+            due,
+            stopped,
+            paused,
+            holds,
+            roots,
+            stalled,
+            newest_run,
+            clock_offset,
+        } = remembered;
         // When a target was due that was never run is not known: what is remembered as due may be when it was new.
         let scheduled = last_runs.iter().filter(|(_, run)| run.trigger != Trigger::Manual);
         let last_due = scheduled.map(|(name, run)| (name.clone(), run.started)).collect();
@@ -142,7 +152,7 @@ impl Daemon {
             last_successes,
             last_due,
             skipped_ticks: BTreeMap::new(),
-            memory: Memory::new(store, holds, roots, (clock_offset, newest_run)),
+            memory: Memory::new(store, holds, roots, stalled, (clock_offset, newest_run)),
             missed: BTreeSet::new(),
             about_config,
             file: source.file.clone(),

@@ -10,8 +10,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, SeekFrom, Statx, StatxAttributes, StatxFlags, fstatvfs,
-    openat2, seek, statx, syncfs, unlinkat,
+    AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, SeekFrom, StatVfsMountFlags, Statx, StatxAttributes,
+    StatxFlags, fstatvfs, openat2, seek, statx, syncfs, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::path::Arg;
@@ -127,6 +127,7 @@ pub(super) fn found(stat: &Statx) -> Found {
                 changed: stamp(stat.stx_ctime),
                 created: has(StatxFlags::BTIME).then(|| stamp(stat.stx_btime)),
             },
+            immutable: stat.stx_attributes.intersects(StatxAttributes::IMMUTABLE | StatxAttributes::APPEND),
         },
         mount_point: stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
     }
@@ -328,6 +329,14 @@ impl Dir {
     /// `ENOTEMPTY` when it is not, `EBUSY` when something is mounted on it, and what else the kernel says.
     pub fn remove_directory(&self, name: &[u8]) -> io::Result<()> {
         again(|| unlinkat(&self.fd, name, AtFlags::REMOVEDIR))
+    }
+
+    /// Whether reading a file here is noted in its access time: the mount does not say `noatime`.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn keeps_access_times(&self) -> io::Result<bool> {
+        again(|| fstatvfs(&self.fd)).map(|stat| !stat.f_flag.contains(StatVfsMountFlags::NOATIME))
     }
 
     /// Whether its file system is in memory (tmpfs, ramfs), and gone with the next start of the machine.

@@ -11,6 +11,7 @@ mod confine;
 mod copy;
 mod dir;
 mod dir_lock;
+mod filesystem;
 mod idle;
 mod lease;
 mod origin;

@@ -199,7 +199,14 @@ mod tests {
     fn a_file_that_was_only_read_or_given_blocks_is_the_same() {
         let stamp = |seconds| Stamp::new(seconds, 0);
         let stamps = Stamps { modified: stamp(1), accessed: stamp(2), changed: stamp(3), created: Some(stamp(4)) };
-        let then = Facts { size: 5, allocated: 6, links: 1, identity: Identity { device: 7, inode: 8 }, stamps };
+        let then = Facts {
+            size: 5,
+            allocated: 6,
+            links: 1,
+            identity: Identity { device: 7, inode: 8 },
+            stamps,
+            immutable: false,
+        };
         let read = Facts { allocated: 9, stamps: Stamps { accessed: stamp(9), ..stamps }, ..then };
         assert!(is_unchanged(&then, &then) && is_unchanged(&read, &then));
         for other in [

@@ -25,6 +25,8 @@ pub struct Root {
     pub identity: Identity,
     /// Whether its file system keeps birth times.
     pub has_birth_times: bool,
+    /// Whether its mount keeps access times.
+    pub has_access_times: bool,
     /// The directories that had to be made, outermost first.
     pub created: Vec<PathBuf>,
 }
@@ -98,7 +100,8 @@ pub fn resolve(path: &Path, create: bool) -> Result<Root, RootError> {
     let dir = Dir::of(fd);
     let (identity, found) = dir.look_at_itself().map_err(failed)?;
     let has_birth_times = found.facts.stamps.created.is_some();
-    Ok(Root { dir, path, identity, has_birth_times, created })
+    let has_access_times = dir.keeps_access_times().map_err(failed)?;
+    Ok(Root { dir, path, identity, has_birth_times, has_access_times, created })
 }
 
 #[cfg(test)]

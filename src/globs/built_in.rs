@@ -11,10 +11,20 @@ struct BuiltIn {
     directories_only: bool,
 }
 
-/// Version control, what `fsck` saves, janitor's own, NFS's names of removed files that are still open, and downloads
+/// Version control, what `fsck` saves, janitor's own, the names that NFS and FUSE give removed files that are still open, and downloads
 /// that are not finished (curl and Firefox, Chromium, Safari).
-const TEXTS: [&str; 9] =
-    [".git/", ".svn/", ".hg/", "lost+found/", ".janitor*", ".nfs*", "*.part", "*.crdownload", "*.download"];
+const TEXTS: [&str; 10] = [
+    ".git/",
+    ".svn/",
+    ".hg/",
+    "lost+found/",
+    ".janitor*",
+    ".nfs*",
+    ".fuse_hidden*",
+    "*.part",
+    "*.crdownload",
+    "*.download",
+];
 
 static ALL: LazyLock<Vec<BuiltIn>> = LazyLock::new(|| {
     let built_in = |text: &'static str| {

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use super::{Hold, Remembered, went_on};
 use crate::fsys::{Denied, OwnDir};
 use crate::names::{RunId, TargetName};
-use crate::report::{KnownRoot, Outcome, Report, RootSeen};
+use crate::report::{KnownRoot, Outcome, Report, RootSeen, Stalled};
 
 /// Its name in the state directory.
 pub(super) const FILE: &str = crate::config::STATE_FILE;
@@ -107,8 +107,8 @@ impl Db {
         let prune = "DELETE FROM runs WHERE id IN (SELECT id FROM runs ORDER BY started DESC LIMIT -1 OFFSET ?1)";
         db.execute(prune, [ALL_KEPT])?;
         // A target of which no run is known is gone for long.
-        let prune =
-            "DELETE FROM facts WHERE name LIKE 'success %' AND substr(name, 9) NOT IN (SELECT target FROM runs)";
+        let prune = "DELETE FROM facts WHERE (name LIKE 'success %' OR name LIKE 'stalled %')
+                AND substr(name, 9) NOT IN (SELECT target FROM runs)";
         db.execute(prune, [])?;
         Ok(Self(db))
     }
@@ -148,15 +148,15 @@ impl Db {
         let holds = self.all("SELECT report FROM holds ORDER BY run", |row| {
             Ok(json::<Report>(&row.get::<_, String>(0)?).and_then(|report| Hold::of(&report)))
         })?;
-        let roots = self.all("SELECT target, path, seen, boot FROM roots", |row| {
+        let roots = self.all("SELECT target, path, seen FROM roots", |row| {
             let path = OsStr::from_bytes(&row.get::<_, Vec<u8>>(1)?).into();
-            let same_boot = row.get::<_, String>(3)? == boot && !boot.is_empty();
             let seen: Option<RootSeen> = json(&row.get::<_, String>(2)?);
-            // What was in memory is not there any more.
-            let seen = seen.filter(|seen| same_boot || !seen.in_memory);
-            Ok(name(row)?.zip(seen.map(|seen| KnownRoot { path, seen, same_boot })))
+            Ok(name(row)?.zip(seen.map(|seen| KnownRoot { path, seen })))
         })?;
+        let stalled = "SELECT substr(name, 9), value FROM facts WHERE name LIKE 'stalled %'";
+        let stalled = self.all(stalled, |row| Ok(name(row)?.zip(json(&row.get::<_, String>(1)?))))?;
         Ok(Remembered {
+            stalled: stalled.into_iter().collect(),
             last_runs: last_runs.into_iter().map(|(target, report)| (target, Arc::new(report))).collect(),
             last_successes: last_successes.into_iter().collect(),
             due: due.into_iter().collect(),
@@ -213,6 +213,7 @@ impl Db {
                 params![target, path.as_os_str().as_bytes(), text(seen)?, boot],
             )?;
         }
+        stall(&step, report)?;
         if went_on(report) {
             step.execute(
                 "INSERT OR REPLACE INTO facts VALUES ('newest_run', ?1)",
@@ -222,11 +223,17 @@ impl Db {
         step.commit()
     }
 
-    /// A run that no daemon did: nothing but the run itself is remembered.
+    /// A run that no daemon did: nothing but the run itself is remembered, and whether deleting freed anything.
     pub(super) fn ended_elsewhere(&mut self, report: &Report) -> Result<()> {
         let step = self.0.transaction()?;
         insert(&step, report)?;
+        stall(&step, report)?;
         step.commit()
+    }
+
+    /// What is known of the file system of a target, if deleting freed nothing there.
+    pub(super) fn stalled(&self, target: &str) -> Result<Option<Stalled>> {
+        Ok(self.fact(&format!("stalled {target}"))?.and_then(|value| json(&value)))
     }
 
     pub(super) fn released(&mut self, run: &RunId) -> Result<()> {
@@ -284,6 +291,19 @@ fn insert(step: &rusqlite::Transaction<'_>, report: &Report) -> Result<()> {
             params![format!("success {target}"), nanos(report.ended()).to_string()],
         )?;
     }
+    Ok(())
+}
+
+/// Remembers whether deleting freed anything, for the next run of the target.
+fn stall(step: &rusqlite::Transaction<'_>, report: &Report) -> Result<()> {
+    if !went_on(report) {
+        return Ok(());
+    }
+    let name = format!("stalled {}", report.target);
+    match &report.stalled {
+        Some(stalled) => step.execute("INSERT OR REPLACE INTO facts VALUES (?1, ?2)", params![name, text(stalled)?])?,
+        None => step.execute("DELETE FROM facts WHERE name = ?1", [name])?,
+    };
     Ok(())
 }
 

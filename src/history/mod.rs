@@ -24,7 +24,7 @@ use jiff::Timestamp;
 
 use crate::fsys::{self, Denied, OwnDir, Purpose, Trust};
 use crate::names::{RunId, TargetName};
-use crate::report::{Held, KnownRoot, Outcome, Report};
+use crate::report::{Held, KnownRoot, Outcome, Report, Stalled};
 use db::Db;
 use lock::Lock;
 
@@ -66,6 +66,8 @@ pub struct Remembered {
     pub holds: Vec<Hold>,
     /// The roots.
     pub roots: BTreeMap<TargetName, KnownRoot>,
+    /// Targets on whose file systems deleting freed nothing.
+    pub stalled: BTreeMap<TargetName, Stalled>,
     /// The newest beginning of a run that was not held.
     pub newest_run: Option<Timestamp>,
     /// By how much the wall clock was ahead of the time since the machine was started, in nanoseconds, when that was
@@ -311,6 +313,15 @@ pub fn runs(dir: &Path, target: Option<&str>, before: Option<&RunId>, count: usi
 pub fn run(dir: &Path, run: &RunId) -> Result<Option<Report>, String> {
     let own = directory(dir)?;
     Db::look(&own).and_then(|db| db.run(run)).map_err(|error| error.to_string())
+}
+
+/// What is known of the file system of a target, if deleting freed nothing there; for a run that no daemon does.
+///
+/// # Errors
+/// In words.
+pub fn stalled(dir: &Path, target: &TargetName) -> Result<Option<Stalled>, String> {
+    let own = directory(dir)?;
+    Db::look(&own).and_then(|db| db.stalled(target.as_str())).map_err(|error| error.to_string())
 }
 
 /// Whether a directory holds a state at all.

@@ -2,7 +2,7 @@ use std::fs;
 
 use super::*;
 use crate::entry::Identity;
-use crate::report::{Counts, Failures, Guard, RootSeen, Trigger};
+use crate::report::{Counts, Failures, FileSystem, Guard, RootSeen, Stalled, Trigger};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_700_000_000 + second).expect("in range")
@@ -27,8 +27,9 @@ fn report(target: &str, second: i64, outcome: Outcome) -> Report {
         counts: Counts { deleted: 3, ..Counts::default() },
         failures,
         held: (outcome == Outcome::Held).then_some(Held { guard: Guard::MaxDeletes, files: Some(9) }),
-        root: Some(("/srv/x".into(), RootSeen { identity, in_memory: false })),
+        root: Some(("/srv/x".into(), RootSeen { identity, file_system: FileSystem::default() })),
         sandbox: Some("landlock".into()),
+        stalled: None,
         message: (outcome == Outcome::Held).then(|| "too many".into()),
         skipped: false,
         unmet: [(crate::report::LimitKey::MaxSize, 7)].into(),
@@ -67,7 +68,7 @@ fn what_was_told_is_remembered() {
     let [hold] = remembered.holds.as_slice() else { panic!("{:?}", remembered.holds) };
     assert_eq!((&hold.run, hold.held.files, hold.why.as_str()), (&held.run, Some(9), "too many"));
     assert_eq!(remembered.roots.keys().collect::<Vec<_>>(), [&name("done")]);
-    assert!(remembered.roots[&name("done")].same_boot);
+    assert_eq!(Some(&remembered.roots[&name("done")].seen), done.root.as_ref().map(|(_, seen)| seen));
     let runs = runs(dir.path(), None, None, 2).expect("readable beside the daemon");
     assert_eq!(runs.iter().map(|run| &run.run).collect::<Vec<_>>(), [&held.run, &done.run]);
     store.released(&held.run);
@@ -175,22 +176,17 @@ fn a_disk_that_is_full_is_told_and_works_again_when_there_is_room() {
 }
 
 #[test]
-fn what_was_in_memory_is_not_the_same_directory_after_a_restart_of_the_machine() {
+fn that_deleting_freed_nothing_is_remembered_until_it_frees() {
     let dir = tempfile::tempdir().expect("a temporary directory");
+    let seen = Stalled { at: at(3), free: 7, probed: true };
+    let known = || stalled(dir.path(), &name("a")).expect("readable");
     let (store, _) = open(dir.path());
-    let mut on_disk = report("disk", 1, Outcome::Done);
-    let mut in_memory = report("memory", 1, Outcome::Done);
-    if let (Some((_, disk)), Some((_, memory))) = (&mut on_disk.root, &mut in_memory.root) {
-        disk.in_memory = false;
-        memory.in_memory = true;
-    }
-    let both = [on_disk, in_memory].map(Arc::new);
-    for report in &both {
-        let report = report.clone();
-        store.tell(move |db| db.ended(&report, "another boot"));
-    }
+    store.ended(Arc::new(Report { stalled: Some(seen), ..report("a", 1, Outcome::Done) }));
     drop(store);
-    let roots = open(dir.path()).1.roots;
-    assert_eq!(roots.keys().collect::<Vec<_>>(), [&name("disk")]);
-    assert!(!roots[&name("disk")].same_boot);
+    assert_eq!(known(), Some(seen));
+    // A run that no daemon did knows it and tells it, and one that was held knows nothing new.
+    add(dir.path(), &Report { stalled: None, ..report("a", 2, Outcome::Held) }, at(9)).expect("written");
+    assert_eq!(open(dir.path()).1.stalled, [(name("a"), seen)].into());
+    add(dir.path(), &Report { stalled: None, ..report("a", 3, Outcome::Done) }, at(9)).expect("written");
+    assert_eq!((known(), open(dir.path()).1.stalled.len()), (None, 0));
 }

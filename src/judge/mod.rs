@@ -133,6 +133,9 @@ fn reason(policy: &Policy, facts: &Facts, now: Timestamp) -> Result<Reason, Beca
 
 /// What protects the file, as far as its facts tell.
 fn protection(policy: &Policy, facts: &Facts, name: &[u8], kept: Option<&Kept>, now: Timestamp) -> Option<Because> {
+    if facts.immutable {
+        return Some(Because::Immutable);
+    }
     if policy.asks_for_age() {
         match (age(policy, &facts.stamps, now), policy.min_age) {
             (Err(because), _) => return Some(because),

@@ -15,7 +15,7 @@ fn facts(size: u64, modified: i64) -> Facts {
     let stamp = Stamp::new(modified, 0);
     let stamps = Stamps { modified: stamp, accessed: stamp, changed: stamp, created: None };
     let identity = Identity { device: 1, inode: 1 };
-    Facts { size, allocated: 4096, links: 1, identity, stamps }
+    Facts { size, allocated: 4096, links: 1, identity, stamps, immutable: false }
 }
 
 /// The verdict, where no limit can have a say.
@@ -243,6 +243,7 @@ proptest! {
         let facts = Facts {
             size, allocated: 0, links: 1, identity: Identity { device: 1, inode: 1 },
             stamps: Stamps { modified, accessed, changed, created: created.map(made) },
+            immutable: false,
         };
         let nanos = |(seconds, nanos): (i64, u32)| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
         let goes = oracle(&policy, stamps.map(nanos), created.map(nanos), size, 1_000_000 * 1_000_000_000);

@@ -37,12 +37,23 @@ pub(super) struct Opened {
     origin: OnceLock<Origin>,
     /// Where its files are moved to.
     destination: OnceLock<Dir>,
+    immutable: OnceLock<bool>,
 }
 
 impl Opened {
     pub(super) fn new(dir: impl Into<Arc<Dir>>, node: Arc<Node>, path: Vec<u8>, place: Place) -> Self {
-        let (dir, trusted, origin, destination) = (dir.into(), OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Self { dir, node, path, place, kept: None, _lock: None, trusted, origin, destination }
+        Self {
+            dir: dir.into(),
+            node,
+            path,
+            place,
+            kept: None,
+            _lock: None,
+            trusted: OnceLock::new(),
+            immutable: OnceLock::new(),
+            origin: OnceLock::new(),
+            destination: OnceLock::new(),
+        }
     }
 
     /// The same directory, with its lock.
@@ -54,6 +65,12 @@ impl Opened {
     /// something in it to look at.
     pub(super) fn is_trusted(&self) -> bool {
         *self.trusted.get_or_init(|| self.dir.is_trusted().unwrap_or(false))
+    }
+
+    /// Whether it is immutable or append-only, so that nothing can be removed from it. Asked once.
+    pub(super) fn is_immutable(&self) -> bool {
+        // Where that cannot be told, the kernel tells it of each file that is tried.
+        *self.immutable.get_or_init(|| self.dir.look_at_itself().is_ok_and(|(_, found)| found.facts.immutable))
     }
 
     /// Which directory it is. Asked once.

@@ -236,6 +236,11 @@ impl Worker<'_, Preview> {
             }
             Err(error) => return Err(format!("`{}` cannot be entered: {error}", Escaped(&path))),
         };
+        match self.sweep.elsewhere(&dir) {
+            Ok(None) => {}
+            Ok(Some(because)) => return Ok(Reached::Stays(path, because)),
+            Err(error) => return Err(format!("`{}` cannot be looked at: {error}", Escaped(&path))),
+        }
         let directory = Opened::new(dir, waiting.node, path, waiting.place);
         let kept = self.kept(&directory);
         Ok(Reached::Entry(directory.keeping(kept), last.to_vec()))
@@ -258,6 +263,7 @@ impl Worker<'_, Preview> {
             (Err(error), _) if error.raw_os_error() == Some(rustix::io::Errno::XDEV.raw_os_error()) => {
                 Because::MountPoint
             }
+            (Ok(dir), _) if matches!(self.sweep.elsewhere(&dir), Ok(Some(_))) => Because::OtherFileSystem,
             (Ok(dir), _) if self.sweep.nested.owner(&path, &dir).is_some() => {
                 Because::OtherTarget(self.sweep.nested.owner(&path, &dir).unwrap_or_default())
             }

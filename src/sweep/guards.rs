@@ -1,10 +1,16 @@
 //! What holds a run as a whole, before its first file, beside what its target asks for.
 
+use std::sync::atomic::Ordering;
+
 use super::Order;
+use super::act::Act;
 use super::run::Refused;
+use super::walk::Worker;
 use crate::fsys::Root;
 use crate::names::Escaped;
-use crate::report::{Guard, Held, KnownRoot, RootSeen};
+use crate::report::{Guard, Held, KnownRoot, RootSeen, Stalled};
+use crate::target::RootRule;
+use crate::verdict::Because;
 
 /// What a run is told about the world, to be held by.
 #[derive(Clone, Debug, Default)]
@@ -13,14 +19,15 @@ pub struct Guards {
     pub root: Option<KnownRoot>,
     /// Why the wall clock cannot be trusted; `None` when it can.
     pub clock: Option<String>,
+    /// What is known of a file system on which deleting frees nothing.
+    pub stalled: Option<Stalled>,
     /// What somebody has released this run from.
     pub released: Option<Held>,
 }
 
-/// The directory that a root is.
+/// The directory that a root is, and its file system.
 pub(super) fn seen(root: &Root) -> RootSeen {
-    // Where that cannot be told, it is compared like one on a disk.
-    RootSeen { identity: root.identity, in_memory: root.dir.is_in_memory().unwrap_or(false) }
+    RootSeen { identity: root.identity, file_system: root.dir.file_system() }
 }
 
 impl Guards {
@@ -37,30 +44,53 @@ impl Guards {
     }
 }
 
-/// Whether the root is still the directory it was, and the clock can be trusted where ages are asked for.
-pub(super) fn check(order: &Order, root: &Root) -> Result<(), Refused> {
+/// Whether the root still lies on the file system where it was, and the clock can be trusted where ages are asked for.
+/// What is to be noted of the root.
+pub(super) fn check(order: &Order, root: &Root, seen: &RootSeen) -> Result<Option<String>, Refused> {
     let guards = &order.guards;
-    // One that we have just made is no surprise.
-    if let (Some(known), true) = (&guards.root, root.created.is_empty())
-        && known.path == root.path
-        && !guards.is_released(Guard::Root)
-    {
-        let (was, is) = (known.seen.identity, root.identity);
-        // A device may get another number when the machine is started.
-        if was.inode != is.inode || (known.same_boot && was.device != is.device) {
-            let path = Escaped(root.path.as_os_str().as_encoded_bytes());
-            let why = format!(
-                "`{path}` is not the directory that it was in the last run (inode {} on device {}, was inode {} on {}): \
-                 something is mounted there, or no longer mounted, or it was replaced",
-                is.inode, is.device, was.inode, was.device
-            );
-            return Err(Refused::held(Guard::Root, None, why));
-        }
-    }
+    let noted = check_root(order, root, seen)?;
     match &guards.clock {
         Some(why) if order.target.policy.asks_for_age() && !guards.is_released(Guard::Clock) => {
             Err(Refused::held(Guard::Clock, None, why.clone()))
         }
-        _ => Ok(()),
+        _ => Ok(noted),
+    }
+}
+
+fn check_root(order: &Order, root: &Root, seen: &RootSeen) -> Result<Option<String>, Refused> {
+    let Some(known) = &order.guards.root else { return Ok(None) };
+    // One that we have just made is no surprise.
+    let is_compared = order.target.root == RootRule::Same && root.created.is_empty() && known.path == root.path;
+    if !is_compared || order.guards.is_released(Guard::Root) {
+        return Ok(None);
+    }
+    let path = Escaped(root.path.as_os_str().as_encoded_bytes());
+    if let Some(how) = seen.file_system.differs_from(&known.seen.file_system) {
+        let why = format!(
+            "`{path}` lies on another file system than in the last run ({how}): something is mounted there, or no longer \
+             mounted; where that is meant to be, `root = \"any\"` turns this guard off"
+        );
+        return Err(Refused::held(Guard::Root, None, why));
+    }
+    let is_anew = seen.identity.inode != known.seen.identity.inode;
+    Ok(is_anew.then(|| {
+        format!("`{path}` is another directory than in the last run, on the same file system: it was made anew")
+    }))
+}
+
+impl<A: Act> Worker<'_, A> {
+    /// Whether so many more files may go before `max_deletes` says no. The survey has counted them before; this holds
+    /// what came since.
+    pub(super) fn within_guard(&self, files: u64) -> Result<(), Because> {
+        let Some(most) = self.sweep.max_deletes else { return Ok(()) };
+        let before = self.sweep.taken.fetch_add(files, Ordering::Relaxed);
+        if before.saturating_add(files) <= most { Ok(()) } else { Err(Because::MaxDeletes(most)) }
+    }
+
+    /// A file that stayed leaves its place to another.
+    pub(super) fn give_back_guard(&self) {
+        if self.sweep.max_deletes.is_some() {
+            self.sweep.taken.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }

@@ -8,10 +8,12 @@ mod aside;
 mod batch;
 mod event;
 mod explain;
+mod gather;
 mod group;
 mod guards;
 mod locks;
 mod log;
+mod meter;
 mod nested;
 mod owner;
 mod pass;
@@ -21,12 +23,14 @@ mod remarks;
 mod run;
 mod sample;
 mod settle;
+mod stuck;
 #[cfg(test)]
 mod tests;
 mod trash;
 mod tree;
 mod undo;
 mod walk;
+mod walked;
 mod watermark;
 mod whole;
 
@@ -103,6 +107,7 @@ impl Order {
             held: None,
             root: None,
             sandbox: None,
+            stalled: self.guards.stalled,
             message: Some(message.into()),
             skipped: false,
             unmet: BTreeMap::new(),
@@ -250,9 +255,17 @@ fn execute<A: Act>(
     let began = clock::mark();
     let mut report = match open_root(order, act, observer) {
         Ok(root) => {
-            let seen = (root.path.clone(), guards::seen(&root));
-            let before = run::Before::of(order, &root);
-            Report { root: Some(seen), ..confined(order, control, observer, act, (&root, before), spacious) }
+            let seen = guards::seen(&root);
+            let report = match guards::check(order, &root, &seen) {
+                Err(refused) => refused.report(order),
+                Ok(noted) => {
+                    let before = run::Before::of(order, &root);
+                    let mut report = confined(order, control, observer, act, (&root, before), spacious);
+                    report.hints.extend(noted);
+                    report
+                }
+            };
+            Report { root: Some((root.path.clone(), seen)), ..report }
         }
         Err((outcome, message)) => order.not_run(outcome, message),
     };
@@ -312,9 +325,16 @@ fn open_root<A: Act>(order: &Order, act: &A, observer: &Observer<'_>) -> Result<
         return Err(failed(why));
     }
     let policy = &target.policy;
-    if policy.asks_for_age() && policy.age_by.needs_birth_time() && !root.has_birth_times {
+    if policy.asks_for_age() {
         let word = policy.age_by.word();
-        return Err(failed(format!("the file system keeps no birth times, which age_by = \"{word}\" needs")));
+        if policy.age_by.needs_birth_time() && !root.has_birth_times {
+            return Err(failed(format!("the file system keeps no birth times, which age_by = \"{word}\" needs")));
+        }
+        if policy.age_by.needs_access_time() && !root.has_access_times {
+            let why =
+                format!("no access times are kept here (the mount says noatime), which age_by = \"{word}\" needs");
+            return Err(failed(why));
+        }
     }
     Ok(root)
 }

@@ -4,9 +4,9 @@ use std::io;
 
 use super::Order;
 use super::pass::Overview;
-use super::walk::Walked;
+use super::walked::Walked;
 use crate::fsys::{Recovered, WholeRecovered};
-use crate::report::{Failure, Failures, LimitKey, Remark};
+use crate::report::{Failure, Failures, LimitKey, Remark, Stalled};
 use crate::units::Bytes;
 
 /// What is said of a run.
@@ -86,15 +86,21 @@ pub(super) fn without_slot(why: &str) -> Remark {
 
 /// What stayed when it came to it, and why.
 pub(super) fn left(left: &Failures) -> impl Iterator<Item = Remark> {
+    stay(left, " that was to go")
+}
+
+/// Files that are immutable or append-only, or whose directory is.
+pub(super) fn immutable(immutable: &Failures) -> impl Iterator<Item = Remark> {
+    stay(immutable, "")
+}
+
+fn stay<'a>(files: &'a Failures, which: &'a str) -> impl Iterator<Item = Remark> + 'a {
     const EXAMPLES: usize = 3;
-    left.iter().map(|(why, Failure { count, examples })| {
+    files.iter().map(move |(why, Failure { count, examples })| {
         let named = examples.iter().take(EXAMPLES).map(|path| format!("`{path}`")).collect::<Vec<_>>().join(", ");
         let more = if *count > EXAMPLES as u64 { ", …" } else { "" };
         let stay = if *count == 1 { "1 file stays".to_owned() } else { format!("{count} files stay") };
-        Remark::Naming {
-            text: format!("{stay} that was to go ({named}{more}): {why}"),
-            open: format!("{stay} that was to go: {why}"),
-        }
+        Remark::Naming { text: format!("{stay}{which} ({named}{more}): {why}"), open: format!("{stay}{which}: {why}") }
     })
 }
 
@@ -108,6 +114,17 @@ pub(super) struct Unmet {
     pub(super) why: String,
 }
 
+/// Why deleting is stopped.
+pub(super) const NOTHING: &str = "deleting frees nothing: links, snapshots or open files hold the space";
+
+/// That it is not tried again yet whether deleting frees anything.
+pub(super) fn waits(missing: u64, stalled: &Stalled) -> Unmet {
+    let limit = LimitKey::MinFree;
+    let short = limit.short_of(missing);
+    let why = format!("{short}: {NOTHING}; it is tried again from {:.0} on, or when more is free", stalled.until());
+    Unmet { limit, missing, why }
+}
+
 /// That a limit cannot be met, and what is in its way.
 pub(super) fn unmet(limit: LimitKey, missing: u64, overview: &Overview) -> Unmet {
     let by = |(protection, amount): (&&str, &crate::judge::limits::Amount)| {
@@ -116,10 +133,5 @@ pub(super) fn unmet(limit: LimitKey, missing: u64, overview: &Overview) -> Unmet
     };
     let by: Vec<String> = overview.protected.iter().map(by).collect();
     let by = if by.is_empty() { "nothing is left that may go".to_owned() } else { by.join(", ") };
-    let over = if limit == LimitKey::MinFree { "below" } else { "over" };
-    let short = match limit {
-        LimitKey::MaxFiles => format!("{missing} files"),
-        LimitKey::MaxSize | LimitKey::MinFree => Bytes(missing).to_string(),
-    };
-    Unmet { limit, missing, why: format!("still {short} {over} {}: {by}", limit.word()) }
+    Unmet { limit, missing, why: format!("{}: {by}", limit.short_of(missing)) }
 }

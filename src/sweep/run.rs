@@ -11,8 +11,10 @@ use super::aside::Aside;
 use super::nested::Nested;
 use super::pass::{Gathered, Limit, Overview, Pass};
 use super::remarks::Unmet;
+use super::stuck::Stuck;
 use super::trash::Restored;
-use super::walk::{Sweep, TURNS, Walked, walk};
+use super::walk::{Sweep, TURNS, walk};
+use super::walked::Walked;
 use super::whole::WholeSlots;
 use super::{Control, Observer, Order, remarks};
 use crate::clock;
@@ -45,6 +47,11 @@ impl Refused {
         Self { outcome: Outcome::Failed, why: why.into(), held: None }
     }
 
+    /// The report of the run.
+    pub(super) fn report(self, order: &Order) -> Report {
+        Report { held: self.held, ..order.not_run(self.outcome, self.why) }
+    }
+
     /// By a guard.
     pub(super) fn held(guard: Guard, files: Option<u64>, why: impl Into<String>) -> Self {
         Self { outcome: Outcome::Held, why: why.into(), held: Some(Held { guard, files }) }
@@ -53,16 +60,18 @@ impl Refused {
 
 /// What the surveys have found.
 #[derive(Default)]
-struct Plan {
+pub(super) struct Plan {
     /// What `max_size` and `max_files` take.
-    quotas: Vec<Limit>,
+    pub(super) quotas: Vec<Limit>,
+    /// How much has to go for them, beside what goes anyway.
+    pub(super) need: Amount,
     /// What `min_free` takes beyond that, as far as can be told beforehand.
     space: Option<Limit>,
     /// Files that go.
     files: u64,
     /// Limits that cannot be met.
-    unmet: Vec<Unmet>,
-    overview: Overview,
+    pub(super) unmet: Vec<Unmet>,
+    pub(super) overview: Overview,
 }
 
 /// What is found out before a sweep is kept to its target, since it lies elsewhere.
@@ -97,6 +106,7 @@ pub(super) fn begin<'a, A>(
         observer,
         act,
         root: &root.dir,
+        device: root.identity.device,
         nested: Nested::of(&order.target, root),
         root_kept: None,
         kept: Mutex::default(),
@@ -114,6 +124,7 @@ pub(super) fn begin<'a, A>(
         processes: before.processes,
         whole_slots: WholeSlots::default(),
         locks: super::locks::counter(),
+        stuck: Stuck::default(),
         began: clock::wall().into(),
     }
 }
@@ -136,13 +147,10 @@ pub(super) fn run<A: Act>(
 ) -> Report {
     let mut sweep = begin(order, control, observer, act, root, known);
     let mut before = if act.may_change() { sweep.make_ready() } else { Vec::new() };
-    let prepared = super::guards::check(order, root).and_then(|()| {
-        before.extend(act.tidy().into_iter().map(Remark::from));
-        sweep.prepare(spacious)
-    });
-    let plan = match prepared {
+    before.extend(act.tidy().into_iter().map(Remark::from));
+    let plan = match sweep.prepare(spacious) {
         Ok(plan) => plan,
-        Err(Refused { outcome, why, held }) => return Report { held, ..order.not_run(outcome, why) },
+        Err(refused) => return refused.report(order),
     };
     let mut limits = plan.quotas.clone();
     if !act.may_change() {
@@ -155,10 +163,17 @@ pub(super) fn run<A: Act>(
         remarks.once.push(format!("not every process is known that works in a directory that goes whole: {why}"));
     }
     remarks.always.splice(0..0, before);
+    let (mut plan, mut stalled) = (plan, order.guards.stalled);
+    if act.may_change() && order.target.policy.has_limits() {
+        plan = sweep.make_up(plan, &mut walked, spacious);
+    }
     let mut unmet = plan.unmet;
     if let (true, Some(_), Some(watermark)) = (act.may_change(), &plan.space, order.target.policy.min_free) {
         match sweep.free(watermark, &plan.quotas, spacious, &plan.overview, &mut walked) {
-            Ok(short) => unmet.extend(short),
+            Ok(made) => {
+                unmet.extend(made.unmet);
+                stalled = made.stalled;
+            }
             Err(error) => remarks.always.push(format!("cannot tell how much space is free: {error}").into()),
         }
     }
@@ -166,6 +181,7 @@ pub(super) fn run<A: Act>(
     let unmet = unmet.into_iter().map(|unmet| (unmet.limit, unmet.missing)).collect();
     remarks.always.append(&mut walked.remarks);
     remarks.always.extend(remarks::left(&walked.left));
+    remarks.always.extend(remarks::immutable(&walked.immutable));
     let Walked { counts, failures, .. } = walked;
     let cancelled = control.cancelled().map(str::to_owned);
     let without_slot = sweep.aside.missing().filter(|_| order.target.on_unverifiable == Unverifiable::Skip);
@@ -180,7 +196,7 @@ pub(super) fn run<A: Act>(
     };
     let super::remarks::Remarks { always, once } = remarks;
     let report = order.not_run(outcome, "");
-    Report { counts, failures, message: cancelled, unmet, remarks: always, hints: once, ..report }
+    Report { counts, failures, message: cancelled, stalled, unmet, remarks: always, hints: once, ..report }
 }
 
 impl<A: Act> Sweep<'_, A> {
@@ -250,8 +266,15 @@ impl<A: Act> Sweep<'_, A> {
     }
 
     /// Surveys all candidates and finds how far each limit reaches.
-    fn plan(&self, spacious: &Spacious<'_>) -> Result<Plan, Refused> {
+    pub(super) fn plan(&self, spacious: &Spacious<'_>) -> Result<Plan, Refused> {
         let policy = &self.order.target.policy;
+        if let (Some(watermark), None, None, None) =
+            (policy.min_free, policy.max_size, policy.max_files, self.max_deletes)
+            && spacious(self.root).is_ok_and(|space| space.free >= watermark.of(space.total))
+        {
+            // It holds, and nothing else asks for a survey.
+            return Ok(Plan::default());
+        }
         let Gathered { mut overview, tally, .. } = walk(self, &Pass::Survey(Arc::new(Spec::all()))).gathered;
         self.not_cancelled()?;
         let links = std::mem::take(&mut *self.links.lock().unwrap_or_else(PoisonError::into_inner));
@@ -269,6 +292,7 @@ impl<A: Act> Sweep<'_, A> {
         let mut most = Amount::default();
         if let Some(limit) = policy.max_size {
             let over = stay.bytes.saturating_sub(limit);
+            plan.need.bytes = over;
             let need = Amount { bytes: over, ..Amount::default() };
             let (cut, amount) = self.search(tally.clone(), need, &links)?;
             if amount.bytes < over {
@@ -280,6 +304,7 @@ impl<A: Act> Sweep<'_, A> {
         }
         if let Some(limit) = policy.max_files {
             let over = stay.files.saturating_sub(limit);
+            plan.need.files = over;
             let need = Amount { files: over, ..Amount::default() };
             let (cut, amount) = self.search(tally.clone(), need, &links)?;
             if amount.files < over {
@@ -294,7 +319,10 @@ impl<A: Act> Sweep<'_, A> {
             let limit = watermark.of(total);
             let without = free.saturating_add(overview.going.freed).saturating_add(most.freed);
             let over = limit.saturating_sub(without);
-            if over > 0 {
+            let waits = self.order.guards.stalled.filter(|stalled| !stalled.may_probe(self.order.now, free, limit));
+            if let (Some(stalled), true) = (waits, over > 0) {
+                plan.unmet.push(remarks::waits(limit.saturating_sub(free), &stalled));
+            } else if over > 0 {
                 let need = Amount { freed: most.freed + over, ..Amount::default() };
                 let (cut, amount) = self.search(tally, need, &links)?;
                 if amount.freed < need.freed && !self.act.may_change() {

@@ -10,11 +10,12 @@ use rustix::io::Errno;
 use super::act::{Act, Hands, How, Undone};
 use super::batch::Opened;
 use super::event::Event;
-use super::pass::{Candidate, Pass, Told, taken, worth};
+use super::pass::{Pass, taken, worth};
 use super::tree::Node;
 use super::walk::{Sweep, TURNS, Worker, is_gone};
 use crate::entry::{Asked, Facts, Stamps};
 use crate::fsys::{Dir, Found, Usage};
+use crate::judge::limits::Amount;
 use crate::judge::{self, Standing};
 use crate::target::Unverifiable;
 use crate::verdict::{Because, Reason};
@@ -83,6 +84,10 @@ impl<'a, A: Act> Worker<'a, A> {
             standing = Standing::Protected(Because::Sticky);
         }
         self.protect_restored(&mut standing, facts);
+        let is_asked = may_go || matches!(self.pass, Pass::First(_));
+        if is_asked && directory.is_immutable() && matches!(standing, Standing::Goes(_) | Standing::Waits(_)) {
+            standing = Standing::Protected(Because::InImmutable);
+        }
         match self.pass {
             Pass::Act(limits) => {
                 let verdict = match standing {
@@ -110,20 +115,6 @@ impl<'a, A: Act> Worker<'a, A> {
         None
     }
 
-    /// Whether the sticky bit says that a file is to stay. What cannot be told stays too.
-    pub(super) fn is_sticky(&self, dir: &Dir, name: &[u8]) -> bool {
-        self.sweep.heeds_sticky && dir.has_sticky_bit(name).unwrap_or(true)
-    }
-
-    /// What was put back from the trash within a day stays.
-    fn protect_restored(&self, standing: &mut Standing, facts: &Facts) {
-        if self.sweep.restored.as_ref().is_some_and(|restored| restored.holds(facts))
-            && matches!(standing, Standing::Goes(_) | Standing::Waits(_))
-        {
-            *standing = Standing::Protected(Because::Restored);
-        }
-    }
-
     pub(super) fn write_path(&mut self, directory: &Opened, name: &[u8]) {
         self.path.clear();
         self.path.extend_from_slice(&directory.path);
@@ -131,62 +122,6 @@ impl<'a, A: Act> Worker<'a, A> {
             self.path.push(b'/');
         }
         self.path.extend_from_slice(name);
-    }
-
-    pub(super) fn survey(
-        &mut self,
-        directory: &Opened,
-        name: &[u8],
-        facts: &Facts,
-        standing: &Standing,
-        amount: judge::limits::Amount,
-        linked: &[(crate::entry::Identity, u64, u64, u64)],
-    ) {
-        let told = match standing {
-            Standing::Filtered(_) => return,
-            Standing::Protected(because) => Told::Protected(because),
-            Standing::Goes(_) => Told::Goes,
-            Standing::Waits(_) => Told::Waits,
-        };
-        self.write_path(directory, name);
-        let weight = judge::weight(self.sweep.policy(), facts, self.sweep.order.now);
-        let candidate = Candidate { weight, path: &self.path, identity: facts.identity, amount, linked };
-        if !self.walked.gathered.survey(&candidate, &told, &self.sweep.links) {
-            self.sweep.control.cancel(TOO_MANY_LINKS);
-        }
-    }
-
-    pub(super) fn newest(&mut self, standing: &Standing, name: &[u8], facts: &Facts) {
-        if let (Some(newest), false) = (&mut self.walked.gathered.newest, matches!(standing, Standing::Filtered(_))) {
-            newest.add(judge::newest_weight(self.sweep.policy(), facts, self.sweep.order.now), name);
-        }
-    }
-
-    pub(super) fn first(
-        &mut self,
-        standing: &Standing,
-        directory: &Opened,
-        name: &[u8],
-        facts: &Facts,
-        after: &[super::pass::Limit],
-        whole: bool,
-    ) {
-        if !matches!(standing, Standing::Waits(_)) {
-            return;
-        }
-        let weight = judge::weight(self.sweep.policy(), facts, self.sweep.order.now);
-        self.write_path(directory, name);
-        if taken(after, weight, &self.path).is_none() {
-            self.walked.gathered.next(weight, &self.path, whole);
-        }
-    }
-
-    /// Whether so many more files may go before `max_deletes` says no. The survey has counted them before; this holds
-    /// what came since.
-    pub(super) fn within_guard(&self, files: u64) -> Result<(), Because> {
-        let Some(most) = self.sweep.max_deletes else { return Ok(()) };
-        let before = self.sweep.taken.fetch_add(files, Ordering::Relaxed);
-        if before.saturating_add(files) <= most { Ok(()) } else { Err(Because::MaxDeletes(most)) }
     }
 
     /// Does it. Whether it went.
@@ -265,6 +200,13 @@ impl<'a, A: Act> Worker<'a, A> {
                 self.walked.counts.verified += u64::from(how == How::Verified);
                 if self.sweep.frees(reason) {
                     self.walked.counts.freed += gives_back;
+                    self.walked.counts.estimated += gives_back;
+                }
+                if let Some(facts) = facts {
+                    let gone = &mut self.walked.gone;
+                    gone.amount += Amount { files: 1, bytes: gives_back, freed: 0 };
+                    gone.allocated = gone.allocated.saturating_add(facts.allocated);
+                    gone.has_links |= facts.links > 1;
                 }
                 directory.node.empty();
                 let event = match facts {
@@ -278,6 +220,10 @@ impl<'a, A: Act> Worker<'a, A> {
                 // The class is told to everybody, the examples are not.
                 let named = because.named().map(|named| format!("{at}: {named}"));
                 self.walked.left.add(because.without_names(), named.unwrap_or_else(|| at.to_string()));
+                if let Some(facts) = facts {
+                    self.sweep.stuck.add(facts.identity, because.clone());
+                }
+                self.give_back_guard();
                 self.stays(directory, name, &because);
                 false
             }
@@ -291,6 +237,10 @@ impl<'a, A: Act> Worker<'a, A> {
             }
             Err(Undone::Failed(error)) => {
                 directory.node.leave();
+                if let Some(facts) = facts {
+                    self.sweep.stuck.refused(facts.identity, &error);
+                }
+                self.give_back_guard();
                 self.walked.counts.failed += 1;
                 self.walked.failures.add(&error, at);
                 (self.sweep.observer)(&Event::NotRemoved { at, error: &error });
@@ -313,6 +263,9 @@ impl<'a, A: Act> Worker<'a, A> {
         self.walked.counts.kept += 1;
         self.note(because);
         if self.acts() {
+            if because.protection() == Some("immutable") {
+                self.walked.immutable.add(because, directory.at(name));
+            }
             (self.sweep.observer)(&Event::Stays { at: directory.at(name), because });
         }
     }
@@ -333,7 +286,9 @@ impl<'a, A: Act> Worker<'a, A> {
 
     fn close(&mut self, node: &Node, parent: &Arc<Node>) {
         // A directory that goes whole is gone, or stays.
-        let (false, Some(stamps)) = (node.is_left(), node.stamps.get()) else { return parent.leave() };
+        let (false, Some(stamps)) = (node.is_left() || parent.is_immutable(), node.stamps.get()) else {
+            return parent.leave();
+        };
         match judge::empty_directory(self.sweep.policy(), stamps, node.is_emptied(), self.sweep.order.now) {
             Ok(reason) => self.remove_directory(node, parent, &reason),
             Err(because) => {

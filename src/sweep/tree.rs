@@ -19,6 +19,8 @@ pub(super) struct Node {
     left: AtomicBool,
     /// Whether something in it went.
     emptied: AtomicBool,
+    /// Whether it is immutable or append-only, so that nothing can be removed from it.
+    immutable: AtomicBool,
     /// Its stamps before anything in it went.
     pub(super) stamps: OnceLock<Stamps>,
     /// Its lock, until all below it is done.
@@ -37,6 +39,7 @@ impl Node {
             pending: AtomicUsize::new(1),
             left: AtomicBool::new(false),
             emptied: AtomicBool::new(false),
+            immutable: AtomicBool::new(false),
             stamps: OnceLock::new(),
             lock: OnceLock::new(),
         })
@@ -79,6 +82,14 @@ impl Node {
 
     pub(super) fn is_left(&self) -> bool {
         self.left.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_immutable(&self) {
+        raise(&self.immutable);
+    }
+
+    pub(super) fn is_immutable(&self) -> bool {
+        self.immutable.load(Ordering::Relaxed)
     }
 
     pub(super) fn empty(&self) {

@@ -22,15 +22,17 @@ use super::nested::Nested;
 use super::pass::{Gathered, Pass};
 use super::queue::{Queue, Waiting, Work};
 use super::sample::{Estimate, Sample};
+use super::stuck::Stuck;
 use super::trash::Restored;
 use super::tree::Node;
+use super::walked::Walked;
 use super::whole::WholeSlots;
 use super::{Control, Observer, Order};
 use crate::entry::{Asked, Stamp};
 use crate::fsys::{self, Dir, Found, ListingBuffer, Processes};
 use crate::judge::links::Links;
 use crate::judge::{self, Kept};
-use crate::report::{Counts, Failures};
+use crate::report::Counts;
 use crate::target::{Action, Policy};
 use crate::verdict::{Because, Reason};
 
@@ -44,6 +46,8 @@ pub(super) struct Sweep<'a, A> {
     pub(super) observer: &'a Observer<'a>,
     pub(super) act: &'a A,
     pub(super) root: &'a Dir,
+    /// The file system of the root.
+    pub(super) device: u64,
     pub(super) nested: Nested,
     /// What `keep_newest` holds of the root, where directories go whole.
     pub(super) root_kept: Option<Kept>,
@@ -68,6 +72,8 @@ pub(super) struct Sweep<'a, A> {
     pub(super) moves_within: bool,
     /// How many workers there have been.
     pub(super) workers: AtomicUsize,
+    /// What was to go and could not.
+    pub(super) stuck: Stuck,
     /// When it began.
     pub(super) began: Stamp,
     /// Whether the sticky bit says of a file that it is to stay: below `/run/user`.
@@ -93,6 +99,14 @@ impl<A> Sweep<'_, A> {
         !self.moves_within && super::trash::frees(self.order, reason)
     }
 
+    /// Why a directory is not entered that lies on another file system than the root though nothing is mounted there: it
+    /// is a subvolume or a snapshot. Directories are compared with the root and not files with their directory, since
+    /// on overlayfs a file may have another device number than the directory it is in, and a directory has not.
+    pub(super) fn elsewhere(&self, dir: &Dir) -> io::Result<Option<Because>> {
+        let (identity, _) = dir.look_at_itself()?;
+        Ok((identity.device != self.device).then_some(Because::OtherFileSystem))
+    }
+
     /// Why a directory is not entered that is so deep that hardly anything but an attack makes it, and that was made
     /// after the sweep began. Without this who makes a tree deeper and deeper keeps a sweep busy for ever.
     pub(super) fn growing(&self, path: &[u8], found: impl FnOnce() -> io::Result<Found>) -> Option<Because> {
@@ -103,18 +117,6 @@ impl<A> Sweep<'_, A> {
 
 /// A directory, open, with its lock if that is held.
 pub(super) type Locked = (Arc<Dir>, Option<Arc<Lock>>);
-
-/// What a walk has come to.
-#[derive(Debug, Default)]
-pub(super) struct Walked {
-    pub(super) counts: Counts,
-    pub(super) failures: Failures,
-    /// Files that were to go, and stayed when it came to it: by the reason.
-    pub(super) left: Failures,
-    /// What else is to be said.
-    pub(super) remarks: Vec<crate::report::Remark>,
-    pub(super) gathered: Gathered,
-}
 
 /// One worker of a walk, with what it has counted.
 pub(super) struct Worker<'a, A> {
@@ -187,24 +189,6 @@ pub(super) fn walk<A: Act>(sweep: &Sweep<'_, A>, pass: &Pass) -> Walked {
     all
 }
 
-impl Walked {
-    pub(super) fn merge(&mut self, other: Self) {
-        self.counts += other.counts;
-        self.failures.merge(other.failures);
-        self.left.merge(other.left);
-        self.remarks.extend(other.remarks);
-        self.gathered.merge(other.gathered);
-    }
-
-    /// Adds what came of files that this walk has counted already, as kept.
-    pub(super) fn merge_second_look(&mut self, mut other: Self) {
-        let Counts { deleted, failed, vanished, .. } = other.counts;
-        self.counts.kept = self.counts.kept.saturating_sub(deleted + failed + vanished);
-        other.counts.kept = 0;
-        self.merge(other);
-    }
-}
-
 /// Whether the error says that the entry is no longer what was listed: gone, or replaced by something else.
 pub(super) fn is_gone(error: &io::Error) -> bool {
     let gone = [Errno::NOENT, Errno::NOTDIR, Errno::LOOP, Errno::ISDIR];
@@ -261,7 +245,8 @@ impl<'a, A: Act> Worker<'a, A> {
             self.publish();
         }
         let Estimate { files, bytes } = self.sample.estimate();
-        self.walked.counts += Counts { unseen: files, freed: bytes, eligible: bytes, ..Counts::default() };
+        self.walked.counts +=
+            Counts { unseen: files, freed: bytes, estimated: bytes, eligible: bytes, ..Counts::default() };
         self.walked
     }
 
@@ -332,6 +317,11 @@ impl<'a, A: Act> Worker<'a, A> {
                     (self.sweep.observer)(&Event::Stays { at, because: &Because::OverlayWork });
                 }
             }
+            if found.facts.immutable {
+                // It cannot go itself either.
+                node.note_immutable();
+                node.leave();
+            }
         }
         Some(Opened::new(dir, node, path, place).holding(lock))
     }
@@ -347,14 +337,18 @@ impl<'a, A: Act> Worker<'a, A> {
         let at = At { directory: path, name: b"" };
         let refused = match opened {
             Ok(dir) => {
+                let elsewhere = self.sweep.elsewhere(&dir);
                 let growing = || self.sweep.growing(path, || dir.look_at_itself().map(|(_, found)| found));
-                match self.sweep.nested.owner(path, &dir).map(Because::OtherTarget).or_else(growing) {
-                    None => match self.lock(node, dir) {
+                match elsewhere.map(|elsewhere| {
+                    elsewhere.or_else(|| self.sweep.nested.owner(path, &dir).map(Because::OtherTarget)).or_else(growing)
+                }) {
+                    Ok(None) => match self.lock(node, dir) {
                         Ok(Some(locked)) => return Some(locked),
                         Ok(None) => Ok(Because::Locked),
                         Err(error) => Err(error),
                     },
-                    Some(because) => Ok(because),
+                    Ok(Some(because)) => Ok(because),
+                    Err(error) => Err(error),
                 }
             }
             Err(error) if error.raw_os_error() == Some(Errno::XDEV.raw_os_error()) => Ok(Because::MountPoint),

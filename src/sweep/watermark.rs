@@ -3,26 +3,47 @@
 use std::ffi::CString;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::act::Act;
 use super::batch::Opened;
 use super::locks;
+use super::meter::{FILES, Meter, PROBE, Removed};
 use super::pass::{Limit, Next, Overview, Pass};
 use super::queue::{Queue, Waiting};
 use super::remarks::{self, Unmet};
 use super::run::Spacious;
 use super::tree::Node;
-use super::walk::{Sweep, Walked, Worker, walk};
-use crate::fsys::Dir;
+use super::walk::{Sweep, Worker, walk};
+use super::walked::Walked;
+use crate::clock::{self, Mark};
 use crate::globs::Entered;
 use crate::judge::limits::Cut;
-use crate::report::LimitKey;
+use crate::report::{LimitKey, Stalled};
 use crate::target::Watermark;
 use crate::verdict::Reason;
 
-/// After so many files, or so many bytes, the free space is read again.
-const STEP: usize = 64;
-const STEP_BYTES: u64 = 256 * 1024 * 1024;
+/// As many files, or so many bytes, are removed between two looks at the free space.
+const GROUP: u64 = 8;
+const GROUP_BYTES: u64 = 32 * 1024 * 1024;
+
+/// As long is waited for a file system to show what was given back: some do it in the background.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often it is asked meanwhile.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Before anything is synced, it is asked after these.
+const SOON: [Duration; 3] = [Duration::from_millis(2), Duration::from_millis(8), Duration::from_millis(30)];
+
+/// As long is watched, at the most, what others do.
+const WATCHED: Duration = Duration::from_millis(100);
+
+/// Where a run that makes room has ended.
+pub(super) struct Made {
+    pub(super) unmet: Option<Unmet>,
+    pub(super) stalled: Option<Stalled>,
+}
 
 impl<A: Act> Sweep<'_, A> {
     /// Removes what goes first, in order, until enough is free; or says that it is not.
@@ -36,13 +57,28 @@ impl<A: Act> Sweep<'_, A> {
         spacious: &Spacious<'_>,
         overview: &Overview,
         walked: &mut Walked,
-    ) -> io::Result<Option<Unmet>> {
+    ) -> io::Result<Made> {
         let queue = Queue::default();
+        let known = self.order.guards.stalled;
+        let mut meter = Meter::default();
+        let mut stalled = known;
+        let made = |unmet: Option<Unmet>, stalled: Option<Stalled>| Ok(Made { unmet, stalled });
+        let stopped = |free: u64, limit: u64, why: &str| {
+            let missing = limit.saturating_sub(free);
+            let why = format!("{}: {why}", LimitKey::MinFree.short_of(missing));
+            Some(Unmet { limit: LimitKey::MinFree, missing, why })
+        };
+        let mut is_first = true;
         loop {
             let space = spacious(self.root)?;
             let limit = watermark.of(space.total);
             if space.free >= limit || self.control.cancelled().is_some() {
-                return Ok(None);
+                return made(None, stalled);
+            }
+            if std::mem::take(&mut is_first) {
+                // What others have removed shows first, so that it is neither needed twice nor taken for ours.
+                drop(self.root.sync());
+                continue;
             }
             if let Some(gave_way) = self.act.give_way() {
                 walked.remarks.push(gave_way.into());
@@ -50,25 +86,22 @@ impl<A: Act> Sweep<'_, A> {
             }
             let first = walk(self, &Pass::First(quotas.to_vec())).gathered.into_first();
             if first.is_empty() {
-                return Ok(Some(remarks::unmet(LimitKey::MinFree, limit - space.free, overview)));
+                return made(Some(remarks::unmet(LimitKey::MinFree, limit - space.free, overview)), stalled);
             }
             let reason = Reason::MinFree { free: space.free, limit };
             let pass = Pass::Act(vec![Limit { cut: Cut::All, reason }]);
             let mut worker = Worker::new(self, &pass, &queue, 1);
-            let done = worker.free(&first, limit, spacious);
+            let done = worker.free(&first, limit, spacious, &mut meter, &mut stalled);
             let went = worker.walked.counts.deleted;
             walked.merge_second_look(worker.walked);
-            let stopped = |free: u64, why: &str| {
-                let why = format!("stopped below min_free: {why}");
-                Ok(Some(Unmet { limit: LimitKey::MinFree, missing: limit.saturating_sub(free), why }))
-            };
             match done? {
-                Freed::Enough => return Ok(None),
+                Freed::Enough => return made(None, stalled.filter(|_| !meter.is_proven())),
                 Freed::Nothing { free } => {
-                    return stopped(free, "deleting frees nothing: links, snapshots or open files hold the space");
+                    let seen = Stalled { at: self.order.now, free, probed: known.is_some() && stalled.is_some() };
+                    return made(stopped(free, limit, remarks::NOTHING), Some(seen));
                 }
                 Freed::NotYet if went == 0 && self.control.cancelled().is_none() => {
-                    return stopped(space.free, "nothing more could be removed");
+                    return made(stopped(space.free, limit, "nothing more could be removed"), stalled);
                 }
                 Freed::NotYet => {}
             }
@@ -87,42 +120,145 @@ enum Freed {
 }
 
 impl<A: Act> Worker<'_, A> {
-    /// Removes these in order, and reads again and again how much is free.
-    fn free(&mut self, first: &[Next], limit: u64, spacious: &Spacious<'_>) -> io::Result<Freed> {
+    /// Removes these in order, and reads again and again how much is free. A proof that this frees something ends a
+    /// stall.
+    fn free(
+        &mut self,
+        first: &[Next],
+        limit: u64,
+        spacious: &Spacious<'_>,
+        meter: &mut Meter,
+        stalled: &mut Option<Stalled>,
+    ) -> io::Result<Freed> {
         let root = self.sweep.root;
-        let mut steps = 0;
-        let mut at = (self.walked.counts, spacious(root)?.free);
-        let mut last = None;
-        for next in first {
-            if self.is_cancelled() {
-                return Ok(Freed::NotYet);
+        // What the disk has shown of what is proven, without what an earlier worker has counted.
+        let (mut proven, mut counted) = (0, meter.shown());
+        // What the disk has not shown yet of what was removed since it was last given the time to.
+        let mut unsettled: u64 = 0;
+        let (mut last, mut rest) = (None, first.iter());
+        // From one reading to the next, without a gap: what shows late may show at any moment.
+        let mut at = (spacious(root)?.free, clock::mark());
+        loop {
+            let (before, began) = at;
+            let missing = limit.saturating_sub(before.saturating_add(unsettled));
+            let group = self.take_group(&mut rest, &mut last, missing);
+            let mut free = spacious(root)?.free;
+            meter.removed(before, free, began.elapsed(), group);
+            unsettled = (unsettled + group.expected).saturating_sub(free.saturating_sub(before));
+            let ended = (free, clock::mark());
+            let is_done = group.files == 0 || self.is_cancelled();
+            let files = if stalled.is_some() { PROBE } else { FILES };
+            let is_asked = meter.is_due(files) || (is_done && meter.removed.files >= PROBE);
+            if is_asked && meter.is_proven() {
+                // What comes late is taken for the work of others here, and for ours again below.
+                free = self.watch(spacious, meter, free)?;
             }
-            self.take(next, &mut last);
-            steps += 1;
-            let freed = self.walked.counts.freed - at.0.freed;
-            // Near the limit each file is looked at, so that none goes that need not.
-            let is_near = at.1.saturating_add(freed) >= limit;
-            if !is_near && steps < STEP && freed < STEP_BYTES {
-                continue;
+            // Before it is said that this frees nothing, or that one more has to go, the disk is given time to show it.
+            let is_near = unsettled > 0 && free.saturating_add(unsettled) >= limit;
+            if free < limit && !self.is_cancelled() && (is_near || (is_asked && !meter.is_proven())) {
+                free = self.settle_disk(spacious, meter, ended)?;
+                unsettled = 0;
             }
-            steps = 0;
-            let free = read_settled(root, spacious, at.1, freed)?;
+            // The disk was asked, so nothing of this is an estimate.
+            self.walked.counts.freed = (proven + meter.shown()).saturating_sub(counted);
+            self.walked.counts.estimated = 0;
             if free >= limit {
                 return Ok(Freed::Enough);
             }
-            let went = self.walked.counts.deleted - at.0.deleted;
-            if free <= at.1 && went >= STEP as u64 {
+            if self.is_cancelled() {
+                return Ok(Freed::NotYet);
+            }
+            if is_asked && !meter.is_proven() {
                 return Ok(Freed::Nothing { free });
             }
-            if free > at.1 || freed > 0 {
-                at = (self.walked.counts, free);
+            if is_asked {
+                proven += meter.shown().saturating_sub(counted);
+                counted = 0;
+                *meter = Meter::default();
+                *stalled = None;
+            }
+            if is_done {
+                return Ok(Freed::NotYet);
+            }
+            at = if free == ended.0 { ended } else { (free, clock::mark()) };
+        }
+    }
+
+    /// Watches what others do for as long as it took to remove what the meter has. How much is free then.
+    fn watch(&self, spacious: &Spacious<'_>, meter: &mut Meter, before: u64) -> io::Result<u64> {
+        let began = clock::mark();
+        std::thread::sleep(meter.busy().min(WATCHED));
+        let after = spacious(self.sweep.root)?.free;
+        meter.waited(before, after, began.elapsed());
+        Ok(after)
+    }
+
+    /// Removes some of these: until they are to give back as much as is missing, or are enough to look again.
+    fn take_group(
+        &mut self,
+        rest: &mut std::slice::Iter<'_, Next>,
+        last: &mut Option<Opened>,
+        missing: u64,
+    ) -> Removed {
+        let before = (self.walked.counts.deleted, self.walked.gone.allocated, self.walked.counts.freed);
+        let mut removed = Removed::default();
+        while removed.files < GROUP && removed.allocated < GROUP_BYTES && !self.is_cancelled() {
+            let Some(next) = rest.next() else { break };
+            self.take(next, last);
+            removed = Removed {
+                files: self.walked.counts.deleted - before.0,
+                allocated: self.walked.gone.allocated - before.1,
+                expected: self.walked.counts.freed.saturating_sub(before.2),
+            };
+            if removed.files > 0 && removed.expected >= missing {
+                break;
             }
         }
-        Ok(Freed::NotYet)
+        removed
+    }
+
+    /// Has the file system write down what was removed, waits for it to show that, and watches for as long what others
+    /// do. `ended`: how much was free right after the last was removed, and when that was. How much is free then.
+    fn settle_disk(&self, spacious: &Spacious<'_>, meter: &mut Meter, ended: (u64, Mark)) -> io::Result<u64> {
+        let root = self.sweep.root;
+        let (before, began) = ended;
+        let (mut best, mut last) = ((before, Duration::ZERO), before);
+        let mut soon = SOON.iter();
+        loop {
+            // Some file systems remove files in the background and show it soon; a sync may take long, and somebody who
+            // fills the disk goes on meanwhile. Others show it with the second sync only. One that cannot be synced tells
+            // what it tells.
+            match soon.next() {
+                Some(pause) => std::thread::sleep(*pause),
+                None => drop(root.sync()),
+            }
+            let after = spacious(root)?.free;
+            if after > best.0 {
+                best = (after, began.elapsed());
+            }
+            let rise = best.0 - before;
+            let has_shown = soon.len() == 0 && meter.is_shown_by(rise) && after <= last;
+            if rise >= meter.hidden() || has_shown || began.elapsed() >= PATIENCE || self.is_cancelled() {
+                last = after;
+                break;
+            }
+            last = after;
+            if soon.len() == 0 && began.elapsed() > PAUSE {
+                std::thread::sleep(PAUSE);
+            }
+        }
+        // Where it has not risen at all, somebody may have filled it by more than that.
+        let ours = if best.0 > before { (before, best.0, best.1) } else { (before, last, began.elapsed()) };
+        let began = clock::mark();
+        std::thread::sleep(ours.2.min(WATCHED));
+        drop(root.sync());
+        let quiet = spacious(root)?.free;
+        meter.settled(ours, (last, quiet, began.elapsed()));
+        Ok(quiet)
     }
 
     /// Removes one of them, if it still may go.
-    fn take(&mut self, next: &Next, last: &mut Option<Opened>) {
+    pub(super) fn take(&mut self, next: &Next, last: &mut Option<Opened>) {
         let path = &next.rank.path;
         let (parent, name) = match path.iter().rposition(|byte| *byte == b'/') {
             Some(slash) => (&path[..slash], &path[slash + 1..]),
@@ -140,7 +276,9 @@ impl<A: Act> Worker<'_, A> {
             // Its lock would be in the way of the question whether anybody else has one.
             *last = None;
             let dir = if parent.is_empty() { self.sweep.root.open(b".") } else { self.sweep.root.open_beneath(parent) };
-            let Ok(dir) = dir.map(Arc::new) else {
+            // One that is elsewhere by now is not the one that was surveyed.
+            let dir = dir.ok().filter(|dir| matches!(self.sweep.elsewhere(dir), Ok(None)));
+            let Some(dir) = dir.map(Arc::new) else {
                 self.walked.counts.vanished += 1;
                 return;
             };
@@ -190,15 +328,4 @@ impl<A: Act> Worker<'_, A> {
             path = parent;
         }
     }
-}
-
-/// The free space, where some file systems say so only after they have written down what was removed.
-fn read_settled(root: &Dir, spacious: &Spacious<'_>, before: u64, freed: u64) -> io::Result<u64> {
-    let now = spacious(root)?.free;
-    if now > before || freed == 0 {
-        return Ok(now);
-    }
-    // A file system that cannot be synced tells what it tells.
-    drop(root.sync());
-    Ok(spacious(root)?.free)
 }

@@ -58,11 +58,14 @@ impl<A: Act> Worker<'_, A> {
         let Some((dir, _lock)) = self.open_dir(node, name, None) else { return };
         let look = Look { before: None, began: clock::mark(), asks_use: self.acts() && self.sweep.act.may_change() };
         let Some(sum) = self.sum(&dir, node, &waiting.place, &look) else { return };
-        let standing = self.standing_of_whole(&sum, name);
+        let mut standing = self.standing_of_whole(&sum, name);
         let is_candidate = !matches!(standing, Standing::Filtered(_));
         self.walked.gathered.has_candidates |= is_candidate;
         self.walked.counts.candidates += if is_candidate && self.acts() { sum.files } else { 0 };
         let Some(root) = self.root_as_opened(node, &waiting.place) else { return };
+        if root.is_immutable() && matches!(standing, Standing::Goes(_) | Standing::Waits(_)) {
+            standing = Standing::Protected(Because::InImmutable);
+        }
         match self.pass {
             Pass::Act(limits) => {
                 let verdict = self.verdict_of_whole(standing, &sum, name, limits);
@@ -158,6 +161,11 @@ impl<A: Act> Worker<'_, A> {
         root.node.leave();
         self.walked.counts.kept += sum.files;
         if self.acts() {
+            // Which entry holds a unit is no class of its own: there may be any number of them.
+            let of_one = if let Because::Inside { because, .. } = because { because } else { because };
+            if of_one.protection() == Some("immutable") {
+                self.walked.immutable.add(of_one, root.at(name));
+            }
             (self.sweep.observer)(&Event::Stays { at: root.at(name), because });
         }
     }
@@ -239,6 +247,9 @@ impl<A: Act> Worker<'_, A> {
             return Ok(Some(Because::Locked));
         }
         let (identity, found) = dir.look_at_itself()?;
+        if identity.device != self.sweep.device {
+            return Ok(Some(Because::OtherFileSystem));
+        }
         if let Some(because) = self.sweep.growing(path, || Ok(found)) {
             return Ok(Some(because));
         }
@@ -311,6 +322,12 @@ impl<A: Act> Worker<'_, A> {
             }
             if found.mount_point {
                 sum.hold(&path_of(entry.name), Because::MountPoint);
+            }
+            if is_directory && found.facts.identity.device != self.sweep.device {
+                sum.hold(&path_of(entry.name), Because::OtherFileSystem);
+            }
+            if found.facts.immutable {
+                sum.hold(&path_of(entry.name), Because::Immutable);
             }
             if is_directory {
                 return ControlFlow::Continue(());

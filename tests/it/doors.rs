@@ -317,15 +317,3 @@ fn a_preview_of_a_held_target_tells_what_its_release_would_take() {
     daemon.post(&format!("/cleanup/runs/{run}/release"));
     assert!(yard.left("a").is_empty());
 }
-
-#[test]
-fn a_preview_by_the_port_knows_that_the_root_is_another_directory() {
-    let yard = Yard::new();
-    yard.file("a/1");
-    let daemon = Daemon::with(&yard, &target("a", "older_than = \"1d\""));
-    daemon.post("/cleanup/manual");
-    std::fs::rename(yard.path("a"), yard.path("away")).expect("ours");
-    yard.aged("a/2", DAY * 2);
-    let report = daemon.get("/cleanup/preview?target=a").json()["targets"][0]["report"].clone();
-    assert_eq!((&report["outcome"], &report["held"]["guard"]), (&"held".into(), &"root".into()), "{report}");
-}

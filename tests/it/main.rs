@@ -21,6 +21,7 @@ mod doors;
 mod events;
 mod examples;
 mod faults;
+mod file_systems;
 mod flood;
 mod hostile;
 mod location;

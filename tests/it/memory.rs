@@ -116,25 +116,17 @@ fn a_released_run_takes_not_much_more_than_was_held() {
 }
 
 #[test]
-fn a_root_that_is_another_directory_holds_the_run_until_it_is_released() {
+fn a_root_that_was_made_anew_on_the_same_file_system_is_only_noted() {
     let yard = Yard::new();
     yard.file("target/a");
-    let daemon = Daemon::with(&yard, &format!("{DAILY}include = [\"*\"]\nmissing = \"create\"\n"));
-    let swept = |daemon: &Daemon<'_>| daemon.post("/cleanup/manual").json()["runs"][0].clone();
-    assert_eq!(swept(&daemon)["outcome"], "done");
+    let daemon = Daemon::with(&yard, &format!("{DAILY}include = [\"*\"]\n"));
+    let swept = || daemon.post("/cleanup/manual").json()["runs"][0].clone();
+    assert_eq!(swept()["outcome"], "done");
     fs::rename(yard.path("target"), yard.path("away")).expect("ours");
-    yard.file("target/precious");
-    let held = swept(&daemon);
-    assert_eq!((&held["outcome"], &held["held"]["guard"]), (&"held".into(), &"root".into()), "{held}");
-    assert_eq!(yard.left("target"), ["precious"]);
-    let route = format!("/cleanup/runs/{}/release", held["run"].as_str().expect("an id"));
-    assert_eq!(daemon.post(&route).json()["runs"][0]["outcome"], "done");
-    assert!(yard.left("target").is_empty());
     yard.file("target/b");
-    assert_eq!(swept(&daemon)["outcome"], "done", "it is known now");
-    // One that the janitor made itself is no surprise.
-    fs::rename(yard.path("target"), yard.path("away2")).expect("ours");
-    assert_eq!(swept(&daemon)["outcome"], "done");
+    let run = swept();
+    assert_eq!((&run["outcome"], &run["deleted"]), (&"done".into(), &1.into()), "{run}");
+    assert!(daemon.log().contains("is another directory than in the last run, on the same file system"));
 }
 
 #[test]

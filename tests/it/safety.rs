@@ -35,13 +35,18 @@ fn tests() -> BTreeSet<String> {
     found
 }
 
-/// The functions that come right after `#[test]`, but for those that are ignored.
+/// The functions that come right after `#[test]`, but for those that are ignored, and those listed for a namespace.
 fn names(text: &str) -> impl Iterator<Item = &str> {
-    text.split("#[test]\n").skip(1).filter_map(|after| {
-        let line = after.lines().find(|line| !line.trim_start().starts_with("//"))?;
-        let name = line.trim_start().strip_prefix("fn ")?;
-        name.split(['(', '<']).next()
-    })
+    let listed = text.split("\ncrate::mounts::in_namespace! {").skip(1).filter_map(|after| after.split('}').next());
+    let listed = listed.flat_map(str::split_whitespace);
+    text.split("#[test]\n")
+        .skip(1)
+        .filter_map(|after| {
+            let line = after.lines().find(|line| !line.trim_start().starts_with("//"))?;
+            let name = line.trim_start().strip_prefix("fn ")?;
+            name.split(['(', '<']).next()
+        })
+        .chain(listed)
 }
 
 /// What stands between backquotes and has a path in it.

@@ -68,7 +68,7 @@ function size(bytes) {
 }
 
 /// What a run has freed, and whether that is an estimate.
-const freedBy = run => (run.unseen ? "about " : "") + size(run.freed_bytes);
+const freedBy = run => (run.estimated_bytes ? "about " : "") + size(run.freed_bytes);
 
 function span(ms) {
   const seconds = Math.round(Math.abs(ms) / 1000);

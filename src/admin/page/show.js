@@ -49,7 +49,7 @@ function drawFacts() {
   const fact = (key, title, big, small, ...buttons) => h("div", { class: "fact", "data-key": key },
     h("h2", null, title), h("p", { class: "big" }, big), quiet(small), buttons.length > 0 && row(buttons));
   patch($("facts"),
-    fact("freed", "Freed in 24 h", least + freedBy({ unseen: sum("unseen"), freed_bytes: sum("freed_bytes") }), `${files(sum("deleted"))} in ${counted(day.length, "run")}`),
+    fact("freed", "Freed in 24 h", least + freedBy({ estimated_bytes: sum("estimated_bytes"), freed_bytes: sum("freed_bytes") }), `${files(sum("deleted"))} in ${counted(day.length, "run")}`),
     fact("next", "Next run", status.next_run ? relative(status.next_run) : "none", status.next_run ? clock(status.next_run) : "nothing is due"),
     fact("schedule", "Schedule", status.is_running ? "running" : "stopped", counted(model.targets.size, "target"),
       status.is_running ? button("Pause all", "pause") : button("Start all", "start")),
@@ -76,9 +76,11 @@ function drawLists() {
   patch($("ran"), active.length + ran.length ? h("ol", { class: "rows" }, active, ran) : none);
 }
 
+const isOver = target => target.last_run?.over_limits.length > 0;
+
 function attention(target) {
   const last = target.last_run?.outcome;
-  const places = [last === "failed", target.hold, isLow(target), last === "partial", target.running, target.state === "paused"];
+  const places = [last === "failed", target.hold, isLow(target) || isOver(target), last === "partial", target.running, target.state === "paused"];
   const place = places.findIndex(Boolean);
   return place < 0 ? places.length : place;
 }
@@ -117,7 +119,8 @@ function drawTargets() {
 }
 
 function states(target) {
-  return [badge(target.state, STATES[target.state]), target.hold && badge("held", "wait"), target.dry_run && badge("dry run", "note")];
+  return [badge(target.state, STATES[target.state]), target.hold && badge("held", "wait"), isOver(target) && badge("over its limit", "wait"),
+    target.dry_run && badge("dry run", "note")];
 }
 
 function targetRow(target) {
@@ -221,6 +224,7 @@ function drawTarget() {
       target.remarks.length > 0 && h("ul", { class: "remarks quiet" }, target.remarks.map(remark => h("li", null, quoted(remark)))),
       last && ["failed", "partial"].includes(last.outcome) && !running && h("p", { class: "why" }, outcome(last), " ",
         last.message ?? last.failures.map(often).join("; ")),
+      isOver(target) && h("p", { class: "why" }, badge("over its limit", "wait"), " ", last.over_limits.map(capital).join("; "), "."),
       running && h("div", { class: "running", id: "running" },
         h("p", { class: "number" }, h("strong", null, "Running: "), `${number(running.examined)} examined, `,
           `${files(running.deleted)} deleted, ${size(running.freed_bytes)} freed`, running.failed ? `, ${number(running.failed)} failed` : ""),

@@ -82,6 +82,8 @@ pub struct Run<'a> {
     verified: u64,
     /// Bytes given back.
     freed_bytes: u64,
+    /// Of these bytes, how many are an estimate, by what the files took: no disk was asked.
+    estimated_bytes: u64,
     /// Of the files removed, how many went without a look, since nothing but their names is asked for: what these gave
     /// back is estimated.
     unseen: u64,
@@ -104,6 +106,8 @@ pub struct Run<'a> {
     /// The limits that could not be met (`max_size`, `max_files`, `min_free`), and how much is missing: bytes, for
     /// `max_files` files.
     unmet: BTreeMap<&'static str, u64>,
+    /// The limits that its target is over, each in words; empty when it is within them.
+    over_limits: Vec<String>,
     /// What else is to be said of it.
     remarks: Vec<&'a str>,
     /// Every error, by class.
@@ -201,6 +205,7 @@ impl<'a> Run<'a> {
             skipped: _,
             root: _,
             sandbox,
+            stalled: _,
             message,
             unmet,
             remarks,
@@ -226,6 +231,7 @@ impl<'a> Run<'a> {
             deleted: counts.deleted,
             verified: counts.verified,
             freed_bytes: counts.freed,
+            estimated_bytes: counts.estimated,
             unseen: counts.unseen,
             failed: counts.failed,
             kept: counts.kept,
@@ -236,6 +242,7 @@ impl<'a> Run<'a> {
             sandbox: sandbox.as_deref(),
             message: message.as_deref(),
             unmet: unmet.iter().map(|(limit, missing)| (limit.word(), *missing)).collect(),
+            over_limits: report.over_limits(),
             remarks: remarks.iter().map(said).chain(hints.iter().map(String::as_str)).collect(),
             failures: failures.iter().map(class).collect(),
         }

@@ -151,7 +151,7 @@ fn every_place_of_the_settings_is_checked() {
         ("log = 1", "f:1:7: invalid type: integer `1`, expected a table"),
         (
             "[defaults]\npath = \"/x\"",
-            "f:2:1: unknown key `path`; known here: schedule, catch_up, enabled, include, exclude, older_than, age_by, larger_than, smaller_than, min_age, max_size, max_files, min_free, order, keep_newest, whole_dirs, remove_empty_dirs, skip_open, action, trash_keep, on_unverifiable, sandbox, max_deletes, require, missing, dry_run, threads, idle, timezone",
+            "f:2:1: unknown key `path`; known here: schedule, catch_up, enabled, include, exclude, older_than, age_by, larger_than, smaller_than, min_age, max_size, max_files, min_free, order, keep_newest, whole_dirs, remove_empty_dirs, skip_open, action, trash_keep, on_unverifiable, sandbox, max_deletes, require, root, missing, dry_run, threads, idle, timezone",
         ),
         (
             "[target]\npath = \"/x\"\nschedule = \"@daily\"\ninclude = [\"*\"]",

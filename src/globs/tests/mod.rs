@@ -243,6 +243,7 @@ fn a_directory_that_goes_whole_is_named_by_an_include_and_held_by_what_holds_any
         (".git", true, ".git/"),
         ("a.part", false, "*.part"),
         (".nfs1", false, ".nfs*"),
+        (".fuse_hidden0000000100000001", false, ".fuse_hidden*"),
     ] {
         assert_eq!(word(&globs.inside(&run, name.as_bytes(), directory)), said, "{name} {directory}");
     }

@@ -12,6 +12,7 @@ use jiff::tz::TimeZone;
 mod forest;
 mod group;
 mod oracle;
+mod refusing;
 mod wish;
 
 use super::*;
@@ -19,7 +20,7 @@ use crate::globs::Globs;
 use crate::names::TargetName;
 use crate::protected::Place;
 use crate::schedule::Schedule;
-use crate::target::{CatchUp, Missing, Policy, Sandbox, Unverifiable, Zone};
+use crate::target::{CatchUp, Missing, Policy, RootRule, Sandbox, Unverifiable, Zone};
 
 const NOW: i64 = 1_700_000_000;
 const DAY: u64 = 86_400;
@@ -78,12 +79,14 @@ impl Yard {
             idle: false,
             on_unverifiable: Unverifiable::default(),
             sandbox: Sandbox::default(),
+            root: RootRule::default(),
             catch_up: CatchUp::default(),
             trash_keep: Target::TRASH_KEEP,
             action: Action::Delete,
             max_deletes: None,
             require: None,
             device: None,
+            same_disk: Vec::new(),
             nested: Vec::new(),
             policy,
         };

@@ -79,7 +79,7 @@ impl<'a> Candidate<'a> {
 }
 
 /// What goes, directories among it; `None` when the run is held. `open`: the inodes that somebody has open.
-fn oracle(wish: &Wish, seen: &[Seen], open: &BTreeSet<u64>) -> Option<BTreeSet<String>> {
+pub(super) fn oracle(wish: &Wish, seen: &[Seen], open: &BTreeSet<u64>) -> Option<BTreeSet<String>> {
     let policy = wish.policy();
     let nanos = |limit: Duration| i128::try_from(limit.as_nanos()).expect("small");
     let candidates = Candidate::all(wish, seen, open);
@@ -189,7 +189,7 @@ fn is_use(because: &Because) -> bool {
 }
 
 /// Runs the engine with a file system that has so much space, and gives back what it says that goes.
-fn told<A: Act>(order: &Order, act: &A, allocated: u64, in_use: &AtomicBool) -> (Report, BTreeSet<String>) {
+pub(super) fn told<A: Act>(order: &Order, act: &A, allocated: u64, in_use: &AtomicBool) -> (Report, BTreeSet<String>) {
     let told = Mutex::new(BTreeSet::new());
     let root = order.target.path.clone();
     let spacious = |_: &Dir| {
@@ -303,8 +303,8 @@ fn agrees_now(wish: &Wish, sprouts: &[Sprout], in_use: &AtomicBool) -> Result<()
     Ok(())
 }
 
-/// How many cases each of the four tests below tries; the variable `JANITOR_CASES` asks for another number.
-fn cases() -> ProptestConfig {
+/// How many cases each of the tests tries; the variable `JANITOR_CASES` asks for another number.
+pub(super) fn cases() -> ProptestConfig {
     let wanted = std::env::var("JANITOR_CASES").ok().and_then(|cases| cases.parse().ok());
     ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(wanted.unwrap_or(2_600)) }
 }

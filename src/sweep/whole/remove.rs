@@ -86,6 +86,7 @@ impl<A: Act> Worker<'_, A> {
             Ok(false) => root.node.leave(),
             Err(Kept::Because(because)) => {
                 self.walked.left.add(&because, root.at(name));
+                self.sweep.stuck.add(unit.sum.facts.identity, because.clone());
                 self.stays_whole(root, name, &unit.sum, &because);
             }
             Err(Kept::Cancelled) => root.node.leave(),
@@ -93,6 +94,7 @@ impl<A: Act> Worker<'_, A> {
             Err(Kept::Failed(error)) => {
                 root.node.leave();
                 self.not_removed(root.at(name), &error);
+                self.sweep.stuck.refused(unit.sum.facts.identity, &error);
             }
         }
     }
@@ -100,7 +102,11 @@ impl<A: Act> Worker<'_, A> {
     fn went_whole(&mut self, root: &Opened, sum: &Sum, reason: &Reason, freed_before: u64) {
         root.node.empty();
         let frees = self.sweep.frees(reason);
-        self.walked.counts.freed = freed_before + if frees { sum.freed() } else { 0 };
+        let freed = if frees { sum.freed() } else { 0 };
+        let counts = &mut self.walked.counts;
+        // Its files have been counted one by one, links among them not at all.
+        counts.estimated = counts.estimated.saturating_sub(counts.freed.saturating_sub(freed_before)) + freed;
+        counts.freed = freed_before + freed;
     }
 
     fn not_removed(&mut self, at: At<'_>, error: &io::Error) {

@@ -3,10 +3,10 @@
 use super::with_mounts;
 
 with_mounts! {
-    eperm_of_an_immutable_file
-    eperm_of_an_append_only_file
-    eperm_in_an_immutable_directory
-    eperm_in_an_append_only_directory
+    an_immutable_file_stays
+    an_append_only_file_stays
+    an_immutable_directory_keeps_its_files
+    an_append_only_directory_keeps_its_files
     eperm_of_another_users_file_in_a_sticky_directory
     erofs_of_a_bind_mount
     erofs_of_a_file_system_that_was_remounted
@@ -41,20 +41,33 @@ mod made {
         pair.is_mended();
     }
 
-    pub fn eperm_of_an_immutable_file(yard: &Yard) {
-        refused(yard, "chattr +i bad/a", "chattr -i bad/a", EPERM, &["a"]);
+    /// With this done some files are protected, and with that they are not.
+    fn protected(yard: &Yard, harm: &str, mend: &str, files: &[&str]) {
+        lay(yard);
+        script(yard, harm);
+        let mut pair = Pair::start(yard, ALL);
+        let run = pair.swept();
+        assert_eq!((&run["outcome"], &run["failed"]), (&"done".into(), &0.into()), "{run}");
+        assert!(run["remarks"].to_string().contains("immutable or append-only"), "{run}");
+        assert_eq!(left(yard), files, "{run}");
+        script(yard, mend);
+        pair.is_mended();
     }
 
-    pub fn eperm_of_an_append_only_file(yard: &Yard) {
-        refused(yard, "chattr +a bad/b", "chattr -a bad/b", EPERM, &["b"]);
+    pub fn an_immutable_file_stays(yard: &Yard) {
+        protected(yard, "chattr +i bad/a", "chattr -i bad/a", &["a"]);
     }
 
-    pub fn eperm_in_an_immutable_directory(yard: &Yard) {
-        refused(yard, "chattr +i bad/sub", "chattr -i bad/sub", EPERM, &["sub/d"]);
+    pub fn an_append_only_file_stays(yard: &Yard) {
+        protected(yard, "chattr +a bad/b", "chattr -a bad/b", &["b"]);
     }
 
-    pub fn eperm_in_an_append_only_directory(yard: &Yard) {
-        refused(yard, "chattr +a bad", "chattr -a bad", EPERM, &["a", "b", "c"]);
+    pub fn an_immutable_directory_keeps_its_files(yard: &Yard) {
+        protected(yard, "chattr +i bad/sub", "chattr -i bad/sub", &["sub/d"]);
+    }
+
+    pub fn an_append_only_directory_keeps_its_files(yard: &Yard) {
+        protected(yard, "chattr +a bad", "chattr -a bad", &["a", "b", "c"]);
     }
 
     pub fn eperm_of_another_users_file_in_a_sticky_directory(yard: &Yard) {

@@ -1,0 +1,132 @@
+//! Files that were to go and could not: in use, locked, refused by the system. Quotas count them as staying, and have
+//! the next ones go instead.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Mutex, PoisonError};
+
+use super::act::Act;
+use super::pass::{Limit, Pass};
+use super::queue::Queue;
+use super::remarks;
+use super::run::{Plan, Spacious};
+use super::walk::{Sweep, Worker, walk};
+use super::walked::Walked;
+use crate::entry::{Facts, Identity};
+use crate::fsys::Dir;
+use crate::judge::Standing;
+use crate::judge::limits::{Amount, Cut};
+use crate::report::LimitKey;
+use crate::verdict::{Because, Reason};
+
+/// As many are told apart. With more, limits may be missed, which is told.
+const MOST: usize = 64 * 1024;
+
+/// As often is it surveyed anew what goes instead.
+const ROUNDS: usize = 16;
+
+/// The inodes that could not go, and why.
+#[derive(Debug, Default)]
+pub(super) struct Stuck(Mutex<BTreeMap<Identity, Because>>);
+
+impl Stuck {
+    fn known(&self) -> std::sync::MutexGuard<'_, BTreeMap<Identity, Because>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn add(&self, identity: Identity, because: Because) {
+        let mut known = self.known();
+        if known.len() < MOST {
+            known.insert(identity, because);
+        }
+    }
+
+    /// Notes one that the system refused to remove.
+    pub(super) fn refused(&self, identity: Identity, error: &io::Error) {
+        self.add(identity, Because::Refused(error.to_string().into()));
+    }
+
+    /// Why an inode could not go, if it was tried.
+    pub(super) fn because(&self, identity: Identity) -> Option<Because> {
+        self.known().get(&identity).cloned()
+    }
+
+    fn count(&self) -> usize {
+        self.known().len()
+    }
+}
+
+impl<A: Act> Sweep<'_, A> {
+    /// Has the next ones go for those that could not, until the quotas hold or nothing more can go. What is then known
+    /// of the candidates and of the limits that are not met.
+    pub(super) fn make_up(&self, plan: Plan, walked: &mut Walked, spacious: &Spacious<'_>) -> Plan {
+        let mut plan = plan;
+        let mut known = 0;
+        let mut is_settled = true;
+        for _ in 0..ROUNDS {
+            let stuck = self.stuck.count();
+            if (stuck == known && is_settled) || self.control.cancelled().is_some() {
+                return plan;
+            }
+            known = stuck;
+            let Ok(again) = self.plan(spacious) else { return plan };
+            plan = again;
+            let need = plan.need;
+            let reason = plan.quotas.iter().find(|limit| limit.cut != Cut::Nothing).map(|limit| limit.reason.clone());
+            let (Some(reason), true) = (reason, need != Amount::default()) else { return plan };
+            let pass = Pass::Act(vec![Limit { cut: Cut::All, reason }]);
+            let first = walk(self, &Pass::First(Vec::new())).gathered.into_first();
+            let queue = Queue::default();
+            let mut worker = Worker::new(self, &pass, &queue, 1);
+            let mut last = None;
+            for next in &first {
+                let gone = &worker.walked.gone;
+                // What goes with the last of several links is only known when all are counted anew.
+                if worker.is_cancelled() || gone.amount.meets(need) || gone.has_links {
+                    break;
+                }
+                worker.take(next, &mut last);
+            }
+            let gone = worker.walked.gone;
+            walked.merge_second_look(worker.walked);
+            is_settled = gone.amount.meets(need) || gone.amount.files == 0;
+        }
+        // Somebody keeps what is to go as fast as it is found.
+        match self.plan(spacious) {
+            Ok(again) => plan = again,
+            Err(_) => return plan,
+        }
+        for limit in plan.quotas.iter().filter(|limit| limit.cut != Cut::Nothing) {
+            let (key, missing) = match limit.reason {
+                Reason::MaxFiles { .. } => (LimitKey::MaxFiles, plan.need.files),
+                _ => (LimitKey::MaxSize, plan.need.bytes),
+            };
+            if missing > 0 && plan.unmet.iter().all(|unmet| unmet.limit != key) {
+                plan.unmet.push(remarks::unmet(key, missing, &plan.overview));
+            }
+        }
+        plan
+    }
+}
+
+impl<A: Act> Worker<'_, A> {
+    /// Whether the sticky bit says that a file is to stay. What cannot be told stays too.
+    pub(super) fn is_sticky(&self, dir: &Dir, name: &[u8]) -> bool {
+        self.sweep.heeds_sticky && dir.has_sticky_bit(name).unwrap_or(true)
+    }
+
+    /// What was put back from the trash within a day stays; and what could not go counts as staying.
+    pub(super) fn protect_restored(&self, standing: &mut Standing, facts: &Facts) {
+        if !matches!(standing, Standing::Goes(_) | Standing::Waits(_)) {
+            return;
+        }
+        if self.sweep.restored.as_ref().is_some_and(|restored| restored.holds(facts)) {
+            *standing = Standing::Protected(Because::Restored);
+        } else if !self.acts()
+            && self.sweep.act.may_change()
+            && let Some(because) = self.sweep.stuck.because(facts.identity)
+        {
+            *standing = Standing::Protected(because);
+        }
+    }
+}
