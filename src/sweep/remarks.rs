@@ -37,7 +37,10 @@ pub(super) fn of(order: &Order, walked: &Walked) -> Remarks {
 pub(super) fn recovered(found: io::Result<Recovered>) -> Vec<Remark> {
     let Recovered { restored, waiting } = match found {
         Ok(recovered) => recovered,
-        Err(error) => return vec![format!("cannot look for what an earlier run has left aside: {error}").into()],
+        Err(error) => {
+            let open = "cannot look for what an earlier run has left aside".to_owned();
+            return vec![Remark::Naming { text: format!("{open}: {error}"), open }];
+        }
     };
     let restored = restored.iter().map(|path| Remark::Naming {
         text: format!("`{path}` is back: a run that was killed had taken it aside"),

@@ -93,7 +93,8 @@ impl Yard {
     /// says otherwise; where it names no target, it gets the one of the shipped config.
     pub fn config(&self, text: &str) {
         self.directory("config");
-        let base = if text.starts_with("base = ") { "" } else { "base = \"..\"\n" };
+        let has_base = text.lines().any(|line| line.starts_with("base = "));
+        let base = if has_base { "" } else { "base = \"..\"\n" };
         let target = if text.contains("[[target") { "" } else { MARKED_IMAGES };
         fs::write(self.path("config/janitor.toml"), format!("{base}{text}{target}")).expect("written");
     }
