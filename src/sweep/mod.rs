@@ -23,6 +23,7 @@ mod remarks;
 mod run;
 mod sample;
 mod settle;
+mod stamps_before;
 mod stuck;
 #[cfg(test)]
 mod tests;

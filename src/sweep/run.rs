@@ -11,6 +11,7 @@ use super::aside::Aside;
 use super::nested::Nested;
 use super::pass::{Gathered, Limit, Overview, Pass};
 use super::remarks::Unmet;
+use super::stamps_before::StampsBefore;
 use super::stuck::Stuck;
 use super::trash::Restored;
 use super::walk::{Sweep, TURNS, walk};
@@ -125,6 +126,7 @@ pub(super) fn begin<'a, A>(
         whole_slots: WholeSlots::default(),
         locks: super::locks::counter(),
         stuck: Stuck::default(),
+        stamps_before: StampsBefore::default(),
         began: clock::wall().into(),
     }
 }

@@ -285,6 +285,13 @@ impl<'a, A: Act> Worker<'a, A> {
     }
 
     fn close(&mut self, node: &Node, parent: &Arc<Node>) {
+        if node.is_emptied()
+            && self.sweep.policy().has_limits()
+            && let Some(stamps) = node.stamps.get()
+        {
+            // More may go from it before this run ends.
+            self.sweep.stamps_before.note(&node.path(), *stamps);
+        }
         // A directory that goes whole is gone, or stays.
         let (false, Some(stamps)) = (node.is_left() || parent.is_immutable(), node.stamps.get()) else {
             return parent.leave();

@@ -22,6 +22,7 @@ use super::nested::Nested;
 use super::pass::{Gathered, Pass};
 use super::queue::{Queue, Waiting, Work};
 use super::sample::{Estimate, Sample};
+use super::stamps_before::StampsBefore;
 use super::stuck::Stuck;
 use super::trash::Restored;
 use super::tree::Node;
@@ -74,6 +75,7 @@ pub(super) struct Sweep<'a, A> {
     pub(super) workers: AtomicUsize,
     /// What was to go and could not.
     pub(super) stuck: Stuck,
+    pub(super) stamps_before: StampsBefore,
     /// When it began.
     pub(super) began: Stamp,
     /// Whether the sticky bit says of a file that it is to stay: below `/run/user`.

@@ -18,7 +18,7 @@ use super::walk::{Sweep, Worker, walk};
 use super::walked::Walked;
 use crate::clock::{self, Mark};
 use crate::globs::Entered;
-use crate::judge::limits::Cut;
+use crate::judge::{self, limits::Cut};
 use crate::report::{LimitKey, Stalled};
 use crate::target::Watermark;
 use crate::verdict::Reason;
@@ -291,6 +291,7 @@ impl<A: Act> Worker<'_, A> {
                     _ => return,
                 },
             };
+            self.sweep.stamps_before.note_of(parent, &dir);
             let place = self.sweep.policy().globs.root();
             // `keep_newest` held its own before, and what is not among the newest does not become so by removing others.
             *last = Some(Opened::new(dir, Node::root(), parent.to_vec(), place).holding(lock));
@@ -311,7 +312,7 @@ impl<A: Act> Worker<'_, A> {
         }
     }
 
-    /// Removes the directory, if it is empty now, and then the one it lay in, and so on.
+    /// Removes the directory, if it is empty now and old enough, and then the one it lay in, and so on.
     fn empty_upwards(&mut self, path: &[u8]) {
         let mut path = path;
         while !path.is_empty() {
@@ -319,9 +320,17 @@ impl<A: Act> Worker<'_, A> {
                 Some(slash) => (&path[..slash], &path[slash + 1..]),
                 None => (&b""[..], path),
             };
+            // What cannot be told to be old enough stays.
+            let Some(stamps) = self.sweep.stamps_before.get(path) else { return };
+            let judged = judge::empty_directory(self.sweep.policy(), &stamps, true, self.sweep.order.now);
+            let Ok(reason) = judged else { return };
             let dir = if parent.is_empty() { self.sweep.root.open(b".") } else { self.sweep.root.open_beneath(parent) };
-            match dir.and_then(|dir| self.sweep.act.directory(&dir, name)) {
-                Ok(()) => self.directory_went(super::At { directory: parent, name }, &Reason::Emptied),
+            let removed = dir.and_then(|dir| {
+                self.sweep.stamps_before.note_of(parent, &dir);
+                self.sweep.act.directory(&dir, name)
+            });
+            match removed {
+                Ok(()) => self.directory_went(super::At { directory: parent, name }, &reason),
                 // Mostly because it is not empty.
                 Err(_) => return,
             }
