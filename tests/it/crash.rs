@@ -120,13 +120,11 @@ fn a_move_to_another_file_system_that_is_killed_at_any_call_loses_nothing() {
 }
 
 #[test]
-#[ignore = "directories do not yet go by one rename"]
 fn a_removal_of_whole_directories_that_is_killed_at_any_call_leaves_them_whole_or_is_finished() {
     killed_at_each_call(&Whole(Unit::Deleted));
 }
 
 #[test]
-#[ignore = "directories do not yet go by one rename"]
 fn a_move_of_whole_directories_that_is_killed_at_any_call_loses_nothing() {
     killed_at_each_call(&Whole(Unit::MovedAcross));
 }

@@ -315,13 +315,11 @@ fn a_power_cut_in_a_move_to_another_file_system_loses_nothing() {
 }
 
 #[test]
-#[ignore = "directories do not yet go by one rename"]
 fn a_power_cut_in_the_removal_of_whole_directories_leaves_them_whole() {
     power_is_cut("whole");
 }
 
 #[test]
-#[ignore = "directories do not yet go by one rename"]
 fn a_power_cut_in_a_move_of_whole_directories_loses_nothing() {
     power_is_cut("whole across");
 }

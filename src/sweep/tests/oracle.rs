@@ -58,6 +58,10 @@ impl<'a> Candidate<'a> {
         for entry in seen.iter().filter(|entry| !(wish.require && entry.path == "sentinel")) {
             let named = wish.includes(&entry.path) && !wish.excludes(&entry.path, entry.is_directory);
             let top = !entry.path.contains('/');
+            // Nobody looks into a directory that is locked.
+            if held.is_locked(&entry.path) {
+                continue;
+            }
             if entry.is_directory && wish.whole_dirs && top && named {
                 let inside: Vec<&Seen> =
                     seen.iter().filter(|other| other.path.starts_with(&format!("{}/", entry.path))).collect();
@@ -66,15 +70,11 @@ impl<'a> Candidate<'a> {
                     .partition(|other| wish.excludes(&other.path, other.is_directory) || held.is_locked(&other.path));
                 let age = inside.iter().map(|other| other.age).fold(entry.age, i128::min);
                 let files: Vec<&Seen> = inside.into_iter().filter(|other| !other.is_directory).collect();
-                let is_held = !excluded.is_empty() || held.is_locked(&entry.path) || stays(&files);
+                let is_held = !excluded.is_empty() || stays(&files);
                 if sized(files.iter().map(|file| file.size).sum()) {
                     found.push(Self { path: &entry.path, files, age, is_held });
                 }
             } else if !entry.is_directory && !entry.is_link && named && sized(entry.size) && (top || !wish.whole_dirs) {
-                // Nobody looks into a directory that is locked.
-                if held.is_locked(&entry.path) {
-                    continue;
-                }
                 let is_held = stays(&[entry]);
                 found.push(Self { path: &entry.path, files: vec![entry], age: entry.age, is_held });
             }

@@ -18,6 +18,16 @@ const REPLACED: &str = "target/open/c";
 const GROWING: &str = ".janitor-move";
 
 impl Across {
+    /// Writes the config. The yard may be at another place after an interruption.
+    fn configure(yard: &Yard) {
+        let other = yard.path(OTHER).canonicalize().expect("it is there");
+        yard.config(&format!(
+            "[admin]\nlisten = \"off\"\n[[target]]\npath = \"target\"\nschedule = \"@daily\"\ninclude = [\"**\"]\n\
+             older_than = \"1d\"\naction = \"move:{}\"\nthreads = 1\n",
+            other.to_string_lossy()
+        ));
+    }
+
     /// What must be there whole, somewhere.
     fn kept(yard: &Yard) -> Vec<String> {
         let old = FILES.iter().filter(|path| **path != REPLACED).map(|path| format!("old {path}"));
@@ -91,12 +101,7 @@ impl Scene for Across {
         }
         put(yard, "spare/new", "fresh", REPLACED);
         fs::set_permissions(yard.path("target/open"), Permissions::from_mode(0o777)).expect("ours");
-        let other = yard.path(OTHER).canonicalize().expect("it is there");
-        yard.config(&format!(
-            "[admin]\nlisten = \"off\"\n[[target]]\npath = \"target\"\nschedule = \"@daily\"\ninclude = [\"**\"]\n\
-             older_than = \"1d\"\naction = \"move:{}\"\nthreads = 1\n",
-            other.to_string_lossy()
-        ));
+        Self::configure(yard);
         remember(yard);
         ["clean", "--json"].map(str::to_owned).into()
     }
@@ -115,6 +120,7 @@ impl Scene for Across {
     }
 
     fn afterwards(&self, yard: &Yard) -> Result<(), Wrong> {
+        Self::configure(yard);
         let run = cleaned(yard)?;
         if check(yard)? {
             return Err(format!("something is still on its way: {:?}", found(yard, &["target", OTHER])));

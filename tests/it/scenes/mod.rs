@@ -151,6 +151,7 @@ fn remembered() -> &'static (Vec<u8>, String) {
     STATE.get_or_init(|| {
         let yard = Yard::new();
         yard.config("[[target]]\npath = \"known\"\nschedule = \"@daily\"\ninclude = [\"*\"]\n");
+        yard.directory("known");
         fs::write(yard.directory("state").join("janitor.sqlite"), "").expect("written");
         let run = cleaned(&yard).expect("it works")["run"].as_str().expect("an id").to_owned();
         (fs::read(yard.path("state/janitor.sqlite")).expect("it is there"), run)
@@ -165,9 +166,14 @@ pub fn remember(yard: &Yard) {
 /// The ids of the runs that are remembered.
 pub fn history(yard: &Yard) -> Result<Vec<String>, Wrong> {
     // By a config without doors, so that no daemon is asked: not one of another, and not what only holds the port.
-    let reader = tempfile::NamedTempFile::new().expect("made");
-    fs::write(reader.path(), "[admin]\nlisten = \"off\"\n").expect("written");
-    let told = well(yard.run(&["history", "--json", "--config", &reader.path().to_string_lossy()]))?;
+    // In a directory of its own, since a config beside files of others is not trusted.
+    let reader = tempfile::tempdir().expect("made");
+    let config = reader.path().join("janitor.toml");
+    let target = "[[target]]\npath = \"nothing\"\nschedule = \"@daily\"\ninclude = [\"*\"]\n";
+    let doors = "[admin]\nlisten = \"off\"\nsocket = \"off\"\n";
+    let text = format!("state_dir = {:?}\n{doors}{target}", yard.path("state"));
+    fs::write(&config, text).expect("written");
+    let told = well(yard.run(&["history", "--json", "--config", &config.to_string_lossy()]))?;
     let runs = told.as_array().ok_or("no list of runs")?;
     Ok(runs.iter().filter_map(|run| run["id"].as_str().map(str::to_owned)).collect())
 }

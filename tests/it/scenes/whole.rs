@@ -42,6 +42,21 @@ impl Whole {
         !yard.path("spare/new").exists()
     }
 
+    /// Writes the config. The yard may be at another place after an interruption.
+    fn configure(&self, yard: &Yard) {
+        let action = match self.0 {
+            Unit::Deleted => String::new(),
+            Unit::MovedAcross => {
+                let other = yard.path(OTHER).canonicalize().expect("it is there");
+                format!("action = \"move:{}\"\n", other.to_string_lossy())
+            }
+        };
+        yard.config(&format!(
+            "[admin]\nlisten = \"off\"\n[[target]]\npath = \"target\"\nschedule = \"@daily\"\ninclude = [\"*\"]\n\
+             exclude = [\"file\"]\nolder_than = \"1d\"\nwhole_dirs = true\nthreads = 1\n{action}"
+        ));
+    }
+
     /// Checks what is there. Whether something is on its way.
     fn check(&self, yard: &Yard) -> Result<bool, Wrong> {
         let found = found(yard, &["target", OTHER]);
@@ -122,17 +137,7 @@ impl Scene for Whole {
         lay_unit(yard, "target/fresh", "fresh", "fresh");
         lay_unit(yard, "spare/new", "fresh", REPLACED);
         old(yard, "target/file");
-        let action = match self.0 {
-            Unit::Deleted => String::new(),
-            Unit::MovedAcross => {
-                let other = yard.path(OTHER).canonicalize().expect("it is there");
-                format!("action = \"move:{}\"\n", other.to_string_lossy())
-            }
-        };
-        yard.config(&format!(
-            "[admin]\nlisten = \"off\"\n[[target]]\npath = \"target\"\nschedule = \"@daily\"\ninclude = [\"*\"]\n\
-             exclude = [\"file\"]\nolder_than = \"1d\"\nwhole_dirs = true\nthreads = 1\n{action}"
-        ));
+        self.configure(yard);
         remember(yard);
         ["clean", "--json"].map(str::to_owned).into()
     }
@@ -154,6 +159,7 @@ impl Scene for Whole {
     }
 
     fn afterwards(&self, yard: &Yard) -> Result<(), Wrong> {
+        self.configure(yard);
         let run = cleaned(yard)?;
         if self.check(yard)? {
             return Err(format!("something is still on its way: {:?}; {run}", found(yard, &["target", OTHER])));
