@@ -1,5 +1,5 @@
-//! A disk that remembers every write and every flush, in order, and can be made to fail: one file in a FUSE file system,
-//! for a loop device to be put on. And what else a test with mounts needs.
+//! A disk that remembers every write and every flush, in order, and can be made to fail: a file in a FUSE file system, for
+//! a loop device to be put on; or two disks, of which one log is kept. And what else a test with mounts needs.
 //!
 //! Mounts are made in a mount namespace of the test's own ([`in_private`]), so that nothing of them is left, however
 //! the test ends.
@@ -26,13 +26,16 @@ pub enum Told {
         offset: usize,
         data: Vec<u8>,
     },
-    /// What was written before is on the disk before what is written after.
-    Flush,
+    /// What was written to this disk before is on it before what is written to it after.
+    Flush(usize),
 }
 
 #[derive(Debug, Default)]
 struct Inner {
+    /// The content of both disks, one after the other, and the log.
     image: Mutex<(Vec<u8>, Vec<Told>)>,
+    /// Where the second begins.
+    split: usize,
     broken: AtomicBool,
 }
 
@@ -40,18 +43,32 @@ struct Inner {
 #[derive(Clone, Debug)]
 pub struct Disk(Arc<Inner>);
 
-const FILE: &str = "disk.img";
+const FILES: [&str; 2] = ["disk.img", "other.img"];
 const TTL: Duration = Duration::from_secs(60);
-const NUMBER: INodeNo = INodeNo(2);
+
+/// The inode number of the first file; the other has the next one.
+const NUMBER: u64 = 2;
 
 impl Disk {
     /// One that holds this.
     pub fn new(image: Vec<u8>) -> Self {
-        let inner = Inner { image: Mutex::new((image, Vec::new())), broken: AtomicBool::new(false) };
+        let split = image.len();
+        Self::split_at(image, split)
+    }
+
+    /// Two that hold this, of which the second begins at `split`.
+    pub fn split_at(image: Vec<u8>, split: usize) -> Self {
+        let inner = Inner { image: Mutex::new((image, Vec::new())), split, broken: AtomicBool::new(false) };
         Self(Arc::new(inner))
     }
 
-    /// Serves it in a directory as `disk.img`, until what is returned is dropped.
+    /// Which part of the image a file is.
+    fn range(&self, file: INodeNo) -> std::ops::Range<usize> {
+        let length = self.0.image.lock().unwrap_or_else(PoisonError::into_inner).0.len();
+        if file == INodeNo(NUMBER) { 0..self.0.split } else { self.0.split..length }
+    }
+
+    /// Serves it in a directory as `disk.img`, and the second as `other.img`, until what is returned is dropped.
     pub fn serve(&self, at: &Path) -> BackgroundSession {
         fuser::spawn_mount(self.clone(), at, &Config::default()).expect("root may mount")
     }
@@ -81,8 +98,8 @@ impl Disk {
     }
 
     fn attributes(&self, number: INodeNo) -> FileAttr {
-        let size = self.0.image.lock().unwrap_or_else(PoisonError::into_inner).0.len() as u64;
-        let file = number == NUMBER;
+        let size = self.range(number).len() as u64;
+        let file = number.0 >= NUMBER;
         FileAttr {
             ino: number,
             size: if file { size } else { 0 },
@@ -122,10 +139,9 @@ impl Drop for Mounted<'_> {
 
 impl Filesystem for Disk {
     fn lookup(&self, _: &Request, _: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        if name == FILE {
-            reply.entry(&TTL, &self.attributes(NUMBER), Generation(0))
-        } else {
-            reply.error(Errno::ENOENT)
+        match FILES.iter().position(|file| name == *file) {
+            Some(at) => reply.entry(&TTL, &self.attributes(INodeNo(NUMBER + at as u64)), Generation(0)),
+            None => reply.error(Errno::ENOENT),
         }
     }
 
@@ -140,7 +156,7 @@ impl Filesystem for Disk {
     fn read(
         &self,
         _: &Request,
-        _: INodeNo,
+        file: INodeNo,
         _: FileHandle,
         offset: u64,
         size: u32,
@@ -151,7 +167,8 @@ impl Filesystem for Disk {
         if self.is_broken() {
             return reply.error(Errno::EIO);
         }
-        let image = &self.0.image.lock().unwrap_or_else(PoisonError::into_inner).0;
+        let range = self.range(file);
+        let image = &self.0.image.lock().unwrap_or_else(PoisonError::into_inner).0[range];
         let from = usize::try_from(offset).unwrap_or(usize::MAX).min(image.len());
         let to = from.saturating_add(size as usize).min(image.len());
         reply.data(&image[from..to]);
@@ -160,7 +177,7 @@ impl Filesystem for Disk {
     fn write(
         &self,
         _: &Request,
-        _: INodeNo,
+        file: INodeNo,
         _: FileHandle,
         offset: u64,
         data: &[u8],
@@ -169,10 +186,12 @@ impl Filesystem for Disk {
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
+        let range = self.range(file);
         let mut guard = self.0.image.lock().unwrap_or_else(PoisonError::into_inner);
         let (image, log) = &mut *guard;
-        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
-        let Some(there) = offset.checked_add(data.len()).and_then(|end| image.get_mut(offset..end)) else {
+        let offset = usize::try_from(offset).unwrap_or(usize::MAX).saturating_add(range.start);
+        let end = offset.checked_add(data.len()).filter(|end| *end <= range.end);
+        let Some(there) = end.and_then(|end| image.get_mut(offset..end)) else {
             return reply.error(Errno::ENOSPC);
         };
         if self.is_broken() {
@@ -183,11 +202,16 @@ impl Filesystem for Disk {
         reply.written(u32::try_from(data.len()).unwrap_or(u32::MAX));
     }
 
-    fn fsync(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+    fn fsync(&self, _: &Request, file: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
         if self.is_broken() {
             return reply.error(Errno::EIO);
         }
-        self.0.image.lock().unwrap_or_else(PoisonError::into_inner).1.push(Told::Flush);
+        self.0
+            .image
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .1
+            .push(Told::Flush(usize::from(file != INodeNo(NUMBER))));
         reply.ok();
     }
 

@@ -2,10 +2,11 @@
 
 use std::fs::{self, File, FileTimes};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
+use rustix::fs::{AtFlags, IFlags, StatxAttributes, StatxFlags};
 
 use super::{NOW, Yard};
 use crate::entry::AgeBy;
@@ -25,6 +26,9 @@ pub(super) struct Seen {
     pub(super) allocated: u64,
     pub(super) inode: u64,
     pub(super) links: u64,
+    /// Whether the directory that the entry lies in can be written by others.
+    pub(super) open_to_others: bool,
+    pub(super) is_immutable: bool,
 }
 
 pub(super) fn list(root: &Path, age_by: AgeBy) -> Vec<Seen> {
@@ -48,6 +52,8 @@ pub(super) fn list(root: &Path, age_by: AgeBy) -> Vec<Seen> {
                 allocated: about.blocks() * 512,
                 inode: about.ino(),
                 links: about.nlink(),
+                open_to_others: directory.metadata().expect("there").mode() & 0o022 != 0,
+                is_immutable: is_immutable(&path),
             });
             if about.is_dir() {
                 below(&path, root, age_by, found);
@@ -58,6 +64,37 @@ pub(super) fn list(root: &Path, age_by: AgeBy) -> Vec<Seen> {
     below(root, root, age_by, &mut found);
     found.sort_by(|one, other| one.path.cmp(&other.path));
     found
+}
+
+fn is_immutable(path: &Path) -> bool {
+    let about = rustix::fs::statx(rustix::fs::CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS);
+    about.expect("there").stx_attributes.intersects(StatxAttributes::IMMUTABLE | StatxAttributes::APPEND)
+}
+
+/// Files that are immutable or append-only until this is dropped. Where that cannot be, they are as any other.
+pub(super) struct Immutable(Vec<PathBuf>);
+
+impl Immutable {
+    pub(super) fn new(paths: impl Iterator<Item = PathBuf>) -> Self {
+        let set = |(at, path): (usize, PathBuf)| {
+            let flag = if at % 2 == 0 { IFlags::IMMUTABLE } else { IFlags::APPEND };
+            set_flags(&path, flag).ok().map(|()| path)
+        };
+        Self(paths.enumerate().filter_map(set).collect())
+    }
+}
+
+impl Drop for Immutable {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            // One that has gone all the same is for the test to tell.
+            drop(set_flags(path, IFlags::empty()));
+        }
+    }
+}
+
+fn set_flags(path: &Path, flags: IFlags) -> std::io::Result<()> {
+    Ok(rustix::fs::ioctl_setflags(File::open(path)?, flags)?)
 }
 
 /// A file to be made.
@@ -87,7 +124,7 @@ fn stamped(path: &Path, hours: i64, nanos: u32) {
 
 /// Makes the tree; directories get stamps of their own in the end.
 pub(super) fn grow(yard: &Yard, sentinel: bool, sprouts: &[Sprout]) {
-    let mut files: Vec<std::path::PathBuf> = Vec::new();
+    let mut files: Vec<PathBuf> = Vec::new();
     for sprout in sprouts {
         let path = yard.root.join(&sprout.path);
         // A name that is taken, or below a file, is left out.

@@ -11,6 +11,7 @@ use jiff::tz::TimeZone;
 
 mod forest;
 mod group;
+mod held;
 mod oracle;
 mod refusing;
 mod wish;

@@ -60,9 +60,20 @@ pub(super) struct Wish {
     pub(super) max_deletes: Option<u64>,
     pub(super) require: bool,
     pub(super) threads: usize,
-    /// With `skip_open`: one in so many files is open.
-    pub(super) open: Option<usize>,
+    pub(super) skip_open: bool,
+    pub(super) holds: Holds,
     pub(super) action: Act,
+}
+
+/// What keeps entries whatever the policy says: of each, one in so many entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Holds {
+    /// Files that a process has open, every other of them locked, too.
+    pub(super) open: Option<usize>,
+    /// Directories that a process has locked.
+    pub(super) locked: Option<usize>,
+    /// Files that are immutable or append-only. Only root makes them so.
+    pub(super) immutable: Option<usize>,
 }
 
 /// What is done to what goes.
@@ -70,7 +81,10 @@ pub(super) struct Wish {
 pub(super) enum Act {
     Delete,
     Trash,
+    /// Within the file system.
     Move,
+    /// To another file system.
+    MoveAcross,
 }
 
 /// What is free in the beginning, and how large the file system is.
@@ -104,7 +118,7 @@ impl Wish {
             keep_newest: self.keep_newest.and_then(NonZeroUsize::new),
             whole_dirs: self.whole_dirs,
             remove_empty_dirs: self.remove_empty_dirs,
-            skip_open: self.open.is_some(),
+            skip_open: self.skip_open,
             ..Policy::new(Globs::new(include, exclude).expect("good patterns"))
         }
     }
@@ -137,10 +151,15 @@ pub(super) fn wish() -> impl Strategy<Value = Wish> {
     let order = prop::sample::select(vec![GoesFirst::Oldest, GoesFirst::Largest]);
     let rest = (prop::option::weighted(0.3, 1_usize..4), prop::bool::weighted(0.25), any::<bool>());
     let guards = (prop::option::weighted(0.15, 1_u64..8), prop::bool::weighted(0.1), 1_usize..4);
-    let acts = prop::sample::select(vec![Act::Delete, Act::Delete, Act::Trash, Act::Move]);
-    let acts = (acts, prop::option::weighted(0.15, 1_usize..5));
+    let acts = prop_oneof![
+        8 => Just(Act::Delete), 4 => Just(Act::Trash), 4 => Just(Act::Move), 1 => Just(Act::MoveAcross)
+    ];
+    let hold = |chance| prop::option::weighted(chance, 1_usize..5);
+    let holds = (hold(0.2), hold(0.1), hold(0.1));
+    let holds = holds.prop_map(|(open, locked, immutable)| Holds { open, locked, immutable });
+    let acts = (acts, prop::bool::weighted(0.2), holds);
     (globs, filters, ages, limits, order, rest, guards, acts).prop_map(
-        |(globs, filters, ages, limits, order, rest, guards, (action, open))| Wish {
+        |(globs, filters, ages, limits, order, rest, guards, (action, skip_open, holds))| Wish {
             includes: globs.0,
             excludes: globs.1,
             larger_than: filters.0,
@@ -159,7 +178,8 @@ pub(super) fn wish() -> impl Strategy<Value = Wish> {
             max_deletes: guards.0,
             require: guards.1,
             threads: guards.2,
-            open,
+            skip_open,
+            holds: Holds { open: holds.open.filter(|_| skip_open), immutable: None, ..holds },
             action,
         },
     )

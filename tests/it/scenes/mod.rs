@@ -4,9 +4,11 @@
 //! A file's content says to which path it belongs, and whether it may go (`old`) or must never be lost (`fresh`). So
 //! what is found can be judged without knowing where the program was.
 
+mod across;
 mod state;
 mod strict;
 mod trash;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,9 +21,22 @@ use serde_json::Value;
 use super::tracer::Call;
 use super::yard::{Ran, Yard};
 
+pub use across::Across;
 pub use state::{Begun, Commits, Damaged, Migration};
 pub use strict::{Conflict, Strict};
-pub use trash::{Again, ToTrash, Undo};
+pub use trash::{Again, OpenToTrash, ToTrash, Undo};
+pub use whole::{Unit, Whole};
+
+/// The directory of a yard that is on another file system, for scenes that take one.
+pub const OTHER: &str = "other";
+
+/// As many points of interruption are tried in a scene on every day.
+const POINTS: usize = 250;
+
+/// Of so many points only every so manyth is tried; `None` for all. `JANITOR_EVERY_POINT` asks for all.
+pub fn step(points: usize) -> Option<usize> {
+    (points > POINTS && std::env::var_os("JANITOR_EVERY_POINT").is_none()).then(|| points.div_ceil(POINTS))
+}
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -34,6 +49,11 @@ pub trait Scene: Sync {
 
     /// Lays everything out, and says which command is to be interrupted.
     fn lay(&self, yard: &Yard) -> Vec<String>;
+
+    /// Whether it takes a second file system, at [`OTHER`].
+    fn needs_other(&self) -> bool {
+        false
+    }
 
     /// What somebody else does just before the program makes this call.
     fn meanwhile(&self, _yard: &Yard, _call: &Call) {}
@@ -74,8 +94,13 @@ pub fn found(yard: &Yard, below: &[&str]) -> BTreeMap<String, Vec<String>> {
                 continue;
             }
             let shown = path.strip_prefix(top).expect("below").to_string_lossy().into_owned();
+<<<<<<< HEAD
             // What the janitor writes for itself: the notes of the trash.
             if at.ends_with(".janitor-trash") {
+=======
+            // What the janitor writes for itself: where the files of a slot belong, its modes, and the notes of the trash.
+            if path.is_symlink() || path.ends_with("origin") || at.ends_with(".janitor-trash") {
+>>>>>>> 833367f (Kills and power cuts are also tried in verified trash, moves to another file system and whole directories)
                 continue;
             }
             let content = fs::read(&path).unwrap_or_else(|error| format!("unreadable: {error}").into_bytes());
@@ -126,6 +151,7 @@ fn remembered() -> &'static (Vec<u8>, String) {
     STATE.get_or_init(|| {
         let yard = Yard::new();
         yard.config("[[target]]\npath = \"known\"\nschedule = \"@daily\"\ninclude = [\"*\"]\n");
+        yard.directory("known");
         fs::write(yard.directory("state").join("janitor.sqlite"), "").expect("written");
         let run = cleaned(&yard).expect("it works")["run"].as_str().expect("an id").to_owned();
         (fs::read(yard.path("state/janitor.sqlite")).expect("it is there"), run)
@@ -140,9 +166,14 @@ pub fn remember(yard: &Yard) {
 /// The ids of the runs that are remembered.
 pub fn history(yard: &Yard) -> Result<Vec<String>, Wrong> {
     // By a config without doors, so that no daemon is asked: not one of another, and not what only holds the port.
-    let reader = tempfile::NamedTempFile::new().expect("made");
-    fs::write(reader.path(), "[admin]\nlisten = \"off\"\n").expect("written");
-    let told = well(yard.run(&["history", "--json", "--config", &reader.path().to_string_lossy()]))?;
+    // In a directory of its own, since a config beside files of others is not trusted.
+    let reader = tempfile::tempdir().expect("made");
+    let config = reader.path().join("janitor.toml");
+    let target = "[[target]]\npath = \"nothing\"\nschedule = \"@daily\"\ninclude = [\"*\"]\n";
+    let doors = "[admin]\nlisten = \"off\"\nsocket = \"off\"\n";
+    let text = format!("state_dir = {:?}\n{doors}{target}", yard.path("state"));
+    fs::write(&config, text).expect("written");
+    let told = well(yard.run(&["history", "--json", "--config", &config.to_string_lossy()]))?;
     let runs = told.as_array().ok_or("no list of runs")?;
     Ok(runs.iter().filter_map(|run| run["id"].as_str().map(str::to_owned)).collect())
 }

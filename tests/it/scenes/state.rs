@@ -68,6 +68,7 @@ impl Scene for Begun {
     }
 
     fn lay(&self, yard: &Yard) -> Vec<String> {
+        yard.directory("target");
         let target = "[[target]]\npath = \"target\"\nschedule = \"@yearly\"\ninclude = [\"*\"]\n";
         yard.config(&format!("[admin]\nlisten = \"{}\"\n{target}", Self::taken()));
         vec!["run".to_owned()]

@@ -8,6 +8,9 @@ use super::{
 /// A sweep into the trash, and somebody who puts a new file in the place of one just before it is taken.
 pub struct ToTrash;
 
+/// The same where others can write, so that each file is taken to a slot first.
+pub struct OpenToTrash;
+
 /// The undo of a run.
 pub struct Undo;
 
@@ -42,6 +45,12 @@ fn contents() -> Vec<String> {
 fn in_trash(place: &str, belongs: &str) -> bool {
     let inside = place.strip_prefix(".janitor-trash/").and_then(|rest| rest.split_once('/'));
     inside.is_some_and(|(_, path)| belongs.strip_prefix("target/") == Some(path))
+}
+
+/// The same, or in a slot under its own name.
+fn in_trash_or_slot(place: &str, belongs: &str) -> bool {
+    let slot = place.strip_prefix("target/.janitor-slots/").and_then(|rest| rest.split_once("/file/"));
+    in_trash(place, belongs) || slot.is_some_and(|(_, name)| std::path::Path::new(belongs).ends_with(name))
 }
 
 /// The runs that the trash lists.
@@ -115,6 +124,33 @@ impl Scene for ToTrash {
         }
         state_is_whole(yard, &[run["run"].as_str().ok_or("no id")?])?;
         undo_all(yard, &kept)
+    }
+}
+
+impl Scene for OpenToTrash {
+    fn name(&self) -> &'static str {
+        "a verified sweep into the trash"
+    }
+
+    fn lay(&self, yard: &Yard) -> Vec<String> {
+        let arguments = ToTrash.lay(yard);
+        for directory in ["target", "target/deep", "target/deep/er"] {
+            std::fs::set_permissions(yard.path(directory), std::os::unix::fs::PermissionsExt::from_mode(0o777))
+                .expect("ours");
+        }
+        arguments
+    }
+
+    fn meanwhile(&self, yard: &Yard, call: &Call) {
+        ToTrash.meanwhile(yard, call);
+    }
+
+    fn at_once(&self, yard: &Yard) -> Result<bool, Wrong> {
+        account(&found(yard, &["target", ".janitor-trash"]), &ToTrash::kept(yard), &[], in_trash_or_slot)
+    }
+
+    fn afterwards(&self, yard: &Yard) -> Result<(), Wrong> {
+        ToTrash.afterwards(yard)
     }
 }
 
