@@ -77,7 +77,9 @@ fn below_a_target_everything_goes_by_handle() {
             assert!(handle.bytes().all(|byte| byte.is_ascii_digit()), "not by handle: {call}");
             assert!(!path.contains('/') && !path.is_empty(), "not one component: {call}");
         }
-        if call.starts_with("openat2(") && handle != "AT_FDCWD" {
+        // The janitor's own files may lie on another file system than their directory.
+        let is_own = ["janitor.toml", "null"].contains(&path) || path.contains(".lock");
+        if call.starts_with("openat2(") && handle != "AT_FDCWD" && !is_own {
             beneath += 1;
             for flag in ["RESOLVE_BENEATH", "RESOLVE_NO_SYMLINKS", "RESOLVE_NO_MAGICLINKS", "RESOLVE_NO_XDEV"] {
                 assert!(call.contains(flag), "without {flag}: {call}");
@@ -95,8 +97,8 @@ fn below_a_target_everything_goes_by_handle() {
     }
     assert_eq!(
         (removals, beneath),
-        (4, 4),
-        "four files; the root, two directories below it, and whether there are slots"
+        (4, 5),
+        "four files; the root, two directories below it, and whether there are slots for files and for directories"
     );
 }
 

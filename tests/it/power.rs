@@ -309,7 +309,6 @@ fn a_power_cut_in_a_verified_sweep_into_the_trash_loses_nothing() {
 }
 
 #[test]
-#[ignore = "a killed copy is not yet cleared away"]
 fn a_power_cut_in_a_move_to_another_file_system_loses_nothing() {
     power_is_cut("across");
 }

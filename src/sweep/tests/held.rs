@@ -14,6 +14,8 @@ use super::wish::Wish;
 pub(super) struct Held {
     /// The inodes of files that are open.
     pub(super) open: BTreeSet<u64>,
+    /// The inodes of files that refuse to go, wherever they are.
+    pub(super) refused: BTreeSet<u64>,
     /// The paths of directories that are locked.
     pub(super) locked: BTreeSet<String>,
 }
@@ -22,7 +24,8 @@ impl Held {
     /// Whether a file stays because somebody uses it. That is asked where others can write, and everywhere with
     /// `skip_open`.
     pub(super) fn uses(&self, wish: &Wish, file: &Seen) -> bool {
-        (wish.skip_open || file.open_to_others) && self.open.contains(&file.inode)
+        self.refused.contains(&file.inode)
+            || ((wish.skip_open || file.open_to_others) && self.open.contains(&file.inode))
     }
 
     /// Whether the directory, or one on the way to the entry, is locked.

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 use super::Yard;
 use super::forest::{Sprout, grow, list, sprouts};
+use super::held::Held;
 use super::oracle::{cases, oracle, told};
 use super::wish::{self, Wish, wish};
 use crate::entry::Facts;
@@ -81,7 +82,8 @@ fn replaces(wish: &Wish, sprouts: &[Sprout], one_in: usize) -> Result<(), TestCa
     if let Ok(about) = yard.root.join("../elsewhere").symlink_metadata() {
         allocated.insert(about.ino(), about.blocks() * 512);
     }
-    let expected = oracle(wish, &seen, &inodes).unwrap_or_default();
+    let held = Held { refused: inodes.clone(), ..Held::default() };
+    let expected = oracle(wish, &seen, &held).unwrap_or_default();
     let mut order = yard.order(wish.policy());
     order.target = std::sync::Arc::new(Target {
         threads: NonZeroUsize::new(wish.threads),
@@ -101,7 +103,8 @@ proptest! {
     #[test]
     fn the_next_ones_go_instead_of_what_refuses_to(wish in wish(), one_in in 2_usize..6, sprouts in sprouts()) {
         let wish = Wish {
-            open: None,
+            skip_open: false,
+            holds: wish::Holds::default(),
             whole_dirs: false,
             max_deletes: None,
             action: wish::Act::Delete,

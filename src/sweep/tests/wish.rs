@@ -66,7 +66,7 @@ pub(super) struct Wish {
 }
 
 /// What keeps entries whatever the policy says: of each, one in so many entries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Holds {
     /// Files that a process has open, every other of them locked, too.
     pub(super) open: Option<usize>,
@@ -179,7 +179,7 @@ pub(super) fn wish() -> impl Strategy<Value = Wish> {
             require: guards.1,
             threads: guards.2,
             skip_open,
-            holds: Holds { open: holds.open.filter(|_| skip_open), immutable: None, ..holds },
+            holds,
             action,
         },
     )

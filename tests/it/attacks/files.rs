@@ -15,7 +15,7 @@ use super::{Told, empty_slots, gone, is_gone, on_each_file_system, square, victi
 use crate::needs;
 
 /// The actions that keep to what was judged, file by file.
-const IN_PLACE: [Action; 4] = [Action::Delete, Action::Trash, Action::Within, Action::Whole];
+const IN_PLACE: [Action; 5] = Action::ALL;
 
 /// Pairs of something old and something fresh, whose names are exchanged by somebody.
 struct Pairs<'a> {

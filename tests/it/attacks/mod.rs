@@ -164,9 +164,12 @@ fn empty_slots(yard: &Yard, names: &[&str], kept: &mut u64) {
     for name in names {
         let Ok(slots) = openat(CWD, yard.path(name), flags, Mode::empty()) else { continue };
         for slot in fs::read_dir(format!("/proc/self/fd/{}", slots.as_raw_fd())).into_iter().flatten().flatten() {
-            for file in fs::read_dir(slot.path().join("file")).into_iter().flatten().flatten() {
+            let entries = |path: PathBuf| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+            // Files lie in directories that stand for those that they are from; directories that go whole in `aside`.
+            let files = entries(slot.path().join("file")).flat_map(entries);
+            for waiting in files.chain(entries(slot.path().join("aside"))) {
                 *kept += 1;
-                _ = fs::rename(file.path(), yard.path(format!("kept/{kept}")));
+                _ = fs::rename(waiting, yard.path(format!("kept/{kept}")));
             }
         }
     }

@@ -2,7 +2,6 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
 use super::{Call, OTHER, Scene, Wrong, Yard, cleaned, found, fresh, old, put, remember, replace, state_is_whole};
 
@@ -43,8 +42,7 @@ fn may_be(place: &str, belongs: &str) -> bool {
         let path = path.split(" (").next().unwrap_or(path);
         belongs.strip_prefix("target/") == Some(path)
     });
-    let slot = place.strip_prefix("target/.janitor-slots/").and_then(|rest| rest.split_once("/file/"));
-    archived || slot.is_some_and(|(_, name)| Path::new(belongs).ends_with(name))
+    archived || super::in_slot("target", place, belongs)
 }
 
 /// Checks what is there: everything that must be is, whole, and nothing fresh is in the archive. Whether something was on

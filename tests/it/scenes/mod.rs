@@ -94,13 +94,8 @@ pub fn found(yard: &Yard, below: &[&str]) -> BTreeMap<String, Vec<String>> {
                 continue;
             }
             let shown = path.strip_prefix(top).expect("below").to_string_lossy().into_owned();
-<<<<<<< HEAD
-            // What the janitor writes for itself: the notes of the trash.
-            if at.ends_with(".janitor-trash") {
-=======
-            // What the janitor writes for itself: where the files of a slot belong, its modes, and the notes of the trash.
-            if path.is_symlink() || path.ends_with("origin") || at.ends_with(".janitor-trash") {
->>>>>>> 833367f (Kills and power cuts are also tried in verified trash, moves to another file system and whole directories)
+            // What the janitor writes for itself: the modes of whole directories, and the notes of the trash.
+            if path.is_symlink() || at.ends_with(".janitor-trash") {
                 continue;
             }
             let content = fs::read(&path).unwrap_or_else(|error| format!("unreadable: {error}").into_bytes());
@@ -113,6 +108,14 @@ pub fn found(yard: &Yard, below: &[&str]) -> BTreeMap<String, Vec<String>> {
         walk(&top, &top.join(directory), &mut all);
     }
     all
+}
+
+/// Whether a place is in a slot of this target, and the file is there under its own name.
+pub fn in_slot(target: &str, place: &str, belongs: &str) -> bool {
+    let slot = place.strip_prefix(&format!("{target}/.janitor-slots/")).and_then(|rest| rest.split_once("/file/"));
+    // In between is what stands for the directory that it is from.
+    let name = slot.and_then(|(_, inside)| inside.split_once('/')).map(|(_, name)| name);
+    name.is_some_and(|name| Path::new(belongs).ends_with(name))
 }
 
 /// Checks what was found: every content is one of those that are known, whole, and is there once at the most; and what

@@ -2,7 +2,6 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
 use super::{Call, Scene, Wrong, Yard, account, cleaned, found, fresh, old, put, remember, replace, state_is_whole};
 
@@ -68,10 +67,7 @@ fn may_go() -> Vec<String> {
 
 /// A slot holds a file under its own name.
 fn in_slot(place: &str, belongs: &str) -> bool {
-    let slot = place.strip_prefix("square/.janitor-slots/").and_then(|rest| rest.split_once("/file/"));
-    // In between is what stands for the directory that it is from.
-    let name = slot.and_then(|(_, inside)| inside.split_once('/')).map(|(_, name)| name);
-    name.is_some_and(|name| Path::new(belongs).ends_with(name))
+    super::in_slot("square", place, belongs)
 }
 
 impl Scene for Strict {

@@ -49,8 +49,7 @@ fn in_trash(place: &str, belongs: &str) -> bool {
 
 /// The same, or in a slot under its own name.
 fn in_trash_or_slot(place: &str, belongs: &str) -> bool {
-    let slot = place.strip_prefix("target/.janitor-slots/").and_then(|rest| rest.split_once("/file/"));
-    in_trash(place, belongs) || slot.is_some_and(|(_, name)| std::path::Path::new(belongs).ends_with(name))
+    in_trash(place, belongs) || super::in_slot("target", place, belongs)
 }
 
 /// The runs that the trash lists.
