@@ -118,14 +118,14 @@ fn a_move_to_another_file_system_that_is_killed_at_any_call_loses_nothing() {
     killed_at_each_call(&Across);
 }
 
-#[test]
 #[ignore = "takes minutes: cargo test --test it crash -- --ignored"]
+#[test]
 fn a_removal_of_whole_directories_that_is_killed_at_any_call_leaves_them_whole_or_is_finished() {
     killed_at_each_call(&Whole(Unit::Deleted));
 }
 
-#[test]
 #[ignore = "takes minutes: cargo test --test it crash -- --ignored"]
+#[test]
 fn a_move_of_whole_directories_that_is_killed_at_any_call_loses_nothing() {
     killed_at_each_call(&Whole(Unit::MovedAcross));
 }

@@ -102,7 +102,12 @@ impl Yard {
     /// Everything below a directory that is no directory itself, as bytes.
     pub fn survivors(&self, directory: &str) -> BTreeSet<Vec<u8>> {
         fn below(at: &Path, root: &Path, found: &mut BTreeSet<Vec<u8>>) {
-            for entry in fs::read_dir(at).expect("readable") {
+            let entries = match fs::read_dir(at) {
+                // The work directory of an overlay is closed to everybody but root.
+                Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return,
+                entries => entries.expect("readable"),
+            };
+            for entry in entries {
                 let path = entry.expect("readable").path();
                 if path.is_dir() && !path.is_symlink() {
                     below(&path, root, found);

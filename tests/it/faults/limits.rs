@@ -66,6 +66,10 @@ fn enospc_of_inotify_watches_and_emfile_of_its_instances_leave_other_ways_to_rel
         let script = format!("echo 0 >/proc/sys/user/{limit} && exec \"$0\" run");
         command.args(["-U", "-r", "sh", "-c", &script, JANITOR]);
         command.current_dir(yard.path("")).env("TZ", "UTC").env("HOME", "/nonexistent");
+        if !needs::is_root() {
+            // Root of the machine is the overflow user in a namespace of somebody else.
+            command.env("JANITOR_TRUST_OWNER", "65534");
+        }
         let mut pair = Pair(Daemon::spawn(&yard, command));
         pair.is_mended();
         configure(&yard, &format!("{ALL}\nname = \"other\""));
