@@ -122,11 +122,15 @@ struct Mover<'a> {
 }
 
 impl Mover<'_> {
+    /// Whoever sweeps may take a file, or the directory, meanwhile.
     fn fill(&self, directory: &str) {
+        let directory = self.yard.path(directory);
         for number in 0..FULL {
-            self.yard.aged(&format!("{directory}/{number}"), DAY * 3);
+            let path = directory.join(number.to_string());
+            _ = fs::write(&path, "content");
+            _ = self.yard.try_to_grow_old(&path, DAY * 3);
         }
-        self.yard.grow_old(directory, DAY * 3);
+        _ = self.yard.try_to_grow_old(&directory, DAY * 3);
     }
 
     fn work(&self) {
