@@ -7,7 +7,6 @@ use std::io;
 use std::ops::ControlFlow;
 
 use super::dir::{Dir, ListingBuffer};
-use super::slot::is_slots;
 use crate::clock;
 use crate::entry::{Identity, Kind, Stamp};
 
@@ -74,7 +73,8 @@ pub(super) fn find(root: &Dir, wanted: &BTreeSet<Vec<u8>>) -> BTreeMap<Vec<u8>, 
                 Some(kind) => kind == Kind::Directory,
                 None => dir.look(entry.name).is_ok_and(|found| found.kind == Kind::Directory),
             };
-            if is_directory && !(path.is_empty() && is_slots(entry.name)) {
+            // Slots are no exception: a directory that goes whole lies in one while its files go.
+            if is_directory {
                 let slash: &[u8] = if path.is_empty() { b"" } else { b"/" };
                 waiting.push([&path, slash, entry.name].concat());
             }

@@ -84,6 +84,7 @@ impl<'a, A: Act> Worker<'a, A> {
             standing = Standing::Protected(Because::Sticky);
         }
         self.protect_restored(&mut standing, facts);
+        self.protect_stuck(&mut standing, directory, name, facts);
         let is_asked = may_go || matches!(self.pass, Pass::First(_));
         if is_asked && directory.is_immutable() && matches!(standing, Standing::Goes(_) | Standing::Waits(_)) {
             standing = Standing::Protected(Because::InImmutable);
@@ -221,7 +222,8 @@ impl<'a, A: Act> Worker<'a, A> {
                 let named = because.named().map(|named| format!("{at}: {named}"));
                 self.walked.left.add(because.without_names(), named.unwrap_or_else(|| at.to_string()));
                 if let Some(facts) = facts {
-                    self.sweep.stuck.add(facts.identity, because.clone());
+                    self.write_path(directory, name);
+                    self.sweep.stuck.add(&self.path, facts.identity, because.clone());
                 }
                 self.give_back_guard();
                 self.stays(directory, name, &because);
@@ -238,7 +240,8 @@ impl<'a, A: Act> Worker<'a, A> {
             Err(Undone::Failed(error)) => {
                 directory.node.leave();
                 if let Some(facts) = facts {
-                    self.sweep.stuck.refused(facts.identity, &error);
+                    self.write_path(directory, name);
+                    self.sweep.stuck.refused(&self.path, facts.identity, &error);
                 }
                 self.give_back_guard();
                 self.walked.counts.failed += 1;

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 
 use super::act::Act;
+use super::batch::Opened;
 use super::pass::{Limit, Pass};
 use super::queue::Queue;
 use super::remarks;
@@ -25,30 +26,34 @@ const MOST: usize = 64 * 1024;
 /// As often is it surveyed anew what goes instead.
 const ROUNDS: usize = 16;
 
-/// The inodes that could not go, and why.
+/// What could not go, by its path, and why. Another name of the same file can lie where it may go.
 #[derive(Debug, Default)]
-pub(super) struct Stuck(Mutex<BTreeMap<Identity, Because>>);
+pub(super) struct Stuck(Mutex<BTreeMap<Box<[u8]>, (Identity, Because)>>);
 
 impl Stuck {
-    fn known(&self) -> std::sync::MutexGuard<'_, BTreeMap<Identity, Because>> {
+    fn known(&self) -> std::sync::MutexGuard<'_, BTreeMap<Box<[u8]>, (Identity, Because)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn add(&self, identity: Identity, because: Because) {
+    pub(super) fn add(&self, path: &[u8], identity: Identity, because: Because) {
         let mut known = self.known();
         if known.len() < MOST {
-            known.insert(identity, because);
+            known.insert(path.into(), (identity, because));
         }
     }
 
     /// Notes one that the system refused to remove.
-    pub(super) fn refused(&self, identity: Identity, error: &io::Error) {
-        self.add(identity, Because::Refused(error.to_string().into()));
+    pub(super) fn refused(&self, path: &[u8], identity: Identity, error: &io::Error) {
+        self.add(path, identity, Because::Refused(error.to_string().into()));
     }
 
-    /// Why an inode could not go, if it was tried.
-    pub(super) fn because(&self, identity: Identity) -> Option<Because> {
-        self.known().get(&identity).cloned()
+    /// Why what is at a path could not go, if it was tried.
+    fn because(&self, path: &[u8], identity: Identity) -> Option<Because> {
+        self.known().get(path).filter(|(stuck, _)| *stuck == identity).map(|(_, because)| because.clone())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.known().is_empty()
     }
 
     fn count(&self) -> usize {
@@ -115,17 +120,22 @@ impl<A: Act> Worker<'_, A> {
         self.sweep.heeds_sticky && dir.has_sticky_bit(name).unwrap_or(true)
     }
 
-    /// What was put back from the trash within a day stays; and what could not go counts as staying.
+    /// What was put back from the trash within a day stays.
     pub(super) fn protect_restored(&self, standing: &mut Standing, facts: &Facts) {
-        if !matches!(standing, Standing::Goes(_) | Standing::Waits(_)) {
+        if matches!(standing, Standing::Goes(_) | Standing::Waits(_))
+            && self.sweep.restored.as_ref().is_some_and(|restored| restored.holds(facts))
+        {
+            *standing = Standing::Protected(Because::Restored);
+        }
+    }
+
+    /// What could not go counts as staying, where it is surveyed what goes instead.
+    pub(super) fn protect_stuck(&mut self, standing: &mut Standing, directory: &Opened, name: &[u8], facts: &Facts) {
+        if !matches!(standing, Standing::Goes(_) | Standing::Waits(_)) || self.acts() || self.sweep.stuck.is_empty() {
             return;
         }
-        if self.sweep.restored.as_ref().is_some_and(|restored| restored.holds(facts)) {
-            *standing = Standing::Protected(Because::Restored);
-        } else if !self.acts()
-            && self.sweep.act.may_change()
-            && let Some(because) = self.sweep.stuck.because(facts.identity)
-        {
+        self.write_path(directory, name);
+        if let Some(because) = self.sweep.stuck.because(&self.path, facts.identity) {
             *standing = Standing::Protected(because);
         }
     }

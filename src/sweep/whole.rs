@@ -66,6 +66,7 @@ impl<A: Act> Worker<'_, A> {
         if root.is_immutable() && matches!(standing, Standing::Goes(_) | Standing::Waits(_)) {
             standing = Standing::Protected(Because::InImmutable);
         }
+        self.protect_stuck(&mut standing, &root, name, &sum.facts);
         match self.pass {
             Pass::Act(limits) => {
                 let verdict = self.verdict_of_whole(standing, &sum, name, limits);
@@ -73,7 +74,10 @@ impl<A: Act> Worker<'_, A> {
                     Ok(reason) => {
                         self.whole_goes(&root, &Unit { node, dir: &dir, place: &waiting.place, sum }, &reason)
                     }
-                    Err(because) => self.stays_whole(&root, name, &sum, &because),
+                    Err(because) => {
+                        self.note_stuck(&sum, name, limits);
+                        self.stays_whole(&root, name, &sum, &because);
+                    }
                 }
             }
             Pass::Survey(_) => {
@@ -89,14 +93,27 @@ impl<A: Act> Worker<'_, A> {
     /// Standing of such a directory, before the limits have their say.
     fn standing_of_whole(&self, sum: &Sum, name: &[u8]) -> Standing {
         let policy = self.sweep.policy();
-        let now = self.sweep.order.now;
-        let mut standing = judge::by_facts(policy, &sum.facts, name, self.sweep.root_kept.as_ref(), now);
+        let mut standing = self.standing_if_free(sum, name);
         if let (Some(held), Standing::Goes(_) | Standing::Waits(_)) = (&sum.held, &standing)
             && (policy.has_limits() || matches!(standing, Standing::Goes(_)))
         {
             standing = Standing::Protected(held.clone());
         }
         standing
+    }
+
+    /// The same, without what holds it.
+    fn standing_if_free(&self, sum: &Sum, name: &[u8]) -> Standing {
+        judge::by_facts(self.sweep.policy(), &sum.facts, name, self.sweep.root_kept.as_ref(), self.sweep.order.now)
+    }
+
+    /// Notes a directory that would go if nothing in it were used. A survey does not ask for uses, so it counted on it.
+    fn note_stuck(&self, sum: &Sum, name: &[u8], limits: &[Limit]) {
+        if let Some(held) = sum.held.as_ref().filter(|_| self.sweep.policy().has_limits())
+            && self.verdict_of_whole(self.standing_if_free(sum, name), sum, name, limits).is_ok()
+        {
+            self.sweep.stuck.add(name, sum.facts.identity, held.clone());
+        }
     }
 
     /// Verdict on such a directory in a walk that acts.

@@ -82,7 +82,7 @@ def main():
             time.sleep(31)
             share = (processor_time(daemon.pid) - before) / (time.monotonic() - began) * 100
             check(f"idle, {TARGETS} targets, processor", share, 0.1, "% of a core")
-            check(f"idle, {TARGETS} targets, resident", resident(daemon.pid), 18, "MiB")
+            check(f"idle, {TARGETS} targets, resident", resident(daemon.pid), 16, "MiB")
             # The dashboard: the page, its lists, and its events.
             follower = socket.create_connection(("127.0.0.1", port))
             follower.sendall(f"GET /cleanup/events HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())

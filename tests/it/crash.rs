@@ -118,13 +118,11 @@ fn a_move_to_another_file_system_that_is_killed_at_any_call_loses_nothing() {
     killed_at_each_call(&Across);
 }
 
-#[ignore = "not yet green: a file of the directory can be left in a slot"]
 #[test]
 fn a_removal_of_whole_directories_that_is_killed_at_any_call_leaves_them_whole_or_is_finished() {
     killed_at_each_call(&Whole(Unit::Deleted));
 }
 
-#[ignore = "not yet green: a file of the directory can be left in a slot"]
 #[test]
 fn a_move_of_whole_directories_that_is_killed_at_any_call_loses_nothing() {
     killed_at_each_call(&Whole(Unit::MovedAcross));

@@ -313,13 +313,11 @@ fn a_power_cut_in_a_move_to_another_file_system_loses_nothing() {
     power_is_cut("across");
 }
 
-#[ignore = "not yet green: a file of the directory can be left in a slot"]
 #[test]
 fn a_power_cut_in_the_removal_of_whole_directories_leaves_them_whole() {
     power_is_cut("whole");
 }
 
-#[ignore = "not yet green: a file of the directory can be left in a slot"]
 #[test]
 fn a_power_cut_in_a_move_of_whole_directories_loses_nothing() {
     power_is_cut("whole across");

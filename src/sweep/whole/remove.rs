@@ -86,7 +86,7 @@ impl<A: Act> Worker<'_, A> {
             Ok(false) => root.node.leave(),
             Err(Kept::Because(because)) => {
                 self.walked.left.add(&because, root.at(name));
-                self.sweep.stuck.add(unit.sum.facts.identity, because.clone());
+                self.sweep.stuck.add(name, unit.sum.facts.identity, because.clone());
                 self.stays_whole(root, name, &unit.sum, &because);
             }
             Err(Kept::Cancelled) => root.node.leave(),
@@ -94,7 +94,7 @@ impl<A: Act> Worker<'_, A> {
             Err(Kept::Failed(error)) => {
                 root.node.leave();
                 self.not_removed(root.at(name), &error);
-                self.sweep.stuck.refused(unit.sum.facts.identity, &error);
+                self.sweep.stuck.refused(name, unit.sum.facts.identity, &error);
             }
         }
     }

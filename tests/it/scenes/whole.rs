@@ -107,7 +107,9 @@ impl Whole {
             // Where it was moved to another may be, of a run that was killed before the source had gone.
             let whole = |many: usize| many > 0 && many.is_multiple_of(FILES.len());
             let is_there = place > 0 || aside == FILES.len() || whole(archive);
-            let may_be_gone = self.0 == Unit::Deleted || (unit == REPLACED && Self::is_replaced(yard));
+            // Its owner may have taken it away, and not yet put another in its place.
+            let is_taken_away = unit == REPLACED && yard.path("spare/gone").exists();
+            let may_be_gone = self.0 == Unit::Deleted || is_taken_away;
             if !(is_there || may_be_gone) || (archive > 0 && !whole(archive)) {
                 return Err(format!("{unit} is lost or torn: {units:?}"));
             }
