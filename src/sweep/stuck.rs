@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::act::Act;
 use super::batch::Opened;
@@ -26,12 +26,14 @@ const MOST: usize = 64 * 1024;
 /// As often is it surveyed anew what goes instead.
 const ROUNDS: usize = 16;
 
-/// What could not go, by its path, and why. Another name of the same file can lie where it may go.
+/// What could not go, by its path. Another name of the same file can lie where it may go.
 #[derive(Debug, Default)]
-pub(super) struct Stuck(Mutex<BTreeMap<Box<[u8]>, (Identity, Because)>>);
+pub(super) struct Stuck(Mutex<Known>);
+
+type Known = BTreeMap<Box<[u8]>, (Identity, Because)>;
 
 impl Stuck {
-    fn known(&self) -> std::sync::MutexGuard<'_, BTreeMap<Box<[u8]>, (Identity, Because)>> {
+    fn known(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
