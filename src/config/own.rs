@@ -88,13 +88,13 @@ impl Checker<'_> {
         let token = raw.and_then(|raw| raw.token_file.as_ref());
         let token_file = token.and_then(|value| self.path(value));
         let written = raw.and_then(|raw| raw.socket.as_ref());
-        let (socket, socket_is_auto) = match written.map(|value| (value, value.value().as_str())) {
-            None | Some((_, "auto")) => (Some(layout.socket.clone()), true),
-            Some((_, "off")) => (None, false),
-            Some((value, _)) => (self.path(value), false),
+        let socket = match written.map(|value| (value, value.value().as_str())) {
+            None | Some((_, "auto")) => Some(layout.socket.clone()),
+            Some((_, "off")) => None,
+            Some((value, _)) => self.path(value),
         };
         let Some(value) = raw.and_then(|raw| raw.listen.as_ref()) else {
-            return AdminSettings { listen: Some(default_listen()), socket, socket_is_auto, token_file };
+            return AdminSettings { listen: Some(default_listen()), socket, token_file };
         };
         let written = value.value();
         let loopback = written.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
@@ -117,7 +117,7 @@ impl Checker<'_> {
             let help = "set `token_file`, and put a reverse proxy with TLS in front".to_owned();
             self.problem(value.span(), "an admin port that others can reach needs a token", help);
         }
-        AdminSettings { listen, socket, socket_is_auto, token_file }
+        AdminSettings { listen, socket, token_file }
     }
 
     pub(super) fn log(&mut self, raw: Option<&RawLog>, layout: &Layout) -> LogSettings {

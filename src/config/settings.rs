@@ -29,8 +29,6 @@ pub struct AdminSettings {
     pub listen: Option<SocketAddr>,
     /// The path of the admin socket, absolute; `None` for `"off"`.
     pub socket: Option<PathBuf>,
-    /// Whether that is the default place (`"auto"`): a daemon that cannot have it does without.
-    pub socket_is_auto: bool,
     /// A file that holds the bearer token.
     pub token_file: Option<PathBuf>,
 }

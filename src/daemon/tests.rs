@@ -60,7 +60,7 @@ fn config(targets: Vec<Arc<Target>>) -> Config {
         format: LogFormat::Text,
         level: LogLevel::Info,
     };
-    let admin = AdminSettings { listen: None, socket: None, socket_is_auto: false, token_file: None };
+    let admin = AdminSettings { listen: None, socket: None, token_file: None };
     let settings = Settings {
         zone: zone(),
         base: "/nowhere".into(),

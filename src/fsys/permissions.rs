@@ -2,7 +2,7 @@
 
 use std::io;
 
-use rustix::fs::{AtFlags, Mode, StatxAttributes, StatxFlags, fchmod, fstat, statx};
+use rustix::fs::{AtFlags, Mode, StatxFlags, fchmod, fstat, statx};
 use rustix::io::Errno;
 
 use super::dir::{Dir, again, path};
@@ -23,17 +23,6 @@ impl Dir {
             Err(error) if is(&error, Errno::ACCESS) || is(&error, Errno::PERM) => Ok(false),
             Err(error) => Err(error),
         }
-    }
-
-    /// Whether the entry `name`, or with no name this directory, is immutable or append-only (chattr(1)), so that nobody
-    /// can remove it.
-    ///
-    /// # Errors
-    /// What the kernel says.
-    pub fn is_fixed(&self, name: &[u8]) -> io::Result<bool> {
-        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::EMPTY_PATH;
-        let stat = again(|| statx(self.fd(), path(name), flags, StatxFlags::TYPE))?;
-        Ok(stat.stx_attributes.intersects(StatxAttributes::IMMUTABLE | StatxAttributes::APPEND))
     }
 
     /// Whether the entry `name` has the sticky bit.

@@ -277,7 +277,7 @@ impl<A: Act> Worker<'_, A> {
         if asks && self.sweep.processes.use_it(identity) {
             return Ok(Some(Because::InUse));
         }
-        if dir.is_fixed(b"")? {
+        if found.facts.immutable {
             return Ok(Some(Because::NotAllowed(FIXED)));
         }
         let is_closed = !dir.may_be_emptied()? || dir.is_sticky_for_us()?;
@@ -348,10 +348,6 @@ impl<A: Act> Worker<'_, A> {
             }
             if is_directory {
                 return ControlFlow::Continue(());
-            }
-            // A directory is asked for when it is entered.
-            if dir.is_fixed(entry.name).unwrap_or(false) {
-                sum.hold(&path_of(entry.name), Because::NotAllowed(FIXED));
             }
             if found.kind == Kind::File && self.is_sticky(dir, entry.name) {
                 sum.hold(&path_of(entry.name), Because::Sticky);

@@ -83,7 +83,6 @@ fn places_of(text: &str, file: &str, env: &Env) -> [PathBuf; 4] {
     let config =
         check(text, "f", &env.clone().with_config(file.into())).unwrap_or_else(|problems| panic!("{problems}"));
     let Settings { base, state_dir, log, admin, .. } = config.settings;
-    assert!(admin.socket_is_auto);
     [base, state_dir, log.file.expect("a file"), admin.socket.expect("a socket")]
 }
 

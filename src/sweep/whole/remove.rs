@@ -1,9 +1,10 @@
 //! The removal of a directory that was judged as one: aside, judged again, and then all of it, or nothing.
 
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::io;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use rustix::io::Errno;
 
@@ -17,7 +18,7 @@ use crate::sweep::act::{Act, How, Remove, Whole};
 use crate::sweep::batch::Opened;
 use crate::sweep::event::{At, Event};
 use crate::sweep::tree::Node;
-use crate::sweep::walk::{Worker, is_gone};
+use crate::sweep::walk::{TURNS, Worker, is_gone};
 use crate::verdict::{Because, Reason};
 
 /// As many directories are held open on the way down.
@@ -126,7 +127,12 @@ impl<A: Act> Worker<'_, A> {
         let name = unit.node.name();
         let sweep = self.sweep;
         // It stays where it is meanwhile: a copy may take long.
-        let copy = sweep.act.copy_whole(unit.dir, sweep.control).map_err(|error| match self.is_cancelled() {
+        let copy = {
+            // A file that is being read seems to be in use under its other names.
+            let _turns = self.turns(&unit.sum);
+            sweep.act.copy_whole(unit.dir, sweep.control)
+        };
+        let copy = copy.map_err(|error| match self.is_cancelled() {
             true => Kept::Cancelled,
             false => Kept::Failed(error),
         })?;
@@ -187,6 +193,13 @@ impl<A: Act> Worker<'_, A> {
                 Ok(false)
             }
         }
+    }
+
+    /// Waits until nothing is being done to any name of the files with several, and holds them.
+    fn turns(&self, sum: &Sum) -> Vec<MutexGuard<'_, ()>> {
+        // Everybody who holds several takes them in this order.
+        let turns: BTreeSet<usize> = sum.linked.keys().map(|identity| identity.inode as usize % TURNS).collect();
+        turns.into_iter().map(|turn| self.sweep.turns[turn].lock().unwrap_or_else(PoisonError::into_inner)).collect()
     }
 
     fn say(&mut self, name: &[u8], what: &str) {
