@@ -88,6 +88,9 @@ fn on_each_file_system(attack: &str, actions: &[Action], run: impl Fn(&Field) ->
 /// An attack, which is given its place and tells what came of it.
 type Attack = fn(&Field) -> Told;
 
+/// As often an attack is tried that has to succeed once.
+const TRIES: usize = 20;
+
 /// Were this not so, the attacks would show nothing: each succeeds against a sweeper that looks at a name and then acts
 /// on it, whatever it does with what it takes.
 #[test]
@@ -116,9 +119,13 @@ fn a_sweeper_that_acts_by_name_is_beaten_by_each_attack() {
             }
             let other = other.map(|other| &*other.path);
             let field = Field::new(&place.path, other, action, Sweeper::Naive, Duration::ZERO);
-            let told = run(&field);
-            eprintln!("proof: {attack} ({}): {} escapes, {} losses", action.name(), told.escapes, told.losses);
-            assert!(told.escapes + told.losses > 0, "{attack} ({}) is no attack: {told:?}", action.name());
+            // On a busy machine the attacker may not get a turn at the right moment.
+            let is_beaten = (0..TRIES).any(|_| {
+                let told = run(&field);
+                eprintln!("proof: {attack} ({}): {} escapes, {} losses", action.name(), told.escapes, told.losses);
+                told.escapes + told.losses > 0
+            });
+            assert!(is_beaten, "{attack} ({}) is no attack", action.name());
         }
     }
 }
