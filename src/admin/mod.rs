@@ -5,7 +5,7 @@
 //! something or names files: the daemon's user, root or the token), the query, the body (empty or `{}`), the supervisor. What is
 //! not HTTP/1.1 at all is answered by hyper, without a body.
 //!
-//! Connections are accepted on a thread of its own ([`acceptor`]), which knows the user of each before it has a place.
+//! Connections are accepted on a thread of its own (`acceptor`), which knows the user of each before it has a place.
 //!
 //! The routes are in one table, from which `/openapi.json` is written, too.
 //!
