@@ -96,7 +96,8 @@ fn values(field: &str, low: u8, high: u8, names: &str, first: u8) -> Vec<u8> {
         };
         // The one thing that is ours: `fri-sun`.
         let to = if to < from { high } else { to };
-        from <= value && value <= to && (value - from).is_multiple_of(number(step))
+        let step: u64 = step.parse().expect("a step that was read before");
+        from <= value && value <= to && u64::from(value - from).is_multiple_of(step)
     };
     (low..=high).filter(|value| field.split(',').any(|item| lets_through(item, *value))).collect()
 }

@@ -15,7 +15,12 @@ pub(super) struct Kind {
     pub(super) names: &'static [&'static str],
     /// The values in words.
     pub(super) allowed: &'static str,
+    /// Whether it is counted by the clock, where a step beyond the range is never what was meant.
+    pub(super) of_clock: bool,
 }
+
+/// The largest step that cron reads, in an `int`.
+const LARGEST_STEP: usize = 2_147_483_647;
 
 /// The values of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +42,7 @@ pub(super) fn parse(kind: &Kind, text: &str, at: usize) -> Result<Field, Schedul
             let help = "write a list without spaces and without empty places, as in `1,15,30`";
             return Err(ScheduleError::new(comma..comma + 1, "a comma with nothing beside it", help));
         }
-        values |= Item { kind, text: item, at: start }.values()?;
+        values |= Item { kind, text: item, at: start, is_alone: item.len() == text.len() }.values()?;
         start += item.len() + 1;
     }
     Ok(Field { values, starred: text.starts_with('*') })
@@ -48,6 +53,8 @@ struct Item<'a> {
     kind: &'a Kind,
     text: &'a str,
     at: usize,
+    /// Whether it is all of its field.
+    is_alone: bool,
 }
 
 impl Item<'_> {
@@ -126,7 +133,8 @@ impl Item<'_> {
         }
     }
 
-    /// The step `text` through the range from `low` to `high`.
+    /// The step `text` through the range from `low` to `high`. One beyond the range leaves `low` alone, as in Debian's
+    /// cron: `*/100,1-7` with a day of the week is the first of its kind in a month.
     fn step(&self, text: &str, low: u8, high: u8) -> Result<usize, ScheduleError> {
         // `5-5/1` is pointless and plain.
         let greatest = usize::from(high - low).max(1);
@@ -143,7 +151,9 @@ impl Item<'_> {
         match number(text) {
             None => Err(refuse(format!("`{text}` is not a step"))),
             Some(0) => Err(refuse("a step of 0 leads nowhere".into())),
-            Some(step) if step > greatest => Err(refuse(format!("the step {text} is larger than the range"))),
+            Some(step) if step > greatest && (self.is_alone && self.kind.of_clock || step > LARGEST_STEP) => {
+                Err(refuse(format!("the step {text} is larger than the range")))
+            }
             Some(step) => Ok(step),
         }
     }

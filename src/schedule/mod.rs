@@ -35,6 +35,8 @@ pub use error::ScheduleError;
 ///   `sun`-`sat`, where 0 and 7 are both Sunday. With six, the first is the second, 0-59, and the others mean the same.
 /// - A field is a list of numbers or names, ranges `a-b`, `*`, and steps `*/n` and `a-b/n`, without spaces. Names are
 ///   their first three letters in any case; `fri-sun` is a range too.
+/// - A step beyond its range leaves the first value, as in `0 3 */100,1-7 * mon`, the first Monday of a month; as the whole
+///   of a second, minute or hour it is refused.
 /// - Where both day fields are restricted, either one suffices; where one of them starts with `*`, both must match.
 /// - `@hourly`, `@daily`, `@midnight`, `@weekly`, `@monthly`, `@yearly`, `@annually`, in any case.
 ///

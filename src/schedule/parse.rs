@@ -9,16 +9,18 @@ use super::{Schedule, unknown};
 /// What a schedule looks like, for those who wrote something else.
 pub(super) const EXAMPLE: &str = "`0 2 * * *` is every day at 02:00, `*/15 * * * *` every quarter of an hour";
 
-static SECOND: Kind = Kind { name: "second", low: 0, high: 59, names: &[], allowed: "0-59" };
-static MINUTE: Kind = Kind { name: "minute", low: 0, high: 59, names: &[], allowed: "0-59" };
-static HOUR: Kind = Kind { name: "hour", low: 0, high: 23, names: &[], allowed: "0-23" };
-static DAY_OF_MONTH: Kind = Kind { name: "day of the month", low: 1, high: 31, names: &[], allowed: "1-31" };
+static SECOND: Kind = Kind { name: "second", low: 0, high: 59, names: &[], allowed: "0-59", of_clock: true };
+static MINUTE: Kind = Kind { name: "minute", low: 0, high: 59, names: &[], allowed: "0-59", of_clock: true };
+static HOUR: Kind = Kind { name: "hour", low: 0, high: 23, names: &[], allowed: "0-23", of_clock: true };
+static DAY_OF_MONTH: Kind =
+    Kind { name: "day of the month", low: 1, high: 31, names: &[], allowed: "1-31", of_clock: false };
 static MONTH: Kind = Kind {
     name: "month",
     low: 1,
     high: 12,
     names: &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
     allowed: "1-12 or jan-dec",
+    of_clock: false,
 };
 static DAY_OF_WEEK: Kind = Kind {
     name: "day of the week",
@@ -26,6 +28,7 @@ static DAY_OF_WEEK: Kind = Kind {
     high: 7,
     names: &["sun", "mon", "tue", "wed", "thu", "fri", "sat"],
     allowed: "0-7 or sun-sat (0 and 7 are Sunday)",
+    of_clock: false,
 };
 
 const NICKNAMES: [(&str, &str); 7] = [
@@ -76,11 +79,32 @@ pub(super) fn parse(text: &str) -> Result<Parsed, ScheduleError> {
     check_characters(text)?;
     let tokens = tokens(text);
     match tokens.as_slice() {
+        [first, rest @ ..] if let Some(zone) = zone_of(*first, rest) => Err(zone),
         [first, rest @ ..] if first.text.starts_with('@') => nickname(*first, rest),
         [minute, hour, dom, month, dow] => fields(None, [*minute, *hour, *dom, *month, *dow]),
         [second, minute, hour, dom, month, dow] => fields(Some(*second), [*minute, *hour, *dom, *month, *dow]),
         other => Err(wrong_count(text, other)),
     }
+}
+
+/// What to say of a schedule that begins with a zone, as a line of a crontab can.
+fn zone_of(first: Token<'_>, rest: &[Token<'_>]) -> Option<ScheduleError> {
+    let (name, value) = first.text.split_once('=').unwrap_or((first.text, ""));
+    if !["TZ", "CRON_TZ"].iter().any(|known| name.eq_ignore_ascii_case(known)) {
+        return None;
+    }
+    // `CRON_TZ = Europe/Berlin`, too.
+    let mut rest = rest.iter().skip_while(|token| token.text == "=").peekable();
+    let zone = match value.trim_matches(['"', '\'']) {
+        "" => rest.next().map_or("", |token| token.text.trim_start_matches('=')),
+        value => value,
+    };
+    let zone = if zone.is_empty() { "Europe/Berlin" } else { zone };
+    let fields: Vec<&str> = rest.map(|token| token.text).collect();
+    let fields = if fields.is_empty() { "0 2 * * *".to_owned() } else { fields.join(" ") };
+    let help = format!("write `timezone = \"{zone}\"` beside `schedule = \"{fields}\"`");
+    let message = format!("`{name}=` is no part of a schedule: the zone is a key of its own");
+    Some(ScheduleError::new(first.at..first.end(), message, help))
 }
 
 /// Everything after this deals with printable ASCII on one line, so that any byte offset is good for a span and any part

@@ -29,13 +29,18 @@ fn field(low: u8, high: u8) -> impl Strategy<Value = String> {
     prop_oneof![
         3 => Just("*".to_owned()),
         5 => item.clone(),
-        1 => prop::collection::vec(item, 2..4).prop_map(|items| items.join(",")),
+        1 => prop::collection::vec(prop_oneof![4 => item, 1 => beyond()], 2..4).prop_map(|items| items.join(",")),
     ]
+}
+
+/// Steps of which most lead beyond any range: refused only as all of a minute or an hour.
+fn beyond() -> impl Strategy<Value = String> {
+    (1..300u16).prop_map(|step| format!("*/{step}"))
 }
 
 /// Mostly unrestricted, since a random day is seldom one on which clocks change.
 fn day_field(low: u8, high: u8) -> impl Strategy<Value = String> {
-    prop_oneof![3 => Just("*".to_owned()), 1 => field(low, high)]
+    prop_oneof![9 => Just("*".to_owned()), 3 => field(low, high), 1 => beyond()]
 }
 
 /// Five fields, the hours near those at which clocks change.

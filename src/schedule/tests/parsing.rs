@@ -28,6 +28,8 @@ fn fields_are_lists_of_numbers_names_ranges_and_steps() {
         ("3-10/7", vec![3, 10]),
         ("1-3,20-40/10,59", vec![1, 2, 3, 20, 30, 40, 59]),
         ("*/30,*/20", vec![0, 20, 30, 40]),
+        ("*/90,7", vec![0, 7]),
+        ("7,8-12/100", vec![7, 8]),
     ] {
         let parsed = parse::parse(&format!("{minute} 0 * * *")).unwrap();
         assert_eq!(values(parsed.fields.minute), expected, "{minute}");
@@ -38,6 +40,8 @@ fn fields_are_lists_of_numbers_names_ranges_and_steps() {
         ("Jan-mAr", vec![1, 2, 3]),
         ("feb-8/3", vec![2, 5, 8]),
         ("*/5", vec![1, 6, 11]),
+        ("*/12", vec![1]),
+        ("3-5/2147483647", vec![3]),
     ] {
         let parsed = parse::parse(&format!("0 0 * {month} *")).unwrap();
         assert_eq!(values(parsed.fields.month), expected, "{month}");
@@ -57,6 +61,7 @@ fn fields_are_lists_of_numbers_names_ranges_and_steps() {
         ("*", vec![0, 1, 2, 3, 4, 5, 6]),
         ("*/2", vec![0, 2, 4, 6]),
         ("*/7", vec![0]),
+        ("*/8", vec![0]),
         ("mon,WED,5", vec![1, 3, 5]),
     ] {
         let parsed = parse::parse(&format!("0 0 * * {dow}")).unwrap();

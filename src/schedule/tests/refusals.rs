@@ -117,6 +117,10 @@ fn steps() {
     hinted("*/5/5 * * * *", "5/5", "a number from 1 to 59");
     hinted("*/-5 * * * *", "-5", "a number from 1 to 59");
     hinted("*/99999999999999999999999 * * * *", "99999999999999999999999", "a number from 1 to 59");
+    hinted("0 0 1,*/2147483648 * *", "2147483648", "a number from 1 to 30");
+    hinted("*/90 * * * *", "90", "a number from 1 to 59");
+    hinted("0 */24 * * *", "24", "a number from 1 to 23");
+    hinted("*/90 0 2 * * *", "90", "a number from 1 to 59");
 }
 
 #[test]
@@ -157,6 +161,21 @@ fn nicknames() {
     refused("@daily 3", "@daily 3", "`@daily` stands alone, without fields", "write `@daily` or `0 0 * * *`");
     hinted("@ daily", "@", "the nicknames are");
     hinted("0 @daily * * *", "@daily", "the hour is 0-23");
+}
+
+#[test]
+fn a_zone_is_a_key_of_its_own() {
+    for (text, wrong, zone, fields) in [
+        ("TZ=Europe/Paris 0 2 * * *", "TZ=Europe/Paris", "Europe/Paris", "0 2 * * *"),
+        ("CRON_TZ=UTC @daily", "CRON_TZ=UTC", "UTC", "@daily"),
+        (" cron_tz='Asia/Tokyo'  0 2 * * 1", "cron_tz='Asia/Tokyo'", "Asia/Tokyo", "0 2 * * 1"),
+        ("CRON_TZ = UTC 0 2 * * *", "CRON_TZ", "UTC", "0 2 * * *"),
+        ("TZ=", "TZ=", "Europe/Berlin", "0 2 * * *"),
+        ("TZ", "TZ", "Europe/Berlin", "0 2 * * *"),
+    ] {
+        hinted(text, wrong, &format!("write `timezone = \"{zone}\"` beside `schedule = \"{fields}\"`"));
+        assert!(refusal(text).message.ends_with("=` is no part of a schedule: the zone is a key of its own"), "{text}");
+    }
 }
 
 #[test]
