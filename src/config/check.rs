@@ -164,7 +164,7 @@ impl Checker<'_> {
     /// Returns the built-in config: every default, and the built-in target, which is as protected as any.
     pub(super) fn built_in(&mut self) -> Config {
         let config = self.config(&RawConfig::default());
-        let target = super::target::built_in(&config.settings.zone, &self.base);
+        let target = super::built_in::built_in(&config.settings.zone, &self.base);
         let real = places::resolved(&target.path);
         if let Some(why) = places::refuse(&config.protected, &target.path, &real) {
             let message = format!("the built-in target `{BUILT_IN}` is protected: {why}");

@@ -1,5 +1,6 @@
 //! The config: from text to a [`Config`] in which nothing is left to doubt, or to all its [`Problems`].
 
+mod built_in;
 mod check;
 mod collisions;
 mod env;

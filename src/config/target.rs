@@ -2,18 +2,15 @@
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
-use std::path::Path;
 use std::time::Duration;
 
-use super::check::{BUILT_IN, BUILT_IN_SCHEDULE, Checker};
-use super::own::absolute;
+use super::check::Checker;
 use super::raw::{
     At, RawAgeBy, RawCatchUp, RawKeys, RawMissing, RawOrder, RawRoot, RawSandbox, RawTarget, RawUnverifiable,
 };
 use super::values::parse_watermark;
 use crate::entry::AgeBy;
 use crate::globs::{Globs, List};
-use crate::names::TargetName;
 use crate::schedule::Schedule;
 use crate::target::{
     Action, CatchUp, GoesFirst, Missing, Policy, RootRule, Sandbox, Target, Unverifiable, Watermark, Zone,
@@ -80,8 +77,8 @@ impl<T: Clone> Key<T> {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Keys {
     schedule: Key<Schedule>,
-    include: Key<Vec<String>>,
-    exclude: Key<Vec<String>>,
+    include: Key<Vec<At<String>>>,
+    exclude: Key<Vec<At<String>>>,
     older_than: Key<Duration>,
     larger_than: Key<u64>,
     smaller_than: Key<u64>,
@@ -264,7 +261,7 @@ impl Checker<'_> {
         }
     }
 
-    fn globs(&mut self, list: List, value: Option<&At<Vec<At<String>>>>) -> Key<Vec<String>> {
+    fn globs(&mut self, list: List, value: Option<&At<Vec<At<String>>>>) -> Key<Vec<At<String>>> {
         let Some(value) = value else { return Key::Absent };
         if value.value().is_empty() && list == List::Include {
             let help = "leave the key out, or write `include = [\"**\"]` for everything".to_owned();
@@ -274,13 +271,14 @@ impl Checker<'_> {
         let before = self.problems.len();
         for pattern in value.value() {
             if let Err(error) = Globs::check(list, pattern.value()) {
-                self.problem(pattern.span(), error.message, error.help);
+                let span = self.within(pattern, error.span);
+                self.problem(span, error.message, error.help);
             }
         }
         if self.problems.len() > before {
             return Key::Bad;
         }
-        Key::Good(value.value().iter().map(|pattern| pattern.value().clone()).collect(), value.span())
+        Key::Good(value.value().clone(), value.span())
     }
 
     /// What holds for a target, from its own keys and the defaults; and whether that goes together. `None` when not
@@ -314,10 +312,17 @@ impl Checker<'_> {
         let larger_than = own.larger_than.or(&defaults.larger_than);
         let smaller_than = own.smaller_than.or(&defaults.smaller_than);
         self.sizes(&own, defaults);
-        let include = include.good().unwrap_or_else(|| vec!["*".to_owned()]);
+        let include = include.good();
         let exclude = own.exclude.or(&defaults.exclude).good().unwrap_or_default();
-        let globs = Globs::new(include.iter().map(String::as_str), exclude.iter().map(String::as_str));
+        let texts = |patterns: &[At<String>]| patterns.iter().map(|text| text.value().clone()).collect::<Vec<_>>();
+        let (texts, excluded) = (include.as_deref().map_or_else(|| vec!["*".to_owned()], texts), texts(&exclude));
+        let globs = Globs::new(texts.iter().map(String::as_str), excluded.iter().map(String::as_str));
         let globs = globs.map_err(|error| self.problem(raw.span(), error.message, error.help)).ok()?;
+        if own.whole_dirs.or(defaults.whole_dirs).unwrap_or_default() {
+            // What the defaults include may be right for other targets.
+            let here = if own.include.is_absent() { &[] } else { include.as_deref().unwrap_or_default() };
+            self.whole_dirs(raw, &globs, here);
+        }
         let min_age = own.min_age.or(&defaults.min_age).good();
         let yes = |own: Option<bool>, default: Option<bool>| own.or(default).unwrap_or(false);
         let policy = Policy {
@@ -355,6 +360,16 @@ impl Checker<'_> {
         Some((schedule.good()?, policy, rest))
     }
 
+    /// Refuses includes that can name no directory that goes whole.
+    fn whole_dirs(&mut self, raw: &At<RawTarget>, globs: &Globs, here: &[At<String>]) {
+        for include in globs.below_first_level() {
+            let written = here.iter().find(|pattern| pattern.value() == include);
+            let message = format!("with `whole_dirs` the include `{include}` never names anything");
+            let help = "directories directly in `path` go or stay whole: name them, as in `*` or `build-*`".to_owned();
+            self.problem(written.map_or_else(|| raw.span(), At::span), message, help);
+        }
+    }
+
     /// Whether there are sizes between the two, as a target has them from its own keys and the defaults.
     pub(super) fn sizes(&mut self, own: &Keys, defaults: &Keys) {
         let larger_than = own.larger_than.or(&defaults.larger_than);
@@ -373,38 +388,4 @@ impl Checker<'_> {
 /// A number that has been checked to be more than zero.
 fn positive(key: Key<u64>) -> Option<NonZeroUsize> {
     key.good().and_then(|number| usize::try_from(number).ok()).and_then(NonZeroUsize::new)
-}
-
-/// The target of the built-in config.
-pub(super) fn built_in(zone: &Zone, base: &Path) -> Target {
-    #[expect(clippy::expect_used, reason = "constants, and a test builds them")]
-    let (name, schedule, globs) = (
-        TargetName::new(BUILT_IN).expect("a good name"),
-        Schedule::parse(BUILT_IN_SCHEDULE).expect("a good schedule"),
-        Globs::new(["*"], []).expect("a good pattern"),
-    );
-    Target {
-        name,
-        written_path: BUILT_IN.to_owned(),
-        path: absolute(Path::new(BUILT_IN), base),
-        schedule,
-        zone: zone.clone(),
-        enabled: true,
-        missing: Missing::Create,
-        dry_run: false,
-        threads: None,
-        idle: false,
-        action: Action::default(),
-        trash_keep: Target::TRASH_KEEP,
-        on_unverifiable: Unverifiable::default(),
-        sandbox: Sandbox::default(),
-        root: RootRule::default(),
-        catch_up: CatchUp::default(),
-        max_deletes: None,
-        require: None,
-        device: None,
-        same_disk: Vec::new(),
-        nested: Vec::new(),
-        policy: Policy::new(globs),
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use super::pattern::SingleName;
+use super::name::SingleName;
 
 struct BuiltIn {
     /// As it is shown; a trailing slash means directories only.

@@ -131,68 +131,64 @@ impl BuiltIn {
     }
 }
 
-/// What a component of a pattern is made of.
+/// What a component of a pattern is made of. A unit is a character of a name that is UTF-8, and a byte of another.
 #[derive(Clone)]
 enum Piece {
     Star,
     One,
-    Byte(u8),
-    Class { negated: bool, members: Vec<(u8, u8)> },
+    Unit(u32),
+    Class { negated: bool, members: Vec<(u32, u32)> },
     Either(Vec<Vec<Piece>>),
 }
 
 fn is_name(part: &str, name: &[u8]) -> bool {
+    let units: fn(&str) -> Vec<u32> = match std::str::from_utf8(name) {
+        Ok(_) => |text| text.chars().map(u32::from).collect(),
+        Err(_) => |text| text.bytes().map(u32::from).collect(),
+    };
+    let name = std::str::from_utf8(name).map_or_else(|_| name.iter().copied().map(u32::from).collect(), units);
     let mut characters = part.chars().collect::<Vec<_>>().into_iter();
-    let pieces = read(&mut characters, false).pop().unwrap_or_default();
-    takes(&pieces, name)
+    let pieces = read(&mut characters, false, units).pop().unwrap_or_default();
+    takes(&pieces, &name)
 }
 
 /// The alternatives up to the closing brace, or the one there is up to the end.
-fn read(text: &mut impl Iterator<Item = char>, inside: bool) -> Vec<Vec<Piece>> {
+fn read(text: &mut impl Iterator<Item = char>, inside: bool, units: fn(&str) -> Vec<u32>) -> Vec<Vec<Piece>> {
     let mut found = Vec::new();
     let mut pieces = Vec::new();
+    let literal = |character: char| units(&character.to_string()).into_iter().map(Piece::Unit);
     while let Some(character) = text.next() {
         match character {
             '*' => pieces.push(Piece::Star),
             '?' => pieces.push(Piece::One),
             '[' => pieces.push(class(text)),
-            // An alternative of nothing is none.
-            '{' => {
-                let alternatives: Vec<_> = read(text, true).into_iter().filter(|pieces| !pieces.is_empty()).collect();
-                if !alternatives.is_empty() {
-                    pieces.push(Piece::Either(alternatives));
-                }
-            }
+            '{' => pieces.push(Piece::Either(read(text, true, units))),
             '}' if inside => break,
             ',' if inside => found.push(std::mem::take(&mut pieces)),
-            '\\' => literal(text.next().unwrap_or('\\'), &mut pieces),
-            other => literal(other, &mut pieces),
+            '\\' => pieces.extend(literal(text.next().unwrap_or('\\'))),
+            other => pieces.extend(literal(other)),
         }
     }
     found.push(pieces);
     found
 }
 
-fn literal(character: char, pieces: &mut Vec<Piece>) {
-    pieces.extend(character.to_string().bytes().map(Piece::Byte));
-}
-
 /// What is between `[` and `]`; a `]` at the start is a member, a `-` at either end too.
 fn class(text: &mut impl Iterator<Item = char>) -> Piece {
-    let mut inside: Vec<u8> = Vec::new();
+    let mut inside: Vec<u32> = Vec::new();
     let mut negated = false;
     for character in text {
         match character {
             '!' | '^' if inside.is_empty() && !negated => negated = true,
             ']' if !inside.is_empty() => break,
-            other => inside.push(u8::try_from(other).expect("classes are of ASCII")),
+            other => inside.push(u32::from(other)),
         }
     }
     let mut members = Vec::new();
     let mut at = 0;
     while let Some(low) = inside.get(at) {
         match inside.get(at + 1..at + 3) {
-            Some([b'-', high]) => {
+            Some([dash, high]) if *dash == u32::from('-') => {
                 members.push((*low, *high));
                 at += 3;
             }
@@ -206,15 +202,16 @@ fn class(text: &mut impl Iterator<Item = char>) -> Piece {
 }
 
 /// By trying everything.
-fn takes(pieces: &[Piece], name: &[u8]) -> bool {
+fn takes(pieces: &[Piece], name: &[u32]) -> bool {
     let Some((piece, more)) = pieces.split_first() else { return name.is_empty() };
-    let first = |is: &dyn Fn(u8) -> bool| name.split_first().is_some_and(|(byte, rest)| is(*byte) && takes(more, rest));
+    let first =
+        |is: &dyn Fn(u32) -> bool| name.split_first().is_some_and(|(unit, rest)| is(*unit) && takes(more, rest));
     match piece {
         Piece::Star => (0..=name.len()).any(|taken| takes(more, &name[taken..])),
         Piece::One => first(&|_| true),
-        Piece::Byte(wanted) => first(&|byte| byte == *wanted),
+        Piece::Unit(wanted) => first(&|unit| unit == *wanted),
         Piece::Class { negated, members } => {
-            first(&|byte| members.iter().any(|(low, high)| (*low..=*high).contains(&byte)) != *negated)
+            first(&|unit| members.iter().any(|(low, high)| (*low..=*high).contains(&unit)) != *negated)
         }
         Piece::Either(alternatives) => alternatives.iter().any(|pieces| takes(&[pieces, more].concat(), name)),
     }

@@ -1,18 +1,25 @@
 //! Globs: which files a policy names, and into which directories that reaches.
 //!
-//! Patterns are matched against the path relative to the target's root, as bytes, case-sensitively. `*` does not cross
-//! a `/`, `**` does. Every ambiguity resolves toward keeping: an include is anchored at the root, an exclude without an
-//! inner slash matches at any depth, an excluded directory is pruned whole, and exclude beats include.
+//! An accepted pattern means what it means in bash with `globstar` and `dotglob`, matched against the path relative to
+//! the target's root, case-sensitively. `*` does not cross a `/`, `**` does; `?` and `[!a]` match one character of a name
+//! that is UTF-8, and one byte of one that is not. Every ambiguity resolves toward keeping: an include is anchored at the
+//! root, an exclude without an inner slash matches at any depth, an excluded directory is pruned whole, and exclude beats
+//! include.
 
 mod built_in;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod name;
+mod near;
 mod pattern;
+mod syntax;
 #[cfg(test)]
 mod tests;
 
+use std::ops::Range;
 use std::sync::Arc;
 
+pub use near::{Difference, NearMisses};
 use pattern::{Pattern, Positions};
 
 /// `include`, `exclude` and the built-in excludes of one policy.
@@ -34,6 +41,8 @@ pub enum List {
 /// Why a pattern is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GlobError {
+    /// The bytes of the pattern that are wrong; both ends lie between two characters.
+    pub span: Range<usize>,
     /// What is wrong, as a lowercase fragment.
     pub message: String,
     /// What to write instead.
@@ -79,7 +88,7 @@ impl Globs {
     /// # Errors
     /// When it is none, could never match, or is ambiguous: empty, absolute, with `.`, `..` or an empty component, with
     /// `**` inside a component, with a slash inside braces or a class, with a leading `!`, with white space at an end,
-    /// or a directory (`cache/`) in an include.
+    /// a directory (`cache/`) in an include, or with what bash, git and fnmatch(3) read in different ways.
     pub fn check(list: List, text: &str) -> Result<(), GlobError> {
         Pattern::new(list, text).map(drop)
     }
@@ -105,6 +114,18 @@ impl Globs {
     /// The excludes, as written, without the built-in ones.
     pub fn exclude(&self) -> impl Iterator<Item = &str> {
         self.exclude.iter().map(|pattern| &*pattern.text)
+    }
+
+    /// Whether no include reaches below the directories in the target's root.
+    #[must_use]
+    pub fn is_top_level(&self) -> bool {
+        !self.include.iter().any(Pattern::reaches_below)
+    }
+
+    /// Includes that can name nothing directly in the target's root, and lift no built-in exclude.
+    pub fn below_first_level(&self) -> impl Iterator<Item = &str> {
+        let is_below = |include: &&Pattern| !include.names_first_level() && !include.lifts_built_in();
+        self.include.iter().filter(is_below).map(|include| &*include.text)
     }
 
     /// Includes that an exclude beats whatever is there, with that exclude: the same pattern, a name without wildcards

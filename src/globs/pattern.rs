@@ -4,22 +4,16 @@
 //! match below it, so it never enters a directory in vain. And `globset`'s negated classes and ranges (`[!a]`) match a
 //! slash when they are given a whole path; given a component, they meet none.
 
-use std::ffi::OsStr;
 use std::fmt;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::sync::Arc;
 
-use globset::{GlobBuilder, GlobMatcher};
-
 use super::built_in::{self, BuiltIns};
+use super::name::NameMatcher;
+use super::syntax::{self, Part, refuse};
 use super::{GlobError, List};
 
 /// The longest pattern, in bytes.
 const MAX_BYTES: usize = 1000;
-
-/// How deep braces may stand in braces. What compiles a pattern has no room for hundreds.
-const MAX_BRACES: usize = 10;
 
 /// Positions in a pattern are bits of a word; the last bit is for "matched to the end".
 const MAX_COMPONENTS: usize = 60;
@@ -47,174 +41,38 @@ enum Component {
     },
 }
 
-/// Matches one name. The frequent forms need no regular expression.
-#[derive(Clone)]
-enum NameMatcher {
-    All,
-    Literal(Box<[u8]>),
-    /// `*.tmp`
-    Suffix(Box<[u8]>),
-    /// `core.*`
-    Prefix(Box<[u8]>),
-    Glob(Box<GlobMatcher>),
-}
-
-impl NameMatcher {
-    fn new(text: &str) -> Result<Self, GlobError> {
-        let special = |text: &str| text.contains(['*', '?', '[', ']', '{', '}', '\\', ',']);
-        if text == "*" {
-            return Ok(Self::All);
-        }
-        if !special(text) {
-            return Ok(Self::Literal(text.as_bytes().into()));
-        }
-        if let Some(suffix) = text.strip_prefix('*')
-            && !special(suffix)
-        {
-            return Ok(Self::Suffix(suffix.as_bytes().into()));
-        }
-        if let Some(prefix) = text.strip_suffix('*')
-            && !special(prefix)
-        {
-            return Ok(Self::Prefix(prefix.as_bytes().into()));
-        }
-        let glob = GlobBuilder::new(text).literal_separator(true).backslash_escape(true).build();
-        let glob = glob.map_err(|error| GlobError { message: error.kind().to_string(), help: None })?;
-        Ok(Self::Glob(Box::new(glob.compile_matcher())))
-    }
-
-    fn matches(&self, name: &[u8]) -> bool {
-        match self {
-            Self::All => true,
-            Self::Literal(literal) => **literal == *name,
-            Self::Suffix(suffix) => name.ends_with(suffix),
-            Self::Prefix(prefix) => name.starts_with(prefix),
-            Self::Glob(glob) => glob.is_match(Path::new(OsStr::from_bytes(name))),
-        }
-    }
-}
-
-/// A matcher for one name, for the built-in excludes.
-pub(super) struct SingleName(NameMatcher);
-
-impl SingleName {
-    pub(super) fn new(text: &str) -> Option<Self> {
-        NameMatcher::new(text).ok().map(Self)
-    }
-
-    pub(super) fn matches(&self, name: &[u8]) -> bool {
-        self.0.matches(name)
-    }
-}
-
-fn refuse<T>(message: impl Into<String>, help: impl Into<String>) -> Result<T, GlobError> {
-    Err(GlobError { message: message.into(), help: Some(help.into()) })
-}
-
-/// Cuts a pattern at its slashes; refuses those inside braces and classes, where they mean nothing.
-fn cut(text: &str) -> Result<Vec<&str>, GlobError> {
-    let mut found = Vec::new();
-    let mut start = 0;
-    let (mut braces, mut class) = (0_usize, None::<usize>);
-    let mut escaped = false;
-    for (at, character) in text.char_indices() {
-        if std::mem::take(&mut escaped) {
-            if character == '/' {
-                return refuse("a `/` cannot be escaped", "write `/` without the backslash");
-            }
-            continue;
-        }
-        match (character, class) {
-            ('/', Some(_)) => return refuse("a `/` inside `[…]` matches nothing", "write the directories out"),
-            // The first `]` in a class, also after its `!` or `^`, is a member.
-            (']', Some(open)) if at > open && !matches!(&text[open..at], "!" | "^") => {
-                check_class(&text[open..at])?;
-                class = None;
-            }
-            (_, Some(_)) => {}
-            ('\\', None) => escaped = true,
-            ('[', None) => class = Some(at + 1),
-            ('{', None) if braces == MAX_BRACES => {
-                return refuse(format!("braces can stand {MAX_BRACES} deep at most"), "write several patterns");
-            }
-            ('{', None) => braces += 1,
-            ('}', None) => braces = braces.saturating_sub(1),
-            ('/', None) if braces > 0 => {
-                return refuse("a `/` inside `{…}` is not supported", "write one pattern for each alternative");
-            }
-            ('/', None) => {
-                found.push(&text[start..at]);
-                start = at + 1;
-            }
-            _ => {}
-        }
-    }
-    if escaped {
-        return refuse("the backslash at the end escapes nothing", "write `\\\\` for a backslash");
-    }
-    found.push(&text[start..]);
-    Ok(found)
-}
-
-/// What can be said against what stands between `[` and `]`. A class matches one byte, so of a character that is several
-/// it would match a part; and behind a range a `-` could be itself or make the range longer.
-fn check_class(inside: &str) -> Result<(), GlobError> {
-    if let Some(character) = inside.chars().find(|character| !character.is_ascii()) {
-        let message = format!("`{character}` inside `[…]` would match only a part of it");
-        return refuse(message, format!("write alternatives: `{{{character},…}}`"));
-    }
-    let mut members = inside.trim_start_matches(['!', '^']);
-    while let Some((_, rest)) = members.split_at_checked(1) {
-        members = match rest.strip_prefix('-').filter(|rest| !rest.is_empty()) {
-            Some(behind) => {
-                let behind = &behind[1..];
-                if behind.len() > 1 && behind.starts_with('-') {
-                    return refuse("a `-` right behind a range is ambiguous", "put the `-` first, as in `[-a-z]`");
-                }
-                behind
-            }
-            None => rest,
-        };
-    }
-    Ok(())
-}
-
-/// What can be said against the pattern as a whole.
+/// Refuses what is wrong with the pattern as a whole.
 fn check_whole(list: List, text: &str) -> Result<(), GlobError> {
+    let all = 0..text.len();
     if text.is_empty() {
-        return refuse("an empty pattern matches nothing", "leave it out, or write `*`");
+        return refuse(all, "an empty pattern matches nothing", "leave it out, or write `*`");
     }
     if text.len() > MAX_BYTES {
-        return refuse(format!("a pattern can have {MAX_BYTES} bytes at most"), "make it shorter");
+        return refuse(all, format!("a pattern can have {MAX_BYTES} bytes at most"), "make it shorter");
     }
-    if text.contains('\0') {
-        return refuse("no file name holds a NUL", "leave it out");
+    if let Some(at) = text.find('\0') {
+        return refuse(at..at + 1, "no file name holds a NUL", "leave it out");
     }
     if text.trim() != text {
-        return refuse("the pattern starts or ends with white space", "if a name really does, write `[ ]` for it");
+        let help = "if a name really does, write `[ ]` for it";
+        return refuse(all, "the pattern starts or ends with white space", help);
     }
     if text.starts_with('!') {
         let help = match list {
-            List::Include => {
-                "what is to stay goes into `exclude`; for a name that starts with `!` write `[!]…` as `\\!`"
-            }
+            List::Include => "what is to stay goes into `exclude`; for a name that starts with `!` write `\\!`",
             List::Exclude => {
                 "`exclude` always wins, nothing is taken back; for a name that starts with `!` write `\\!`"
             }
         };
-        return refuse("a leading `!` does not negate here", help);
+        return refuse(0..1, "a leading `!` does not negate here", help);
     }
     if text.starts_with('/') {
-        return refuse(
-            "the pattern is absolute",
-            "patterns are relative to the target's path; leave the leading `/` out",
-        );
+        let help = "patterns are relative to the target's path; leave the leading `/` out";
+        return refuse(0..1, "the pattern is absolute", help);
     }
     if list == List::Include && text.ends_with('/') {
-        return refuse(
-            "the pattern names a directory, and only files are removed",
-            format!("write `{text}**` for what is in it"),
-        );
+        let help = format!("write `{text}**` for what is in it");
+        return refuse(all, "the pattern names a directory, and only files are removed", help);
     }
     Ok(())
 }
@@ -232,17 +90,29 @@ impl Pattern {
             Some(body) => (body, true),
             None => (text, false),
         };
-        let parts = cut(body)?;
+        let parts = syntax::parse(body)?;
         if parts.len() > MAX_COMPONENTS {
-            return refuse(format!("a pattern can have {MAX_COMPONENTS} components at most"), "use `**`");
+            let message = format!("a pattern can have {MAX_COMPONENTS} components at most");
+            return refuse(0..text.len(), message, "use `**`");
+        }
+        if directories_only && let [.., _, (span, Part::Any)] = parts.as_slice() {
+            let above = &body[..span.start];
+            let help = format!("write `{above}**` for all that is below, or `{above}*/` for each directory there");
+            return refuse(span.start..text.len(), "a `**/` at the end is the directory above it, too, in bash", help);
         }
         let mut components = Vec::with_capacity(parts.len() + 1);
-        if list == List::Exclude && parts.len() == 1 && parts != ["**"] {
+        if list == List::Exclude && matches!(parts.as_slice(), [(_, Part::Name(_))]) {
             // Without an inner slash it matches that name at any depth.
             components.push(Component::Any);
         }
-        for part in parts {
-            components.push(component(part)?);
+        for (span, part) in parts {
+            let text = &body[span];
+            components.push(match part {
+                Part::Any => Component::Any,
+                Part::Name(pieces) => {
+                    Component::Name { matcher: NameMatcher::new(text, pieces)?, spells: built_in::spelled_by(text) }
+                }
+            });
         }
         Ok(Self { text: text.into(), components, directories_only })
     }
@@ -264,6 +134,21 @@ impl Pattern {
     /// The positions at the target's root.
     pub(super) fn start(&self) -> Positions {
         self.close(1)
+    }
+
+    /// Whether it can name something directly in the target's root.
+    pub(super) fn names_first_level(&self) -> bool {
+        self.start() & (1 << (self.end() - 1)) != 0
+    }
+
+    /// Whether it can name something below a directory in the target's root.
+    pub(super) fn reaches_below(&self) -> bool {
+        self.end() > 1 || matches!(self.components.as_slice(), [Component::Any])
+    }
+
+    /// Whether it spells the name of a built-in exclude, and so lifts that.
+    pub(super) fn lifts_built_in(&self) -> bool {
+        self.components.iter().any(|component| matches!(component, Component::Name { spells, .. } if *spells != 0))
     }
 
     /// The positions after one more component. `held` are the built-in excludes that name the entry: only a component
@@ -298,22 +183,6 @@ impl Pattern {
     /// Whether something below can still be matched.
     pub(super) fn goes_on(&self, positions: Positions) -> bool {
         positions & !(1 << self.end()) != 0
-    }
-}
-
-fn component(text: &str) -> Result<Component, GlobError> {
-    match text {
-        "" => refuse("the pattern has an empty component", "write one `/`, not two"),
-        "." | ".." => refuse(
-            format!("`{text}` as a component matches nothing"),
-            "patterns are relative to the target's path and cannot leave it",
-        ),
-        "**" => Ok(Component::Any),
-        _ if text.contains("**") => refuse(
-            format!("`**` must stand alone between slashes, `{text}` mixes it"),
-            format!("write `**/{}` for any depth", text.replace("**", "*")),
-        ),
-        _ => Ok(Component::Name { matcher: NameMatcher::new(text)?, spells: built_in::spelled_by(text) }),
     }
 }
 

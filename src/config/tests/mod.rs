@@ -1,4 +1,5 @@
 mod files;
+mod globs;
 mod hostile;
 mod location;
 mod paths;

@@ -45,7 +45,7 @@ fn every_value_is_refused_where_it_is_wrong() {
         ),
         (
             "include = [\"*\", \"/x\"]",
-            "f:4:17: the pattern is absolute; patterns are relative to the target's path; leave the leading `/` out",
+            "f:4:18: the pattern is absolute; patterns are relative to the target's path; leave the leading `/` out",
         ),
         ("include = [\"*\", 7]", "f:4:17: invalid type: integer `7`, expected a string"),
         ("include = \"*\"", "f:4:11: invalid type: string \"*\", expected a list, as in [\"a\", \"b\"]"),
@@ -263,7 +263,7 @@ fn every_item_of_a_list_is_checked() {
         &target("include = [1, \"*\", \"/x\", 2]"),
         &[
             "f:4:12: invalid type: integer `1`, expected a string",
-            "f:4:20: the pattern is absolute; patterns are relative to the target's path; leave the leading `/` out",
+            "f:4:21: the pattern is absolute; patterns are relative to the target's path; leave the leading `/` out",
             "f:4:26: invalid type: integer `2`, expected a string",
         ],
     );
@@ -312,9 +312,9 @@ exclude = [\"\", '/x']
         "f:17:8: this directory is protected",
         "f:18:13: a schedule has five fields",
         "f:19:2: unknown key `incude`; did you mean `include`?",
-        "f:24:12: `**` must stand alone between slashes",
+        "f:24:13: `**` must stand alone between slashes",
         "f:25:12: an empty pattern matches nothing",
-        "f:25:16: the pattern is absolute",
+        "f:25:17: the pattern is absolute",
     ];
     for (line, expected) in found.iter().zip(expected) {
         assert!(line.starts_with(expected), "{line}\n{expected}");

@@ -1,20 +1,10 @@
+mod bash;
+mod git;
 mod oracle;
+mod people;
 
 use super::*;
-
-/// Walks down to `path` as a sweep would; `true` when it would be reached and named by an include.
-fn names(globs: &Globs, path: &[u8]) -> bool {
-    let mut parts: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
-    let name = parts.pop().expect("split gives at least one part");
-    let mut place = globs.root();
-    for directory in parts {
-        match globs.directory(&place, directory) {
-            Entered::Place(next) => place = next,
-            _ => return false,
-        }
-    }
-    globs.file(&place, name) == Named::Included
-}
+use people::names;
 
 fn globs(include: &[&str], exclude: &[&str]) -> Globs {
     Globs::new(include.iter().copied(), exclude.iter().copied()).expect("good patterns")
@@ -49,7 +39,7 @@ fn the_classes_of_globset_never_cross_a_slash() {
     table(&["a?b"], &[], &["a.b"], &["a/b", "ab"]);
     table(&["*.{jpg,png}"], &[], &["a.jpg", ".png"], &["a.gif", "d/a.jpg"]);
     table(&["[[]*[]]"], &[], &["[x]"], &["x"]);
-    table(&["{a,b}/[{]"], &[], &["a/{", "b/{"], &["a/a", "c/{"]);
+    table(&["{a,b}/\\{"], &[], &["a/{", "b/{"], &["a/a", "c/{"]);
     table(&["\\*", "\\!a"], &[], &["*", "!a"], &["a"]);
 }
 
@@ -128,8 +118,8 @@ fn what_is_no_pattern_or_an_ambiguous_one_is_refused() {
         (Include, "a\\/b", "a `/` cannot be escaped"),
         (Include, "a\\", "the backslash at the end escapes nothing"),
         (Include, "a\0b", "no file name holds a NUL"),
-        (Exclude, "x[\u{e4}\u{f6}]y", "`\u{e4}` inside `[…]` would match only a part of it"),
-        (Include, "[a-\u{e4}]", "`\u{e4}` inside `[…]` would match only a part of it"),
+        (Exclude, "x[\u{e4}\u{f6}]y", "`\u{e4}` inside `[…]` is a character to some, and several bytes to others"),
+        (Include, "[a-\u{e4}]", "`\u{e4}` inside `[…]` is a character to some, and several bytes to others"),
         (Exclude, "[a-c-e]", "a `-` right behind a range is ambiguous"),
         (Exclude, "[!a-c-e]", "a `-` right behind a range is ambiguous"),
         (Include, &format!("{}a{}", "{".repeat(11), "}".repeat(11)), "braces can stand 10 deep at most"),
@@ -138,12 +128,8 @@ fn what_is_no_pattern_or_an_ambiguous_one_is_refused() {
         assert_eq!(error.message, message, "{text}");
         assert!(error.help.is_some_and(|help| !help.is_empty()), "{text}");
     }
-    for text in ["[a", "{a", "a}", "[z-a]"] {
-        assert!(Globs::check(Include, text).is_err(), "{text}");
-    }
-    for text in
-        ["[-a-c]", "[a-c-]", "[!a-c-]", "[a-ce-g]", "[]-a]", "[+--]", "{\u{e4},\u{f6}}", "{{{{{{{{{{a}}}}}}}}}}"]
-    {
+    let deep = format!("{}b{}", "{a,".repeat(10), "}".repeat(10));
+    for text in ["[-a-c]", "[a-c-]", "[!a-c-]", "[a-ce-g]", "[]-a]", "[+--]", "{\u{e4},\u{f6}}", &deep] {
         assert_eq!(Globs::check(Include, text), Ok(()), "{text}");
     }
     assert!(Globs::check(Include, &"x".repeat(1000)).is_ok());
@@ -151,6 +137,133 @@ fn what_is_no_pattern_or_an_ambiguous_one_is_refused() {
     assert!(Globs::check(Include, &["a"; 61].join("/")).is_err());
     assert!(Globs::check(Include, &["a"; 60].join("/")).is_ok());
     assert!(Globs::check(Exclude, "cache/").is_ok());
+}
+
+#[test]
+fn what_is_read_in_different_ways_is_refused_with_its_place_and_with_what_to_write() {
+    for (text, wrong, help) in [
+        ("[[:digit:]].csv", "[:digit:]", "write `[0-9]`"),
+        ("report-[![:alpha:]_].csv", "[:alpha:]", "write `[A-Za-z]`"),
+        ("[[:wrong:]]", "[:wrong:]", "write the characters or ranges out, as in `[0-9a-z_]`"),
+        ("[a[.-.]]", "[.-.]", "write the characters or ranges out, as in `[0-9a-z_]`"),
+        ("[[=a=]]", "[=a=]", "write the characters or ranges out, as in `[0-9a-z_]`"),
+        ("[[:]ab]", "[:", "write the characters or ranges out, as in `[0-9a-z_]`"),
+        ("x[:digit:]", "[:digit:]", "write `[0-9]`"),
+        (
+            r"a[\-_]b",
+            r"\",
+            "write `]` first and `-` last, as in `[]a-]`, all else as it is; for a backslash write `\\\\` outside",
+        ),
+        ("x{1..3}.txt", "1..3", "write `[1-3]`"),
+        ("{a..e}", "a..e", "write `[a-e]`"),
+        ("{08..10},x", "08..10", "write the alternatives out, as in `{08,09,10}`"),
+        ("{0..10..2}", "0..10..2", "write the alternatives out, as in `{08,09,10}`"),
+        ("{b,1..3}", "1..3", "write `[1-3]`"),
+        ("x@(a|b)", "@(", "write alternatives, as in `{a,b}`; write `\\(` for a parenthesis in a name"),
+        ("+(a)", "+(", "write alternatives, as in `{a,b}`; write `\\(` for a parenthesis in a name"),
+        ("a!(b)", "!(", "write alternatives, as in `{a,b}`; write `\\(` for a parenthesis in a name"),
+        ("?(a)", "?(", "write alternatives, as in `{a,b}`; write `\\(` for a parenthesis in a name"),
+        ("d/*(1).jpg", "*(", "write alternatives, as in `{a,b}`; write `\\(` for a parenthesis in a name"),
+        ("{x,@}(a)", "}(", "write alternatives, as in `{a,b}`; write `\\(` for a parenthesis in a name"),
+        ("@{(a),b}", "{(", "write alternatives, as in `{a,b}`; write `\\(` for a parenthesis in a name"),
+        ("~/x", "~", "patterns are relative to the target's path; write `\\~` for the character"),
+        ("{x,~}/y", "~", "patterns are relative to the target's path; write `\\~` for the character"),
+        ("a$b", "$", "no variable is filled in here; write `\\$` for the character"),
+        ("[$]", "$", "write alternatives, as in `{\\$,a}`"),
+        ("[a{]", "{", "write it outside as `\\{` or `\\}`, as an alternative: `{a,\\{}`"),
+        ("{[a,b],c}", ",", "write it as an alternative: `\\,`"),
+        ("{a}", "{a}", "write `a` alone, or `\\{a\\}` for braces in a name"),
+        ("a{}", "{}", "write `\\{\\}` for braces in a name"),
+        ("a{b,c", "{", "close it with `}`; write `\\{` for a brace in a name"),
+        ("a}", "}", "write `\\}` for a brace in a name"),
+        ("x[a", "[", "close it with `]`; write `\\[` for a bracket in a name"),
+        ("[!]", "[", "close it with `]`; write `\\[` for a bracket in a name"),
+        ("[z-a]", "z-a", "write `a-z`"),
+        ("x/{,a}/y", "{,a}", "write the names out, one pattern for each"),
+        ("{.,a}/y", "{.,a}", "patterns are relative to the target's path and cannot leave it"),
+        (".{,.}", ".{,.}", "patterns are relative to the target's path and cannot leave it"),
+        (r"\./a", r"\.", "patterns are relative to the target's path and cannot leave it"),
+        ("*{,*}", "*{,*}", "write the alternatives as patterns of their own"),
+        ("\u{e4}/[a\u{f6}]", "\u{f6}", "write alternatives: `{\u{f6},…}`"),
+    ] {
+        for list in [List::Include, List::Exclude] {
+            let error = Globs::check(list, text).expect_err(text);
+            assert_eq!(&text[error.span.clone()], wrong, "{text}: {error:?}");
+            assert_eq!(error.help.as_deref(), Some(help), "{text}: {error:?}");
+        }
+    }
+    let error = Globs::check(List::Exclude, "a/**/").expect_err("bash takes `a` for one of them");
+    assert_eq!(
+        (error.span, error.help.as_deref()),
+        (2..5, Some("write `a/**` for all that is below, or `a/*/` for each directory there"))
+    );
+    for text in [
+        "**/",
+        "*~",
+        "a~b",
+        "{a,b}~",
+        r"\~",
+        r"\~\$*.docx",
+        "copy (1).jpg",
+        r"*\(1).jpg",
+        r"\@(a)",
+        "a+b",
+        "[~!(@]",
+        "[,]",
+        "{..,a}x",
+        "{a,b..}",
+        "[[]",
+        "[a[]",
+        "[^!]",
+        "[!^]",
+        "x{,*}",
+    ] {
+        assert_eq!(Globs::check(List::Exclude, text), Ok(()), "{text}");
+    }
+}
+
+#[test]
+fn how_deep_includes_reach_is_known() {
+    for (include, first_level, below) in [
+        ("*", true, false),
+        ("a.{b,c}", true, false),
+        ("**", true, true),
+        ("**/a", true, true),
+        ("**/**/a", true, true),
+        ("**/*", true, true),
+        ("a/b", false, true),
+        ("a/**", false, true),
+        ("*/a", false, true),
+        ("**/a/b", false, true),
+    ] {
+        let globs = globs(&[include], &[]);
+        assert_eq!(globs.below_first_level().next().is_none(), first_level, "{include}");
+        assert_eq!(!globs.is_top_level(), below, "{include}");
+    }
+    assert_eq!(globs(&["run*/.git/**"], &[]).below_first_level().next(), None, "it lifts a built-in exclude");
+}
+
+#[test]
+fn an_empty_alternative_is_one() {
+    table(&["*.db*"], &["app.db{,-wal,-shm}"], &["b.db", "app.db-x"], &["app.db", "app.db-wal", "app.db-shm"]);
+    table(&["*.log{,.gz}"], &[], &["x.log", "x.log.gz"], &["x.log.", "x.lo"]);
+    table(&["a{,b{,c}}d"], &[], &["ad", "abd", "abcd"], &["acd"]);
+}
+
+#[test]
+fn one_character_is_one_character_where_the_name_is_utf_8() {
+    table(&["*.jpg"], &["?.jpg"], &["ab.jpg", "\u{e9}\u{e9}.jpg"], &["a.jpg", "\u{e9}.jpg", "\u{65e5}.jpg"]);
+    table(&["??.jpg"], &[], &["ab.jpg", "\u{e9}a.jpg", "\u{65e5}\u{65e5}.jpg"], &["\u{e9}.jpg", "\u{65e5}.jpg"]);
+    table(&["[!a]?"], &[], &["\u{e4}\u{e4}", "b\u{e4}"], &["\u{e4}", "a\u{e4}", "ab"]);
+    table(
+        &["{?,x*}[^b]\u{e4}"],
+        &[],
+        &["\u{e4}\u{e9}\u{e4}", "x\u{e9}\u{e9}\u{e4}"],
+        &["\u{e4}b\u{e4}", "\u{e9}\u{e4}"],
+    );
+    let two = globs(&["??"], &[]);
+    assert!(names(&two, b"\xff\xc3"), "a byte where the name is no UTF-8");
+    assert!(!names(&two, b"\xff\xc3\xa4"), "three bytes, since they are no UTF-8 together");
 }
 
 #[test]
