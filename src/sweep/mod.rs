@@ -15,6 +15,7 @@ mod locks;
 mod log;
 mod meter;
 mod nested;
+mod note;
 mod owner;
 mod pass;
 mod queue;
@@ -40,6 +41,7 @@ pub use explain::{Explanation, explain};
 pub use guards::Guards;
 pub use log::LogLines;
 pub use owner::{owners, owners_by_name};
+pub use remarks::near_miss_of;
 pub use trash::Note;
 pub use undo::{Beside, UndoError, in_trash, trashes, undo};
 

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::entry::{Facts, Identity};
+use crate::globs::Difference;
 use crate::judge::Newest;
 use crate::judge::limits::{Amount, Cut, HELD, Rank, Spec, Tally};
 use crate::judge::links::{Fate, Links};
@@ -64,6 +65,8 @@ pub(super) struct Gathered {
     pub(super) first: BinaryHeap<Next>,
     /// The excludes that named something.
     pub(super) matched: BTreeSet<Arc<str>>,
+    /// Excludes that almost named something: the first such path, and in what it differs.
+    pub(super) missed: BTreeMap<Arc<str>, (String, Difference)>,
     /// Whether there was a candidate at all.
     pub(super) has_candidates: bool,
 }
@@ -149,7 +152,7 @@ impl Gathered {
 
     /// Adds what another worker has gathered.
     pub(super) fn merge(&mut self, other: Self) {
-        let Self { overview, tally, newest, first, matched, has_candidates } = other;
+        let Self { overview, tally, newest, first, matched, missed, has_candidates } = other;
         self.overview.candidates += overview.candidates;
         self.overview.going += overview.going;
         for (protection, amount) in overview.protected {
@@ -167,6 +170,7 @@ impl Gathered {
             self.next(next.rank.weight, &next.rank.path, next.whole);
         }
         self.matched.extend(matched);
+        self.missed.extend(missed);
         self.has_candidates |= has_candidates;
     }
 

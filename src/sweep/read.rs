@@ -189,10 +189,16 @@ impl<A: Act> Worker<'_, A> {
             Some(Kind::Directory) => self.directory(directory, entry.name),
             Some(kind) => match judge::by_name(self.sweep.policy(), &directory.place, entry.name, kind) {
                 Some(because) => self.stays(directory, entry.name, &because),
-                None => batch.push(entry.name, entry.kind, entry.inode),
+                None => {
+                    self.note_near(directory.at(entry.name), false);
+                    batch.push(entry.name, entry.kind, entry.inode);
+                }
             },
             // Not every file system tells the kind in its listing.
-            None => batch.push(entry.name, None, entry.inode),
+            None => {
+                self.note_near(directory.at(entry.name), false);
+                batch.push(entry.name, None, entry.inode);
+            }
         }
     }
 
@@ -237,12 +243,18 @@ impl<A: Act> Worker<'_, A> {
         let globs = &self.sweep.policy().globs;
         if self.sweep.policy().whole_dirs {
             return match judge::whole_by_name(self.sweep.policy(), &parent.place, name) {
-                Ok(place) => self.wait(parent, name, place, true),
+                Ok(place) => {
+                    self.note_near(parent.at(name), true);
+                    self.wait(parent, name, place, true);
+                }
                 Err(because) => self.skip_in(parent, name, &because),
             };
         }
         match globs.directory(&parent.place, name) {
-            Entered::Place(place) => self.wait(parent, name, place, false),
+            Entered::Place(place) => {
+                self.note_near(parent.at(name), true);
+                self.wait(parent, name, place, false);
+            }
             Entered::Unreached => self.skip_in(parent, name, &Because::Unreached),
             Entered::Excluded(pattern) => self.skip_in(parent, name, &Because::Excluded(pattern)),
             Entered::BuiltIn(pattern) => self.skip_in(parent, name, &Because::BuiltIn(pattern)),

@@ -6,6 +6,7 @@ use super::Order;
 use super::pass::Overview;
 use super::walked::Walked;
 use crate::fsys::{Recovered, WholeRecovered};
+use crate::globs::Difference;
 use crate::report::{Failure, Failures, LimitKey, Remark, Stalled};
 use crate::units::Bytes;
 
@@ -20,17 +21,49 @@ pub(super) struct Remarks {
 
 /// Rules that had nothing to do.
 pub(super) fn of(order: &Order, walked: &Walked) -> Remarks {
-    let mut once = Vec::new();
+    let (mut always, mut once) = (Vec::new(), Vec::new());
     let globs = &order.target.policy.globs;
     let Walked { counts, gathered, .. } = walked;
     // In an empty directory there is nothing to match.
     if counts.examined > 0 && !gathered.has_candidates {
         once.push("no file matched: no include names anything here, or the filters let nothing through".to_owned());
     }
-    for exclude in globs.exclude().filter(|exclude| !gathered.matched.contains(*exclude)) {
-        once.push(format!("the exclude `{exclude}` matched nothing"));
+    let policy = &order.target.policy;
+    if policy.has_limits() && !policy.whole_dirs && globs.is_top_level() && counts.skipped_directories > 0 {
+        let directories = match counts.skipped_directories {
+            1 => "1 directory is".to_owned(),
+            count => format!("{count} directories are"),
+        };
+        once.push(format!(
+            "the limits cover the top level only: {directories} neither counted nor entered; `include = [\"**\"]` means all of it"
+        ));
     }
-    Remarks { always: Vec::new(), once }
+    for exclude in globs.exclude().filter(|exclude| !gathered.matched.contains(*exclude)) {
+        match gathered.missed.get(exclude) {
+            Some((path, difference)) => always.push(near_miss(exclude, path, *difference)),
+            None => once.push(format!("the exclude `{exclude}` matched nothing")),
+        }
+    }
+    Remarks { always, once }
+}
+
+/// An exclude that matched nothing, though something is called almost that.
+fn near_miss(exclude: &str, path: &str, difference: Difference) -> Remark {
+    let help = "it does not protect that; write it as it is on the disk";
+    Remark::Naming {
+        text: format!("the exclude `{exclude}` matched nothing, but `{path}` differs from it {difference}: {help}"),
+        open: format!("{}{difference}: {help}", missed(exclude)),
+    }
+}
+
+fn missed(exclude: &str) -> String {
+    format!("the exclude `{exclude}` matched nothing, but something differs from it ")
+}
+
+/// Returns whether a run has said that this exclude misses what it means.
+#[must_use]
+pub fn near_miss_of(exclude: &str, remark: &Remark) -> bool {
+    remark.open().starts_with(&missed(exclude))
 }
 
 /// What earlier runs had left aside.

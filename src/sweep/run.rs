@@ -20,6 +20,7 @@ use super::whole::WholeSlots;
 use super::{Control, Observer, Order, remarks};
 use crate::clock;
 use crate::fsys::{self, Dir, Processes, Root, Space};
+use crate::globs::NearMisses;
 use crate::judge;
 use crate::judge::limits::{Amount, Cut, Search, Spec, Tally};
 use crate::judge::links::Links;
@@ -125,6 +126,7 @@ pub(super) fn begin<'a, A>(
         processes: before.processes,
         whole_slots: WholeSlots::default(),
         locks: super::locks::counter(),
+        near: NearMisses::new(&order.target.policy.globs),
         stuck: Stuck::default(),
         stamps_before: StampsBefore::default(),
         began: clock::wall().into(),

@@ -55,6 +55,11 @@ impl Node {
         &self.name
     }
 
+    /// The path of what lies in it, for a directory of the first level.
+    pub(super) fn below(&self, path: &[u8]) -> Vec<u8> {
+        if path.is_empty() { self.name.to_vec() } else { [&self.name, b"/".as_slice(), path].concat() }
+    }
+
     /// Its path relative to the root; empty for the root.
     pub(super) fn path(&self) -> Vec<u8> {
         let mut names = Vec::new();

@@ -31,6 +31,7 @@ use super::whole::WholeSlots;
 use super::{Control, Observer, Order};
 use crate::entry::{Asked, Stamp};
 use crate::fsys::{self, Dir, Found, ListingBuffer, Processes};
+use crate::globs::NearMisses;
 use crate::judge::links::Links;
 use crate::judge::{self, Kept};
 use crate::report::Counts;
@@ -86,6 +87,8 @@ pub(super) struct Sweep<'a, A> {
     pub(super) whole_slots: WholeSlots,
     /// How many directories are held locked above those that are worked in.
     pub(super) locks: Arc<AtomicUsize>,
+    /// The excludes, as far as they may miss what they mean.
+    pub(super) near: NearMisses,
 }
 
 /// A path longer than this, in bytes, cannot be said to the kernel in one piece (`PATH_MAX`).
@@ -382,29 +385,5 @@ impl<'a, A: Act> Worker<'a, A> {
             _ = node.lock.set(held);
         }
         Ok(Some((dir, lock)))
-    }
-
-    pub(super) fn skip(&mut self, at: At<'_>, because: &Because) {
-        self.walked.counts.skipped_directories += 1;
-        self.note(because);
-        if self.acts() {
-            (self.sweep.observer)(&Event::SkippedDirectory { at, because });
-        }
-    }
-
-    /// Remembers which excludes named something.
-    pub(super) fn note(&mut self, because: &Because) {
-        if let Because::Excluded(pattern) = because
-            && !self.walked.gathered.matched.contains(pattern)
-        {
-            self.walked.gathered.matched.insert(pattern.clone());
-        }
-    }
-
-    pub(super) fn unreadable(&mut self, at: At<'_>, error: &io::Error) {
-        if self.acts() {
-            self.walked.failures.add(error, at);
-            (self.sweep.observer)(&Event::Unreadable { at, error });
-        }
     }
 }

@@ -286,7 +286,7 @@ impl<A: Act> Worker<'_, A> {
 
     fn cannot_read(&mut self, sum: &mut Sum, node: &Node, path: &[u8], error: &io::Error) {
         sum.hold(path, Because::Unreadable(error.to_string().into()));
-        let path = if path.is_empty() { node.name().to_vec() } else { [node.name(), b"/", path].concat() };
+        let path = node.below(path);
         self.unreadable(At { directory: &path, name: b"" }, error);
     }
 
@@ -304,6 +304,7 @@ impl<A: Act> Worker<'_, A> {
         let asks_use = policy.skip_open || (look.asks_use && is_shared);
         let mut buffer = std::mem::take(&mut self.buffer);
         let path_of = |name: &[u8]| At { directory: path, name }.path();
+        let directory = node.below(path);
         let read = dir.for_each(&mut buffer, |entry| {
             if self.is_cancelled() || look.is_late() {
                 return ControlFlow::Break(());
@@ -337,6 +338,7 @@ impl<A: Act> Worker<'_, A> {
                 sum.hold(&path_of(entry.name), because);
                 return ControlFlow::Continue(());
             }
+            self.note_near(At { directory: &directory, name: entry.name }, is_directory);
             if found.mount_point {
                 sum.hold(&path_of(entry.name), Because::MountPoint);
             }

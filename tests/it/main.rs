@@ -23,6 +23,7 @@ mod examples;
 mod faults;
 mod file_systems;
 mod flood;
+mod globs;
 mod hostile;
 mod location;
 mod locks;
