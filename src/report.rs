@@ -1,9 +1,11 @@
 //! Reports: what one sweep did.
 
 mod file_system;
+mod limit;
 mod stalled;
 
 pub use file_system::FileSystem;
+pub use limit::LimitKey;
 pub use stalled::Stalled;
 
 use std::collections::BTreeMap;
@@ -16,7 +18,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::entry::Identity;
 use crate::names::{RunId, TargetName};
-use crate::units::Bytes;
 
 /// What set a sweep off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -201,41 +202,6 @@ impl std::ops::AddAssign for Counts {
     }
 }
 
-/// A limit on all candidates together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LimitKey {
-    /// `max_size`, in bytes.
-    MaxSize,
-    /// `max_files`, in files.
-    MaxFiles,
-    /// `min_free`, in bytes.
-    MinFree,
-}
-
-impl LimitKey {
-    /// The key in the config.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::MaxSize => "max_size",
-            Self::MaxFiles => "max_files",
-            Self::MinFree => "min_free",
-        }
-    }
-
-    /// How much is missing to it, in words.
-    #[must_use]
-    pub fn short_of(self, missing: u64) -> String {
-        let over = if self == Self::MinFree { "below" } else { "over" };
-        let short = match self {
-            Self::MaxFiles => format!("{missing} files"),
-            Self::MaxSize | Self::MinFree => Bytes(missing).to_string(),
-        };
-        format!("still {short} {over} {}", self.word())
-    }
-}
-
 /// A guard, which refuses a run as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -386,6 +352,15 @@ impl Report {
     #[must_use]
     pub fn is_success(&self) -> bool {
         self.outcome == Outcome::Done && (!self.dry_run || self.trigger != Trigger::Manual)
+    }
+
+    /// Whether it tells how its target stands to its limits: it was neither held, nor kept from beginning, nor stopped half
+    /// way, nor a dry run that somebody asked for.
+    #[must_use]
+    pub fn has_measured(&self) -> bool {
+        matches!(self.outcome, Outcome::Done | Outcome::Partial)
+            && !self.skipped
+            && (!self.dry_run || self.trigger != Trigger::Manual)
     }
 
     /// The limits that it is over, each in words.

@@ -40,7 +40,7 @@ pub(super) enum Command {
     )]
     Run,
     /// Check the config, and print the targets with their next three runs
-    Check(Printed),
+    Check(Check),
     /// Tell what a run would remove now, and why; removes nothing
     Preview(Preview),
     /// Print why a file goes or stays, and from when it would go
@@ -86,6 +86,15 @@ pub(super) struct Printed {
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Check {
+    /// Fail, too, when the last run of a target left it over its limit, or missed with an exclude
+    #[arg(long)]
+    pub(super) strict: bool,
+    #[command(flatten)]
+    pub(super) printed: Printed,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -225,9 +234,12 @@ pub(super) struct Trash {
     /// Only what runs of this target have put there
     #[arg(value_name = "TARGET")]
     pub(super) target: Option<String>,
-    /// Remove all of it for good
+    /// Remove all of it for good; asks first
     #[arg(long)]
     pub(super) empty: bool,
+    /// With --empty: do not ask
+    #[arg(long, requires = "empty")]
+    pub(super) yes: bool,
     #[command(flatten)]
     pub(super) printed: Printed,
 }

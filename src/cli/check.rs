@@ -1,18 +1,25 @@
 //! `janitor check`: what the config says, in words.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::args::Printed;
+use super::args::Check as CheckArgs;
 use super::load::{BUILT_IN, NO_TARGET, load_silently};
 use super::{Done, Exit, output};
 use crate::admin::{remarks, sentence};
 use crate::clock;
 use crate::config::Config;
-use crate::names::OneLine;
+use crate::history;
+use crate::names::{OneLine, TargetName};
+use crate::report::{LimitKey, Remark};
+use crate::sweep::near_miss_of;
 use crate::target::Target;
+
+/// How many runs back one is looked for that tells how its target stands.
+const RUNS_BACK: usize = 50;
 
 /// How many runs ahead are told.
 const RUNS: usize = 3;
@@ -24,9 +31,10 @@ fn next_runs(target: &Target, now: Timestamp, count: usize) -> Vec<String> {
 }
 
 /// Checks and prints.
-pub(super) fn check(config: Option<&Path>, args: &Printed) -> Done {
+pub(super) fn check(config: Option<&Path>, args: &CheckArgs) -> Done {
+    let json = args.printed.json;
     let loaded = load_silently(config, |problems| {
-        if args.json {
+        if json {
             // What cannot be printed either has been told on stderr.
             _ = output::json(&json!({ "success": false, "error": "bad_config", "problems": problems }));
         }
@@ -42,7 +50,12 @@ pub(super) fn check(config: Option<&Path>, args: &Printed) -> Done {
     if targets.is_empty() {
         output::complain(NO_TARGET);
     }
-    if args.json {
+    let mut troubles: BTreeMap<&TargetName, Vec<String>> =
+        targets.iter().map(|target| (&target.name, troubles(&settings.state_dir, target))).collect();
+    troubles.retain(|_, troubles| !troubles.is_empty());
+    let of = |target: &Target| troubles.get(&target.name).map(Vec::as_slice).unwrap_or_default();
+    let strictly = if args.strict && !troubles.is_empty() { Err(Exit::Failed) } else { Ok(()) };
+    if json {
         let target = |target: &Target| -> Value {
             json!({
                 "name": target.name.as_str(),
@@ -52,16 +65,18 @@ pub(super) fn check(config: Option<&Path>, args: &Printed) -> Done {
                 "enabled": target.enabled,
                 "policy": sentence(target),
                 "remarks": remarks(target, &loaded.config.sharing),
+                "last_run": of(target),
                 "next_runs": next_runs(target, now, RUNS),
             })
         };
         let targets: Vec<Value> = targets.iter().map(|one| target(one)).collect();
         let shown = |path: &Path| path.to_string_lossy().into_owned();
         let (log, socket) = (settings.log.file.as_deref().map(shown), settings.admin.socket.as_deref().map(shown));
-        return output::json(&json!({
-            "success": true, "config": from, "base": shown(&settings.base), "state_dir": shown(&settings.state_dir),
+        output::json(&json!({
+            "success": strictly.is_ok(), "config": from, "base": shown(&settings.base), "state_dir": shown(&settings.state_dir),
             "log": log, "socket": socket, "targets": targets,
-        }));
+        }))?;
+        return strictly;
     }
     output::line(format_args!("config: {} is good, {} target(s)", OneLine(from), targets.len()))?;
     for (what, path) in [
@@ -80,11 +95,41 @@ pub(super) fn check(config: Option<&Path>, args: &Printed) -> Done {
         for remark in remarks(target, &loaded.config.sharing) {
             output::line(format_args!("  {remark}"))?;
         }
+        for trouble in of(target) {
+            output::complain(format_args!("{}: {}", target.name, OneLine(trouble)));
+        }
         if target.enabled {
             for run in next_runs(target, now, RUNS) {
                 output::line(format_args!("  next run: {run}"))?;
             }
         }
     }
-    Ok(())
+    strictly
+}
+
+/// What the last run that told says of a target: limits that it is over, and excludes that miss. Where nothing is
+/// remembered, nothing is known.
+fn troubles(state_dir: &Path, target: &Target) -> Vec<String> {
+    if !history::exists(state_dir) {
+        return Vec::new();
+    }
+    let runs = match history::runs(state_dir, Some(target.name.as_str()), None, RUNS_BACK) {
+        Ok(runs) => runs,
+        Err(why) => {
+            output::complain(format_args!("{}: its last run is not known: {}", target.name, OneLine(&why)));
+            return Vec::new();
+        }
+    };
+    let Some(last) = runs.iter().find(|run| run.has_measured()) else { return Vec::new() };
+    // What the config has no more is no trouble any more.
+    let policy = &target.policy;
+    let has = |limit: LimitKey| match limit {
+        LimitKey::MaxSize => policy.max_size.is_some(),
+        LimitKey::MaxFiles => policy.max_files.is_some(),
+        LimitKey::MinFree => policy.min_free.is_some(),
+    };
+    let over = last.over_limits().into_iter().zip(last.unmet.keys()).filter(|(_, limit)| has(**limit));
+    let is_missed = |remark: &&Remark| policy.globs.exclude().any(|exclude| near_miss_of(exclude, remark));
+    let missed = last.remarks.iter().filter(is_missed).map(|remark| remark.text().to_owned());
+    over.map(|(over, _)| format!("over its limit: {over}")).chain(missed).collect()
 }

@@ -131,7 +131,7 @@ fn show_status(answer: &Value, disks: &Disks) -> Done {
         output::foreign(&format!("files of owner {owner} are trusted (--trust-owner)"))?;
     }
     for target in status["targets"].as_array().into_iter().flatten() {
-        let over = target["last_run"]["over_limits"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let over = target["over_limits"].as_array().into_iter().flatten().filter_map(Value::as_str);
         for over in over {
             output::complain(format_args!("{}: over its limit: {}", OneLine(text(target, "name")), OneLine(over)));
         }

@@ -101,6 +101,7 @@ impl Supervisor {
         for name in &difference.removed {
             self.memory.forget(name);
             self.last_runs.remove(name);
+            self.last_measured.remove(name);
             self.last_successes.remove(name);
             self.last_due.remove(name);
             self.skipped_ticks.remove(name);

@@ -16,6 +16,7 @@ impl Supervisor {
             self.config.targets.iter().map(|target| target.name.clone()).collect();
         self.paused.retain(|name| known.contains(name));
         self.last_runs.retain(|name, _| known.contains(name));
+        self.last_measured.retain(|name, _| known.contains(name));
         self.last_successes.retain(|name, _| known.contains(name));
         self.last_due.retain(|name, _| known.contains(name));
         if self.stopped {

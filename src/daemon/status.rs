@@ -122,6 +122,8 @@ pub struct TargetStatus {
     pub running: Option<RunningStatus>,
     /// The last sweep that ended.
     pub last_run: Option<Arc<Report>>,
+    /// The last sweep that tells how it stands to its limits.
+    pub last_measured: Option<Arc<Report>>,
     /// When a run of it that was a success ended last.
     pub last_success: Option<Timestamp>,
     /// When it was last due, or made up for that; `None` when that is not known.
@@ -160,6 +162,7 @@ impl TargetStatus {
                 progress: active.control.progress.clone(),
             }),
             last_run: supervisor.last_runs.get(name).cloned(),
+            last_measured: supervisor.last_measured.get(name).cloned(),
             last_success: supervisor.last_successes.get(name).copied(),
             last_due: supervisor.last_due.get(name).copied(),
             skipped_ticks: supervisor.skipped_ticks.get(name).copied().unwrap_or_default(),

@@ -87,6 +87,8 @@ pub(super) struct Supervisor {
     pub(super) stopped: bool,
     pub(super) paused: BTreeSet<TargetName>,
     pub(super) last_runs: BTreeMap<TargetName, Arc<Report>>,
+    /// The last runs that tell how their targets stand to their limits.
+    pub(super) last_measured: BTreeMap<TargetName, Arc<Report>>,
     /// When runs that were a success ended last.
     pub(super) last_successes: BTreeMap<TargetName, Timestamp>,
     /// When targets were last due, or made up for that.
@@ -126,6 +128,8 @@ impl Daemon {
         // When a target was due that was never run is not known: what is remembered as due may be when it was new.
         let scheduled = last_runs.iter().filter(|(_, run)| run.trigger != Trigger::Manual);
         let last_due = scheduled.map(|(name, run)| (name.clone(), run.started)).collect();
+        let measured = last_runs.iter().filter(|(_, run)| run.has_measured());
+        let last_measured = measured.map(|(name, run)| (name.clone(), run.clone())).collect();
         let (runs, ended) = Runs::new(sweeper, config.settings.sweeps_per_filesystem, Arc::new(store.settler()));
         let (commands, received) = mpsc::channel(64);
         let (reload, asked) = mpsc::channel(REQUESTS);
@@ -149,6 +153,7 @@ impl Daemon {
             stopped,
             paused,
             last_runs,
+            last_measured,
             last_successes,
             last_due,
             skipped_ticks: BTreeMap::new(),
@@ -318,6 +323,9 @@ impl Supervisor {
         if self.target(report.target.as_str()).is_some() {
             if report.is_success() {
                 self.last_successes.insert(report.target.clone(), report.ended());
+            }
+            if report.has_measured() {
+                self.last_measured.insert(report.target.clone(), report.clone());
             }
             self.last_runs.insert(report.target.clone(), report);
         }

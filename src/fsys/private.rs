@@ -3,11 +3,12 @@
 use std::io;
 use std::ops::ControlFlow;
 
-use rustix::fs::{Mode, fstat, mkdirat};
+use rustix::fs::{AtFlags, FileType, Mode, fstat, mkdirat, statat};
 use rustix::io::Errno;
 
 use super::dir::{Dir, ListingBuffer, again, path};
 use super::place::{is, write_down};
+use super::users;
 use crate::names::Escaped;
 
 fn is_private(dir: &Dir) -> io::Result<bool> {
@@ -15,8 +16,30 @@ fn is_private(dir: &Dir) -> io::Result<bool> {
     Ok(stat.st_uid == rustix::process::geteuid().as_raw() && stat.st_mode & 0o7777 == 0o700)
 }
 
-fn not_ours(name: &[u8]) -> io::Error {
-    io::Error::other(format!("`{}` is not a private directory of the janitor's user; remove it", Escaped(name)))
+/// Says why a directory is refused, and what to do. It may hold files that are to be put back, so never to remove it.
+fn not_ours(parent: &Dir, name: &[u8]) -> io::Error {
+    let us = rustix::process::geteuid().as_raw();
+    let stat = again(|| statat(parent.fd(), path(name), AtFlags::SYMLINK_NOFOLLOW));
+    let why = match stat {
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::Directory => {
+            "is no directory; move it away".to_owned()
+        }
+        Ok(stat) if stat.st_uid != us => {
+            let (owner, us) = (users::sudo_user(stat.st_uid), users::sudo_user(us));
+            format!(
+                "belongs to `{owner}`, and not to `{us}`, as whom janitor runs here; what it holds can still be put back: \
+                 run janitor as `{owner}` again, or put it back as `{owner}` first"
+            )
+        }
+        Ok(stat) => {
+            let mode = stat.st_mode & 0o7777;
+            format!(
+                "is not private, others can enter it (mode {mode:04o}); see that nobody has changed what it holds, and `chmod 700` it"
+            )
+        }
+        Err(error) => format!("cannot be looked at: {error}"),
+    };
+    io::Error::other(format!("`{}` {why}", Escaped(name)))
 }
 
 /// Returns whether this is the error for a directory that is there and is not private.
@@ -47,9 +70,9 @@ pub(super) fn make_private(parent: &Dir, name: &[u8]) -> io::Result<(Dir, bool)>
 pub(super) fn open_private(parent: &Dir, name: &[u8]) -> io::Result<Dir> {
     let dir = parent.open(name).map_err(|error| {
         let odd = [Errno::LOOP, Errno::NOTDIR, Errno::XDEV, Errno::ACCESS];
-        if odd.iter().any(|errno| is(&error, *errno)) { not_ours(name) } else { error }
+        if odd.iter().any(|errno| is(&error, *errno)) { not_ours(parent, name) } else { error }
     })?;
-    if is_private(&dir)? { Ok(dir) } else { Err(not_ours(name)) }
+    if is_private(&dir)? { Ok(dir) } else { Err(not_ours(parent, name)) }
 }
 
 impl Dir {

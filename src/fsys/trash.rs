@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use super::dir::{Dir, again, path};
 use super::place::{is, rename_to, write_down};
-use super::private::private_directory;
+use super::private::{is_foreign, open_private, private_directory};
 use super::root::resolve;
 use super::transfer::Destination;
 use super::tree::{Visit, below};
@@ -79,8 +79,16 @@ impl Trash {
     pub fn beside(root: &Path, make: bool) -> io::Result<Self> {
         let parent = root.parent().ok_or(Errno::INVAL)?;
         let parent = resolve(parent, false).map_err(io::Error::other)?.dir;
-        let dir = if make { private_directory(&parent, TRASH)? } else { super::private::open_private(&parent, TRASH)? };
-        Ok(Self { dir })
+        let dir = if make { private_directory(&parent, TRASH) } else { open_private(&parent, TRASH) };
+        match dir {
+            Ok(dir) => Ok(Self { dir }),
+            Err(error) if is_foreign(&error) => {
+                let what =
+                    "`janitor trash` lists it, `janitor undo RUN` puts it back, `janitor trash --empty` purges it";
+                Err(io::Error::other(format!("{error} ({what})")))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Its handle.

@@ -77,6 +77,24 @@ def a_mended_config_disappears(yard, page):
     page.wait_text("#facts", "in force")
 
 
+def a_target_over_its_limit_is_amber(yard, page):
+    for name, days in [("old", 9), ("young", 1), ("younger", 1)]:
+        yard.file(f"capped/{name}", days=days)
+    keys = 'path = "capped"\ninclude = ["*"]\nolder_than = "7d"\nmax_files = 1\nmin_age = "3d"\n'
+    yard.config(f"{config(yard)}\n[[target]]\n{keys}")
+    page.open("#target/capped")
+    page.wait_text("#target .policy", "more than 1")
+    page.click(page.do("run", "capped"))
+    page.confirm()
+    page.answer()
+    page.wait_text("#target .why", "over max_files")
+    page.open()
+    page.wait_text("#health", "1 target is over its limit: capped")
+    page.wait_text("#verdict", "Something waits for you")
+    yard.config(config(yard))
+    page.wait_text("#verdict", "All is well")
+
+
 def a_run_that_a_guard_holds_is_told_beforehand(yard, page):
     page.open("#target/guarded")
     page.click(page.do("run", "guarded"))

@@ -207,6 +207,7 @@ CHECKS = [
     orders.a_rejected_config_appears_with_its_line_and_a_caret,
     orders.reading_it_again_says_what_is_wrong,
     orders.a_mended_config_disappears,
+    orders.a_target_over_its_limit_is_amber,
     orders.a_run_that_a_guard_holds_is_told_beforehand,
     orders.a_held_run_is_released,
     orders.a_target_is_paused_and_started,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::needs;
 use super::yard::Yard;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -111,9 +112,22 @@ fn the_trash_is_purged_when_its_time_has_come_and_emptied_when_asked() {
     clean(&yard);
     assert!(trashed(&yard).contains(&format!("{}/c", id(&third))));
     assert!(!trashed(&yard).contains(&format!("{}/b", id(&second))));
-    let emptied = yard.run(&["trash", "--empty"]);
+    for asked in [&["trash", "--empty"][..], &["trash", "--empty", "--json"]] {
+        let refused = yard.run(asked);
+        assert!(refused.code == Some(64) && refused.err.contains("2 file(s) of 2 run(s)"), "{refused:?}");
+        assert!(refused.err.contains("add --yes"), "{refused:?}");
+    }
+    assert_eq!(trashed(&yard).len(), 2, "nobody has said yes");
+    assert_eq!(yard.run(&["trash", "--yes"]).code, Some(64), "it says nothing alone");
+    let emptied = yard.run(&["trash", "--empty", "--yes"]);
     assert!(emptied.code == Some(0) && emptied.out.contains("purged: 2 file(s)"), "{emptied:?}");
     assert!(trashed(&yard).is_empty());
+    let log = fs::read_to_string(yard.path("cleanup_scheduler.log")).expect("written");
+    let line = format!(
+        "target - INFO - Purged from the trash, as `janitor trash --empty` asked: 1 files of run {}",
+        id(&third)
+    );
+    assert!(log.contains(&line), "{log}");
     assert_eq!(yard.run(&["trash"]).out, "the trash is empty\n");
 }
 
@@ -142,8 +156,50 @@ fn a_trash_that_is_not_ours_is_refused_and_nothing_goes() {
     config(&yard, "");
     let run = clean(&yard);
     assert_eq!(run["outcome"], "failed", "{run}");
-    assert!(run["message"].as_str().expect("words").contains("there is no trash"), "{run}");
+    let said = run["message"].as_str().expect("words");
+    assert!(said.contains("there is no trash: `.janitor-trash` is no directory; move it away"), "{said}");
     assert_eq!((yard.left("target").len(), yard.left("elsewhere").len()), (1, 0));
+}
+
+#[test]
+fn a_trash_of_another_user_is_never_told_to_be_removed_but_whose_it_is() {
+    if !needs::root() {
+        return;
+    }
+    let yard = Yard::new();
+    yard.file("target/a");
+    config(&yard, "");
+    let run = clean(&yard);
+    let trash = yard.path(".janitor-trash");
+    std::os::unix::fs::chown(&trash, Some(65_534), Some(65_534)).expect("root may");
+    yard.file("target/b");
+    let told = |said: &str| {
+        for wanted in [
+            "`.janitor-trash` belongs to `nobody`, and not to `root`",
+            "run janitor as `nobody` again",
+            "janitor undo RUN",
+        ] {
+            assert!(said.contains(wanted), "{wanted}: {said}");
+        }
+        assert!(!said.contains("remove"), "{said}");
+    };
+    let failed = clean(&yard);
+    told(failed["message"].as_str().expect("words"));
+    assert_eq!(yard.left("target"), ["b"], "nothing goes without a trash");
+    let listed = yard.run(&["trash"]);
+    assert_eq!(listed.code, Some(1), "{listed:?}");
+    told(&listed.err);
+    // As its user again.
+    std::os::unix::fs::chown(&trash, Some(0), Some(0)).expect("root may");
+    fs::set_permissions(&trash, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("ours");
+    let said = clean(&yard)["message"].as_str().expect("words").to_owned();
+    assert!(
+        said.contains("is not private, others can enter it (mode 0755)") && said.contains("`chmod 700` it"),
+        "{said}"
+    );
+    fs::set_permissions(&trash, std::os::unix::fs::PermissionsExt::from_mode(0o700)).expect("ours");
+    assert_eq!(yard.run(&["undo", id(&run)]).code, Some(0));
+    assert_eq!(yard.left("target"), ["a", "b"]);
 }
 
 #[test]

@@ -231,7 +231,8 @@ impl Snapshot {
         sheet.gauges("last_run_eligible_bytes", help, eligible)?;
         let known: HashMap<&TargetName, &Target> =
             self.targets.iter().map(|target| (&target.name, &**target)).collect();
-        let unmet = judged().flat_map(|(name, run)| {
+        let measured = self.status.targets.iter().filter_map(|one| Some((&one.name, &**one.last_measured.as_ref()?)));
+        let unmet = measured.flat_map(|(name, run)| {
             let policy = known.get(name).map(|target| &target.policy);
             let has = |limit| {
                 policy.is_some_and(|policy| match limit {
@@ -246,7 +247,7 @@ impl Snapshot {
             };
             [LimitKey::MaxSize, LimitKey::MaxFiles, LimitKey::MinFree].map(missing).into_iter().flatten()
         });
-        let help = "How far its last run stayed from a limit that it could not meet: bytes, of max_files files.";
+        let help = "How far it is from a limit that its last run could not meet: bytes, of max_files files.";
         sheet.gauges("limit_unmet", help, unmet)
     }
 

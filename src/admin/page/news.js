@@ -84,6 +84,7 @@ function happened(type, news) {
       target.running = null;
       if (target.state === "running") target.state = target.next_run ? "scheduled" : "paused";
       target.last_run = news;
+      if (!news.dry_run && ["done", "partial"].includes(news.outcome)) target.over_limits = news.over_limits;
     }
     ended(news);
   } else if (type === "held" || type === "released") {
@@ -180,6 +181,7 @@ function reasons() {
     add("wait", "held", words, named(holds.map(hold => hold.target)));
   }
   several("wait", "partial", count => `The last run of ${counted(count, "target")} was only partly done`, lastWas("partial"));
+  several("wait", "over", count => `${counted(count, "target")} ${count === 1 ? "is" : "are"} over ${count === 1 ? "its" : "their"} limit`, isOver);
   several("wait", "disk", count => `Less is free than the watermark asks for, at ${counted(count, "target")}`, isLow);
   if (!status.is_running) add("wait", "stopped", "The schedule is stopped: nothing runs by itself");
   for (const what of config.needs_restart) add("wait", `restart ${what}`, `Waits for a restart: ${what}`);

@@ -76,7 +76,7 @@ function drawLists() {
   patch($("ran"), active.length + ran.length ? h("ol", { class: "rows" }, active, ran) : none);
 }
 
-const isOver = target => target.last_run?.over_limits.length > 0;
+const isOver = target => target.over_limits.length > 0;
 
 function attention(target) {
   const last = target.last_run?.outcome;
@@ -224,7 +224,7 @@ function drawTarget() {
       target.remarks.length > 0 && h("ul", { class: "remarks quiet" }, target.remarks.map(remark => h("li", null, quoted(remark)))),
       last && ["failed", "partial"].includes(last.outcome) && !running && h("p", { class: "why" }, outcome(last), " ",
         last.message ?? last.failures.map(often).join("; ")),
-      isOver(target) && h("p", { class: "why" }, badge("over its limit", "wait"), " ", last.over_limits.map(capital).join("; "), "."),
+      isOver(target) && h("p", { class: "why" }, badge("over its limit", "wait"), " ", target.over_limits.map(capital).join("; "), "."),
       running && h("div", { class: "running", id: "running" },
         h("p", { class: "number" }, h("strong", null, "Running: "), `${number(running.examined)} examined, `,
           `${files(running.deleted)} deleted, ${size(running.freed_bytes)} freed`, running.failed ? `, ${number(running.failed)} failed` : ""),

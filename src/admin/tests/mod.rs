@@ -67,6 +67,7 @@ fn target(text: &str, state: TargetState) -> TargetStatus {
         last_run: None,
         last_success: None,
         last_due: None,
+        last_measured: None,
         skipped_ticks: 0,
     }
 }

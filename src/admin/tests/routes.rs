@@ -42,6 +42,7 @@ fn the_status_is_as_scripts_know_it() {
         json!({
             "name": "uploads", "path": "dir/uploads", "schedule": "0 2 * * *", "timezone": "local",
             "next_run": "2024-09-25 02:00:00", "state": "scheduled", "running": null, "last_run": null,
+            "over_limits": [],
             "skipped_ticks": 0,
         })
     );

@@ -13,6 +13,7 @@ use crate::daemon::{ConfigStatus, Rejection, RunningStatus, Status, TargetStatus
 use crate::fsys::{Space, Trust};
 use crate::history::Hold;
 use crate::names::Escaped;
+use crate::report::Report;
 use crate::target::{Action, Target as InForce};
 
 /// The target whose directory the status has always named.
@@ -87,6 +88,8 @@ struct Target<'a> {
     state: &'static str,
     running: Option<Running<'a>>,
     last_run: Option<Run<'a>>,
+    /// The limits that it is over, each in words, by the last run that told; empty when it is within them.
+    over_limits: Vec<String>,
     /// How many times it was due while a sweep of it was still at work.
     skipped_ticks: u64,
 }
@@ -182,6 +185,7 @@ impl<'a> Target<'a> {
             state: target.state.word(),
             running: target.running.as_ref().map(|running| Running::new(running, zone)),
             last_run: target.last_run.as_deref().map(|report| Run::nameless(report, zone)),
+            over_limits: target.last_measured.as_deref().map(Report::over_limits).unwrap_or_default(),
             skipped_ticks: target.skipped_ticks,
         }
     }

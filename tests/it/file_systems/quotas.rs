@@ -59,11 +59,30 @@ fn a_limit_that_is_missed_is_told_at_every_door() {
     assert!(run["unmet"]["max_size"].as_u64().is_some_and(|missing| missing > 900_000), "{run}");
     assert!(run["over_limits"][0].as_str().expect("words").starts_with("still "), "{run}");
     assert_eq!(daemon.target("t")["last_run"]["over_limits"], run["over_limits"]);
+    assert_eq!(daemon.target("t")["over_limits"], run["over_limits"]);
+    let metric = |daemon: &Daemon| {
+        daemon.get("/metrics").body.lines().any(|line| {
+            line.starts_with("janitor_limit_unmet{target=\"t\",limit=\"max_size\"}") && !line.ends_with(" 0")
+        })
+    };
+    assert!(metric(&daemon));
+    // A dry run changes nothing of that, and so tells nothing of it.
+    assert_eq!(daemon.post("/cleanup/manual?dry_run=true").status, 200);
+    assert_eq!(daemon.target("t")["last_run"]["dry_run"], true);
+    assert_eq!(daemon.target("t")["over_limits"], run["over_limits"]);
+    assert!(metric(&daemon));
     let told = |arguments: &[&str]| good(yard.run(&[arguments, &["--admin", &daemon.port().to_string()]].concat()));
     for command in ["trigger", "status"] {
         let ran = told(&[command]);
         assert!(ran.err.contains("t: over its limit: still "), "{command}: {ran:?}");
     }
+    let ran = good(yard.run(&["check"]));
+    assert!(ran.err.contains("t: over its limit: still "), "{ran:?}");
+    let ran = yard.run(&["check", "--strict"]);
+    assert!(ran.code == Some(1) && ran.err.contains("t: over its limit: still "), "{ran:?}");
+    let ran = yard.run(&["check", "--strict", "--json"]);
+    assert!(ran.code == Some(1) && ran.json()["success"] == false, "{ran:?}");
+    assert!(ran.json()["targets"][0]["last_run"][0].to_string().contains("over its limit"), "{ran:?}");
     let ran = told(&["history"]);
     assert!(ran.out.contains("done (over its limit)"), "{ran:?}");
 }
