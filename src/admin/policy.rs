@@ -1,6 +1,8 @@
 //! What a target's policy says, in words.
 
 use crate::config::Sharing;
+use crate::judge;
+use crate::report::LimitKey;
 use crate::target::{Action, GoesFirst, Missing, Policy, Target};
 use crate::units::{Bytes, Span};
 
@@ -70,14 +72,6 @@ fn limits(policy: &Policy) -> String {
     format!("{and} while {}, {first}", limits.join(" or "))
 }
 
-/// The keys of the limits that a policy has.
-fn limited(policy: &Policy) -> Vec<&'static str> {
-    let size = policy.max_size.map(|_| "max_size");
-    let files = policy.max_files.map(|_| "max_files");
-    let free = policy.min_free.map(|_| "min_free");
-    [size, files, free].into_iter().flatten().collect()
-}
-
 /// What is to be said of a target beside its policy.
 #[must_use]
 pub fn remarks(target: &Target, sharing: &Sharing) -> Vec<String> {
@@ -104,11 +98,12 @@ pub fn remarks(target: &Target, sharing: &Sharing) -> Vec<String> {
     for (include, exclude) in globs.shadowed() {
         remarks.push(format!("the include `{include}` never names anything: the exclude `{exclude}` beats it"));
     }
-    let (policy, top_level) = (&target.policy, globs.is_top_level());
-    if policy.has_limits() && top_level && !policy.whole_dirs {
+    let limits: Vec<&str> = judge::limits_of(&target.policy).map(LimitKey::word).collect();
+    if !limits.is_empty() && globs.is_top_level() && !target.policy.whole_dirs {
         remarks.push(format!(
-            "{} the top level only: no include ({}) reaches into directories; `**` means all of it",
-            limited(policy).join(", ") + if limited(policy).len() == 1 { " covers" } else { " cover" },
+            "{} {} the top level only: no include ({}) reaches into directories; `**` means all of it",
+            limits.join(", "),
+            if limits.len() == 1 { "covers" } else { "cover" },
             list(globs.include())
         ));
     }

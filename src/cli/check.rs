@@ -13,6 +13,7 @@ use crate::admin::{remarks, sentence};
 use crate::clock;
 use crate::config::Config;
 use crate::history;
+use crate::judge;
 use crate::names::{OneLine, TargetName};
 use crate::report::{LimitKey, Remark};
 use crate::sweep::near_miss_of;
@@ -123,12 +124,8 @@ fn troubles(state_dir: &Path, target: &Target) -> Vec<String> {
     let Some(last) = runs.iter().find(|run| run.has_measured()) else { return Vec::new() };
     // What the config has no more is no trouble any more.
     let policy = &target.policy;
-    let has = |limit: LimitKey| match limit {
-        LimitKey::MaxSize => policy.max_size.is_some(),
-        LimitKey::MaxFiles => policy.max_files.is_some(),
-        LimitKey::MinFree => policy.min_free.is_some(),
-    };
-    let over = last.over_limits().into_iter().zip(last.unmet.keys()).filter(|(_, limit)| has(**limit));
+    let has = |key: &LimitKey| judge::limits_of(policy).any(|limit| limit == *key);
+    let over = last.over_limits().into_iter().zip(last.unmet.keys()).filter(|(_, limit)| has(limit));
     let is_missed = |remark: &&Remark| policy.globs.exclude().any(|exclude| near_miss_of(exclude, remark));
     let missed = last.remarks.iter().filter(is_missed).map(|remark| remark.text().to_owned());
     over.map(|(over, _)| format!("over its limit: {over}")).chain(missed).collect()

@@ -19,12 +19,23 @@ use jiff::Timestamp;
 
 use crate::entry::{Facts, Kind, Stamps};
 use crate::globs::{Entered, Named, Place};
+use crate::report::LimitKey;
 use crate::target::{GoesFirst, Policy};
 use crate::verdict::{Because, Reason};
 
 /// The age at which a directory that was empty before goes, where the policy knows no age at all: long enough that
 /// who made it has put something in.
 pub const EMPTY_AGE: Duration = Duration::from_secs(600);
+
+/// Returns the limits that a policy has.
+pub fn limits_of(policy: &Policy) -> impl Iterator<Item = LimitKey> {
+    let limits = [
+        (LimitKey::MaxSize, policy.max_size.is_some()),
+        (LimitKey::MaxFiles, policy.max_files.is_some()),
+        (LimitKey::MinFree, policy.min_free.is_some()),
+    ];
+    limits.into_iter().filter_map(|(limit, has)| has.then_some(limit))
+}
 
 /// What is known of a file before the limits have their say.
 #[derive(Clone, Debug, PartialEq, Eq)]

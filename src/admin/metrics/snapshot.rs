@@ -12,8 +12,9 @@ use prometheus_client::metrics::MetricType;
 use super::super::wire::Disk;
 use super::tallies::{OUTCOMES, Tallied, Tally};
 use crate::daemon::{Status, TargetState, TargetStatus};
+use crate::judge;
 use crate::names::TargetName;
-use crate::report::{LimitKey, Outcome, Report};
+use crate::report::{Outcome, Report};
 use crate::target::Target;
 
 /// Everything but the durations of runs.
@@ -233,19 +234,11 @@ impl Snapshot {
             self.targets.iter().map(|target| (&target.name, &**target)).collect();
         let measured = self.status.targets.iter().filter_map(|one| Some((&one.name, &**one.last_measured.as_ref()?)));
         let unmet = measured.flat_map(|(name, run)| {
-            let policy = known.get(name).map(|target| &target.policy);
-            let has = |limit| {
-                policy.is_some_and(|policy| match limit {
-                    LimitKey::MaxSize => policy.max_size.is_some(),
-                    LimitKey::MaxFiles => policy.max_files.is_some(),
-                    LimitKey::MinFree => policy.min_free.is_some(),
-                })
-            };
-            let missing = |limit: LimitKey| {
-                let missing = run.unmet.get(&limit).copied();
-                missing.or_else(|| has(limit).then_some(0)).map(|missing| (with(name, "limit", limit.word()), missing))
-            };
-            [LimitKey::MaxSize, LimitKey::MaxFiles, LimitKey::MinFree].map(missing).into_iter().flatten()
+            let limits = known.get(name).into_iter().flat_map(|target| judge::limits_of(&target.policy));
+            limits.map(move |limit| {
+                let missing = run.unmet.get(&limit).copied().unwrap_or_default();
+                (with(name, "limit", limit.word()), missing)
+            })
         });
         let help = "How far it is from a limit that its last run could not meet: bytes, of max_files files.";
         sheet.gauges("limit_unmet", help, unmet)
