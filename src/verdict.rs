@@ -160,6 +160,16 @@ pub enum Because {
 }
 
 impl Because {
+    /// Whether a process uses it, or that cannot be told. A survey asks for that only where `skip_open` says so.
+    #[must_use]
+    pub fn is_use(&self) -> bool {
+        match self {
+            Self::InUse | Self::Locked | Self::UseUnknown(_) | Self::Unverifiable(_) => true,
+            Self::Inside { because, .. } => because.is_use(),
+            _ => false,
+        }
+    }
+
     /// The key of the config, or the word, that stands for this protection; `None` for filters and missing reasons.
     #[must_use]
     pub fn protection(&self) -> Option<&'static str> {

@@ -221,10 +221,7 @@ impl<'a, A: Act> Worker<'a, A> {
                 // The class is told to everybody, the examples are not.
                 let named = because.named().map(|named| format!("{at}: {named}"));
                 self.walked.left.add(because.without_names(), named.unwrap_or_else(|| at.to_string()));
-                if let Some(facts) = facts {
-                    self.write_path(directory, name);
-                    self.sweep.stuck.add(&self.path, facts.identity, because.clone());
-                }
+                self.could_not_go(directory, name, facts, &because);
                 self.give_back_guard();
                 self.stays(directory, name, &because);
                 false
@@ -239,10 +236,7 @@ impl<'a, A: Act> Worker<'a, A> {
             }
             Err(Undone::Failed(error)) => {
                 directory.node.leave();
-                if let Some(facts) = facts {
-                    self.write_path(directory, name);
-                    self.sweep.stuck.refused(&self.path, facts.identity, &error);
-                }
+                self.could_not_go(directory, name, facts, &Because::Refused(error.to_string().into()));
                 self.give_back_guard();
                 self.walked.counts.failed += 1;
                 self.walked.failures.add(&error, at);

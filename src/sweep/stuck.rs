@@ -2,7 +2,6 @@
 //! the next ones go instead.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::act::Act;
@@ -37,16 +36,11 @@ impl Stuck {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn add(&self, path: &[u8], identity: Identity, because: Because) {
+    fn add(&self, path: &[u8], identity: Identity, because: Because) {
         let mut known = self.known();
         if known.len() < MOST {
             known.insert(path.into(), (identity, because));
         }
-    }
-
-    /// Notes one that the system refused to remove.
-    pub(super) fn refused(&self, path: &[u8], identity: Identity, error: &io::Error) {
-        self.add(path, identity, Because::Refused(error.to_string().into()));
     }
 
     /// Why what is at a path could not go, if it was tried.
@@ -128,6 +122,16 @@ impl<A: Act> Worker<'_, A> {
             && self.sweep.restored.as_ref().is_some_and(|restored| restored.holds(facts))
         {
             *standing = Standing::Protected(Because::Restored);
+        }
+    }
+
+    /// Notes what was to go and could not, as far as that is known. Only limits have others go instead.
+    pub(super) fn could_not_go(&mut self, directory: &Opened, name: &[u8], facts: Option<&Facts>, because: &Because) {
+        if let Some(facts) = facts
+            && self.sweep.policy().has_limits()
+        {
+            self.write_path(directory, name);
+            self.sweep.stuck.add(&self.path, facts.identity, because.clone());
         }
     }
 

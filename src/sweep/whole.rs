@@ -32,9 +32,6 @@ use crate::verdict::{Because, Reason};
 /// For so long a directory is aside at most before it is decided whether it goes.
 const ASIDE: Duration = Duration::from_secs(30);
 
-/// Why nobody can remove a file or directory.
-const FIXED: &str = "immutable or append-only";
-
 /// How all in a directory is looked at.
 struct Look<'a> {
     /// What was found before, when this is a second look.
@@ -75,7 +72,7 @@ impl<A: Act> Worker<'_, A> {
                         self.whole_goes(&root, &Unit { node, dir: &dir, place: &waiting.place, sum }, &reason)
                     }
                     Err(because) => {
-                        self.note_stuck(&sum, name, limits);
+                        self.note_use(&root, &sum, name, limits);
                         self.stays_whole(&root, name, &sum, &because);
                     }
                 }
@@ -102,17 +99,17 @@ impl<A: Act> Worker<'_, A> {
         standing
     }
 
-    /// The same, without what holds it.
+    /// Standing of such a directory, without what holds it.
     fn standing_if_free(&self, sum: &Sum, name: &[u8]) -> Standing {
         judge::by_facts(self.sweep.policy(), &sum.facts, name, self.sweep.root_kept.as_ref(), self.sweep.order.now)
     }
 
     /// Notes a directory that would go if nothing in it were used. A survey does not ask for uses, so it counted on it.
-    fn note_stuck(&self, sum: &Sum, name: &[u8], limits: &[Limit]) {
-        if let Some(held) = sum.held.as_ref().filter(|_| self.sweep.policy().has_limits())
+    fn note_use(&mut self, root: &Opened, sum: &Sum, name: &[u8], limits: &[Limit]) {
+        if let Some(held) = sum.held.as_ref().filter(|held| held.is_use())
             && self.verdict_of_whole(self.standing_if_free(sum, name), sum, name, limits).is_ok()
         {
-            self.sweep.stuck.add(name, sum.facts.identity, held.clone());
+            self.could_not_go(root, name, Some(&sum.facts), held);
         }
     }
 
@@ -278,7 +275,7 @@ impl<A: Act> Worker<'_, A> {
             return Ok(Some(Because::InUse));
         }
         if found.facts.immutable {
-            return Ok(Some(Because::NotAllowed(FIXED)));
+            return Ok(Some(Because::NotAllowed("immutable or append-only")));
         }
         let is_closed = !dir.may_be_emptied()? || dir.is_sticky_for_us()?;
         Ok(is_closed.then_some(Because::NotAllowed("a directory of another user that it may not write")))

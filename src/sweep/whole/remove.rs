@@ -87,7 +87,7 @@ impl<A: Act> Worker<'_, A> {
             Ok(false) => root.node.leave(),
             Err(Kept::Because(because)) => {
                 self.walked.left.add(&because, root.at(name));
-                self.sweep.stuck.add(name, unit.sum.facts.identity, because.clone());
+                self.could_not_go(root, name, Some(&unit.sum.facts), &because);
                 self.stays_whole(root, name, &unit.sum, &because);
             }
             Err(Kept::Cancelled) => root.node.leave(),
@@ -95,7 +95,8 @@ impl<A: Act> Worker<'_, A> {
             Err(Kept::Failed(error)) => {
                 root.node.leave();
                 self.not_removed(root.at(name), &error);
-                self.sweep.stuck.refused(name, unit.sum.facts.identity, &error);
+                let refused = Because::Refused(error.to_string().into());
+                self.could_not_go(root, name, Some(&unit.sum.facts), &refused);
             }
         }
     }
