@@ -84,7 +84,8 @@ function happened(type, news) {
       target.running = null;
       if (target.state === "running") target.state = target.next_run ? "scheduled" : "paused";
       target.last_run = news;
-      if (!news.dry_run && ["done", "partial"].includes(news.outcome)) target.over_limits = news.over_limits;
+      const isAsked = news.dry_run && news.trigger === "manual";
+      if (!isAsked && ["done", "partial"].includes(news.outcome)) target.over_limits = news.over_limits;
     }
     ended(news);
   } else if (type === "held" || type === "released") {
