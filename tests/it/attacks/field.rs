@@ -55,7 +55,7 @@ pub enum Sweeper {
 }
 
 /// Longer than any attack takes to succeed once, where it can.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How many files are in a directory that goes whole.
 pub const IN_UNIT: usize = 3;

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, renameat, statat, unlinkat};
 
@@ -78,6 +78,7 @@ fn named(rule: &Rule, name: &[u8]) -> bool {
 fn act(rule: &Rule, directory: impl std::os::fd::AsFd, path: &Path, relative: &Path) -> std::io::Result<()> {
     let name = path.file_name().expect("it has a name");
     let to = rule.to.join(relative);
+    be_slow();
     match rule.action {
         None | Some(Action::Delete | Action::Whole) => return Ok(unlinkat(directory, name, AtFlags::empty())?),
         Some(Action::Trash | Action::Within | Action::Across) => {}
@@ -87,7 +88,14 @@ fn act(rule: &Rule, directory: impl std::os::fd::AsFd, path: &Path, relative: &P
     }
     if rule.action == Some(Action::Across) {
         fs::copy(path, &to)?;
+        be_slow();
         return Ok(unlinkat(directory, name, AtFlags::empty())?);
     }
     Ok(renameat(directory, name, CWD, &to)?)
+}
+
+/// Whatever else a sweeper does before it acts: a line of log, or the rest of a listing. It lets an attacker have a turn
+/// on a busy machine too.
+fn be_slow() {
+    std::thread::sleep(Duration::from_micros(200));
 }
