@@ -1,11 +1,14 @@
 //! The clocks, and the zone of the system. Only this module reads the time; everything else is told.
 
+use std::collections::BTreeSet;
+use std::fs::Metadata;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 /// The wall clock.
 #[must_use]
@@ -34,6 +37,21 @@ impl Mark {
     }
 }
 
+/// The clocks at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// The wall clock.
+    pub wall: Timestamp,
+    /// The time since the machine was started.
+    pub since_boot: Duration,
+}
+
+/// The clocks now.
+#[must_use]
+pub fn now() -> Moment {
+    Moment { wall: wall(), since_boot: since_boot() }
+}
+
 /// The time since the machine was started, also while it was suspended. It is never set.
 #[must_use]
 pub fn since_boot() -> Duration {
@@ -47,15 +65,91 @@ pub fn built() -> Timestamp {
     env!("JANITOR_BUILT").parse().ok().and_then(|seconds| Timestamp::from_second(seconds).ok()).unwrap_or_default()
 }
 
-/// The zone of the system: `TZ`, else `/etc/localtime`, else UTC.
+/// Names of UTC in the IANA database, which need no database.
+const UTC: [&str; 12] = [
+    "UTC",
+    "Etc/UTC",
+    "UCT",
+    "Etc/UCT",
+    "Universal",
+    "Etc/Universal",
+    "Zulu",
+    "Etc/Zulu",
+    "GMT",
+    "Etc/GMT",
+    "Greenwich",
+    "Etc/Greenwich",
+];
+
+/// Link to the zone of the system.
+const LOCALTIME: &str = "/etc/localtime";
+
+/// Directories in which a zone database may lie; the variable `TZDIR` names another one.
+const DATABASES: [&str; 3] = ["/usr/share/zoneinfo", "/usr/share/lib/zoneinfo", "/etc/zoneinfo"];
+
+/// Returns the zone of this IANA name. UTC is known without a zone database.
 ///
 /// # Errors
-/// When `TZ` or `/etc/localtime` names a zone that is not known here.
-pub fn local_zone() -> Result<TimeZone, jiff::Error> {
-    TimeZone::try_system().or_else(|error| match std::env::var_os("TZ") {
-        None if is_utc(Path::new("/etc/localtime")) => Ok(TimeZone::UTC),
-        _ => Err(error),
+/// Fails when no zone of this name is known here.
+pub fn zone(name: &str) -> Result<TimeZone, jiff::Error> {
+    TimeZone::get(name).or_else(|error| match is_utc_name(name) {
+        true => Ok(TimeZone::UTC),
+        // A database that was installed after the start.
+        false => TimeZoneDatabase::from_env().get(name).map_err(|_| error),
     })
+}
+
+/// Returns the zone of the system: `TZ`, else `/etc/localtime`, else UTC.
+///
+/// # Errors
+/// Fails when `TZ` or `/etc/localtime` names a zone that is not known here.
+pub fn local_zone() -> Result<TimeZone, jiff::Error> {
+    TimeZone::try_system().or_else(|error| match zone_of_variable() {
+        None if is_utc(Path::new(LOCALTIME)) => Ok(TimeZone::UTC),
+        None => Err(error),
+        Some(name) => zone(&name).map_err(|_| error),
+    })
+}
+
+/// Returns what the variable `TZ` says, without the colon that may precede it.
+fn zone_of_variable() -> Option<String> {
+    let value = std::env::var_os("TZ")?.to_string_lossy().into_owned();
+    Some(value.strip_prefix(':').map(str::to_owned).unwrap_or(value))
+}
+
+fn is_utc_name(name: &str) -> bool {
+    UTC.iter().any(|utc| utc.eq_ignore_ascii_case(name))
+}
+
+/// Forgets the zones that were looked up, so that the next look finds what is on the disk by then.
+pub fn forget_zones() {
+    jiff::tz::db().reset();
+    jiff::tz::reset_system_time_zone_cache();
+}
+
+/// State of the files that zones are read from. It differs after one of them was replaced, or changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ZoneFiles(Vec<(PathBuf, Option<FileState>)>);
+
+/// Device, inode, size, and the time of the last change of the inode.
+type FileState = (u64, u64, u64, i64, i64);
+
+impl ZoneFiles {
+    /// Looks at the files of the zone of the system and at those of the zones with these names.
+    #[must_use]
+    pub fn look<'a>(names: impl Iterator<Item = &'a str>) -> Self {
+        let state = |about: Metadata| (about.dev(), about.ino(), about.size(), about.ctime(), about.ctime_nsec());
+        let link = (PathBuf::from(LOCALTIME), Path::new(LOCALTIME).symlink_metadata().ok().map(state));
+        let databases: Vec<PathBuf> =
+            std::env::var_os("TZDIR").map(PathBuf::from).into_iter().chain(DATABASES.map(PathBuf::from)).collect();
+        let names: BTreeSet<String> = names.map(str::to_owned).chain(zone_of_variable()).collect();
+        let files = names.iter().flat_map(|name| databases.iter().map(move |database| database.join(name)));
+        let followed = files.chain([PathBuf::from(LOCALTIME)]).map(|file| {
+            let found = file.metadata().ok().map(state);
+            (file, found)
+        });
+        Self([link].into_iter().chain(followed).collect())
+    }
 }
 
 /// Whether the zone is UTC although no zone can be read, as in a container without tzdata: a missing `/etc/localtime`
@@ -63,7 +157,7 @@ pub fn local_zone() -> Result<TimeZone, jiff::Error> {
 /// leaves open which time it is.
 fn is_utc(localtime: &Path) -> bool {
     match localtime.read_link() {
-        Ok(zone) => zone.ends_with("UTC"),
+        Ok(zone) => zone.file_name().and_then(|name| name.to_str()).is_some_and(is_utc_name),
         Err(error) => error.kind() == ErrorKind::NotFound,
     }
 }

@@ -48,6 +48,92 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
+impl Escaped<'_> {
+    /// Calls `each` with every character or byte: where it ends, and how much is printed for it.
+    fn each_length(bytes: &[u8], mut each: impl FnMut(usize, usize)) {
+        let mut end = 0;
+        for chunk in bytes.utf8_chunks() {
+            for character in chunk.valid().chars() {
+                end += character.len_utf8();
+                each(
+                    end,
+                    match character {
+                        '\\' => 2,
+                        _ if is_harmful(character) => character.escape_default().len(),
+                        _ => character.len_utf8(),
+                    },
+                );
+            }
+            for _ in chunk.invalid() {
+                end += 1;
+                each(end, 4);
+            }
+        }
+    }
+}
+
+/// A path or a name, printed as [`Escaped`], without its middle where that would be long: `a/b/\[2555904 bytes]/y/z`. (A
+/// backslash in a name is printed as two.) Whoever may write in a target could fill the disk of the log with names of
+/// which each byte is printed as six, or with a chain of directories, each line longer than the one before.
+#[derive(Clone, Copy)]
+pub struct Shortened<'a> {
+    bytes: &'a [u8],
+    /// Not more is printed as it is …
+    longest: usize,
+    /// … and otherwise not more at either end.
+    shown: usize,
+}
+
+impl<'a> Shortened<'a> {
+    /// Shortens a path. What the kernel takes as one, and has no characters to be escaped, is printed whole.
+    #[must_use]
+    pub fn path(bytes: &'a [u8]) -> Self {
+        Self { bytes, longest: 4096, shown: 512 }
+    }
+
+    /// Shortens a name, of which nothing is left out either if it has no characters to be escaped.
+    #[must_use]
+    pub fn name(bytes: &'a [u8]) -> Self {
+        Self { bytes, longest: 512, shown: 160 }
+    }
+}
+
+impl fmt::Display for Shortened<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bytes, longest, shown } = *self;
+        let mut length = 0;
+        Escaped::each_length(bytes, |_, printed| length += printed);
+        if length <= longest {
+            return write!(out, "{}", Escaped(bytes));
+        }
+        // Between two components, where there is such a place; else between two characters.
+        let (mut start, mut end) = ((0, 0), (bytes.len(), bytes.len()));
+        let mut printed = 0;
+        let mut at = 0;
+        Escaped::each_length(bytes, |next, more| {
+            let is_slash = bytes[at..next] == *b"/";
+            if is_slash && printed <= shown {
+                start.0 = at;
+            }
+            if is_slash && length - printed <= shown {
+                end.0 = end.0.min(at);
+            }
+            if length - printed <= shown {
+                end.1 = end.1.min(at);
+            }
+            printed += more;
+            at = next;
+            if printed <= shown {
+                start.1 = at;
+            }
+        });
+        let start = if start.0 > 0 { start.0 } else { start.1 };
+        let end = if end.0 < bytes.len() { end.0 } else { end.1 };
+        let slash = if bytes.contains(&b'/') { "/" } else { "" };
+        write!(out, "{}{slash}\\[{} bytes]{}", Escaped(&bytes[..start]), end - start, Escaped(&bytes[end..]))
+    }
+}
+
 /// Text made fit for one line: what could break or reorder the line is escaped, everything else (backslashes too)
 /// stays, so that text which holds an [`Escaped`] name already is not escaped twice.
 #[derive(Clone, Copy)]
@@ -212,6 +298,21 @@ mod tests {
         ] {
             assert_eq!(Escaped(name).to_string(), shown);
         }
+    }
+
+    #[test]
+    fn what_would_be_long_is_printed_without_its_middle() {
+        let whole = vec!["d".repeat(255); 16].join("/");
+        assert_eq!(Shortened::path(whole.as_bytes()).to_string(), whole);
+        assert_eq!(Shortened::name("ü".repeat(127).as_bytes()).to_string(), "ü".repeat(127));
+        let hostile = "\u{1b}".repeat(255);
+        let name = Shortened::name(hostile.as_bytes()).to_string();
+        assert_eq!(name, format!("{0}\\[203 bytes]{0}", "\\u{1b}".repeat(26)));
+        let not_utf8 = Shortened::name(&[0xff; 255]).to_string();
+        assert_eq!(not_utf8, format!("{0}\\[175 bytes]{0}", "\\xFF".repeat(40)));
+        let deep = vec![hostile; 4].join("/");
+        let path = Shortened::path(deep.as_bytes()).to_string();
+        assert!(path.len() < 1100 && path.contains("bytes]"), "{path}");
     }
 
     #[test]

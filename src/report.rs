@@ -1,10 +1,12 @@
 //! Reports: what one sweep did.
 
 mod file_system;
+mod guard;
 mod limit;
 mod stalled;
 
 pub use file_system::FileSystem;
+pub use guard::{Guard, Held};
 pub use limit::LimitKey;
 pub use stalled::Stalled;
 
@@ -200,40 +202,6 @@ impl std::ops::AddAssign for Counts {
         self.skipped_directories += skipped_directories;
         self.vanished += vanished;
     }
-}
-
-/// A guard, which refuses a run as a whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Guard {
-    /// More files than `max_deletes` would go.
-    MaxDeletes,
-    /// What `require` asks for is not there.
-    Require,
-    /// The root lies on another file system than in the last run.
-    Root,
-    /// The wall clock cannot be trusted, and ages are asked for.
-    Clock,
-}
-
-impl fmt::Display for Guard {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Self::MaxDeletes => "max_deletes",
-            Self::Require => "require",
-            Self::Root => "root",
-            Self::Clock => "clock",
-        })
-    }
-}
-
-/// By what a run was held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Held {
-    /// The guard.
-    pub guard: Guard,
-    /// Files that would have gone, where that was counted.
-    pub files: Option<u64>,
 }
 
 /// Which directory a root was.

@@ -8,8 +8,11 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::StatusCode;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -26,12 +29,18 @@ use super::peer::{Peer, PeerUidLookup};
 use super::places::{Place, Places};
 use super::seldom::Seldom;
 use super::wall::Wall;
+use crate::clock;
+use crate::names::Escaped;
 
 /// Connections that are accepted in one go from one listener, before the others have their turn.
 const BATCH: usize = 128;
 
 /// Pause when a connection cannot be accepted, most likely for want of file descriptors.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+
+/// How often it is looked whether the socket still has its name; and how long the thread sleeps for that.
+const LOOK: Duration = Duration::from_secs(5);
+const UNTIL_LOOK: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 
 /// Time in which somebody who is turned away can read that.
 const TURNED_AWAY: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
@@ -122,12 +131,22 @@ pub(super) fn start(
 impl Acceptor {
     fn run(self) {
         // Dropped from the last to the first: when the channel ends, the name of the socket has gone.
-        let Self { mut admission, stop, entrances } = self;
+        let Self { mut admission, stop, mut entrances } = self;
+        let mut looked = clock::mark();
         loop {
+            if looked.elapsed() >= LOOK {
+                looked = clock::mark();
+                entrances.iter_mut().for_each(|entrance| admission.renew(entrance));
+            }
             let mut polled: Vec<PollFd<'_>> =
                 entrances.iter().map(|entrance| PollFd::new(&entrance.listener, PollFlags::IN)).collect();
             polled.push(PollFd::new(&stop, PollFlags::IN));
-            let patience = if admission.turned_away.0.is_empty() { None } else { Some(&TURNED_AWAY) };
+            let has_socket = entrances.iter().any(|entrance| entrance.listener.path().is_some());
+            let patience = match (admission.turned_away.0.is_empty(), has_socket) {
+                (false, _) => Some(&TURNED_AWAY),
+                (true, true) => Some(&UNTIL_LOOK),
+                (true, false) => None,
+            };
             match poll(&mut polled, patience) {
                 Ok(0) => admission.turned_away.0.clear(),
                 Ok(_) | Err(Errno::INTR) => {}
@@ -155,6 +174,25 @@ impl Acceptor {
 }
 
 impl Admission {
+    /// Makes a socket again whose name somebody has removed.
+    fn renew(&mut self, entrance: &mut Entrance) {
+        match entrance.listener.renew() {
+            Ok(false) => {}
+            Ok(true) => {
+                let path = entrance.listener.path().unwrap_or(Path::new(""));
+                tracing::warn!(
+                    "The admin socket was removed, and is made again: {}",
+                    Escaped(path.as_os_str().as_bytes())
+                );
+            }
+            Err(error) => {
+                if let Some(held_back) = self.failures.now() {
+                    tracing::warn!("The admin socket was removed, and cannot be made again: {error}{held_back}");
+                }
+            }
+        }
+    }
+
     /// Takes as many connections as there are, up to a number, and decides about each.
     ///
     /// # Errors

@@ -11,12 +11,15 @@ use super::events;
 use super::query::Query;
 use super::visit::{Caller, Inside};
 use super::wire::{Done, ManualDone, ManualRun, Refused, ReloadDone, Run, RunRef};
-use crate::daemon::{AtWork, Busy, Handle, ManualRuns, Refusal, StartedRun, Switched};
+use crate::daemon::{AtWork, Busy, Handle, Kept, ManualRuns, Refusal, Release, StartedRun, Switched};
 use crate::names::{OneLine, RunId};
 use crate::report::{Outcome, Report};
 
 /// Work that is on its way to an answer: boxed, so that all of it has one type.
 pub(super) type Work = std::pin::Pin<Box<dyn Future<Output = Result<Answer, Answer>> + Send>>;
+
+/// What follows from a word that is not written down.
+const NOT_KEPT: &str = "until it can be, a restart of the daemon forgets it";
 
 /// The answer that scripts look for.
 const MANUAL_DONE: &str = "Manual cleanup completed successfully";
@@ -133,23 +136,50 @@ fn what_went_wrong(target: &str, report: Option<&Report>) -> Option<String> {
 }
 
 /// Sweeps the target of a held run, once, without the guard that held it; and waits for it unless told not to.
-pub(super) fn release(Inside { handle, .. }: Inside, caller: Caller, query: Query) -> Work {
-    Box::pin(async move {
-        let run = query.captured.as_deref().and_then(RunId::parse);
-        let run = run.ok_or_else(|| Answer::error(StatusCode::NOT_FOUND, "not_held", "this is not the id of a run"))?;
-        let asked = handle.clone();
-        let told = tell(async move {
-            info!("Release of run {run} asked for by {caller}");
-            let told = asked.release(run.clone()).await;
-            match &told {
-                Ok(started) => info!("Run {run} of {} released by {caller}: run {}", started.target, started.run),
-                Err(refusal) => warn!("Release of run {run} by {caller} refused: {}", in_words(refusal)),
+pub(super) fn release(inside: Inside, caller: Caller, query: Query) -> Work {
+    let run = query.captured.as_deref().and_then(RunId::parse);
+    let run = run.ok_or_else(|| Answer::error(StatusCode::NOT_FOUND, "not_held", "this is not the id of a run"));
+    Box::pin(async move { release_one(inside, caller, Release::Run(run?), query.wait).await })
+}
+
+/// The same by the name of the target.
+pub(super) fn release_target(inside: Inside, caller: Caller, query: Query) -> Work {
+    let target = query.captured.unwrap_or_default();
+    Box::pin(release_one(inside, caller, Release::Target(target), query.wait))
+}
+
+/// What is to be released, for the log.
+fn held(which: &Release) -> String {
+    match which {
+        Release::Run(run) => format!("run {run}"),
+        Release::Target(target) => format!("the held run of {}", OneLine(target)),
+    }
+}
+
+async fn release_one(
+    Inside { handle, .. }: Inside,
+    caller: Caller,
+    which: Release,
+    wait: Option<bool>,
+) -> Result<Answer, Answer> {
+    let asked = handle.clone();
+    let told = tell(async move {
+        let what = held(&which);
+        info!("Release of {what} asked for by {caller}");
+        let told = asked.release(which.clone()).await;
+        match (&told, &which) {
+            (Ok(started), Release::Run(run)) => {
+                info!("Run {run} of {} released by {caller}: run {}", started.target, started.run);
             }
-            told
-        });
-        let started = vec![told.await?.map_err(|refusal| refused(&refusal))?];
-        if query.wait.unwrap_or(true) { Ok(ended(&handle, started, &[]).await) } else { Ok(not_awaited(&started, &[])) }
-    })
+            (Ok(started), Release::Target(_)) => {
+                info!("The held run of {} released by {caller}: run {}", started.target, started.run);
+            }
+            (Err(refusal), _) => warn!("Release of {what} by {caller} refused: {}", in_words(refusal)),
+        }
+        told
+    });
+    let started = vec![told.await?.map_err(|refusal| refused(&refusal))?];
+    if wait.unwrap_or(true) { Ok(ended(&handle, started, &[]).await) } else { Ok(not_awaited(&started, &[])) }
 }
 
 /// Starts the schedule, of one target or of all.
@@ -181,22 +211,29 @@ async fn switch<F>(
     act: impl FnOnce(Option<String>) -> F + Send + 'static,
 ) -> Result<Answer, Answer>
 where
-    F: Future<Output = Result<Switched, Refusal>> + Send,
+    F: Future<Output = Result<(Switched, Kept), Refusal>> + Send,
 {
     let told = tell(async move {
         let whose = target.as_deref().map(|name| format!(" for {}", OneLine(name))).unwrap_or_default();
-        let told = act(target).await.map(|switched| match switched {
-            Switched::Changed => format!("Cleanup scheduler {changed}{whose}"),
-            Switched::Already => format!("Cleanup scheduler is already {state}{whose}"),
+        let told = act(target).await.map(|(switched, kept)| {
+            let message = match switched {
+                Switched::Changed => format!("Cleanup scheduler {changed}{whose}"),
+                Switched::Already => format!("Cleanup scheduler is already {state}{whose}"),
+            };
+            match kept {
+                Ok(()) => (message, None),
+                Err(why) => (format!("{message}, but this cannot be written down: {NOT_KEPT}: {why}"), Some(why)),
+            }
         });
         match &told {
-            Ok(message) => info!("{message}, by {caller}"),
+            Ok((message, None)) => info!("{message}, by {caller}"),
+            Ok((message, Some(_))) => warn!("{message}, by {caller}"),
             Err(refusal) => warn!("Cleanup scheduler not {changed}{whose}, by {caller}: {}", in_words(refusal)),
         }
         told
     });
-    let message = told.await?.map_err(|refusal| refused(&refusal))?;
-    Ok(Answer::ok(&Done { success: true, message }))
+    let (message, not_kept) = told.await?.map_err(|refusal| refused(&refusal))?;
+    Ok(Answer::ok(&Done { success: true, message, not_kept }))
 }
 
 /// Follows what happens.
@@ -237,8 +274,11 @@ pub(super) fn reload(Inside { handle, .. }: Inside, caller: Caller, _: Query) ->
 
 fn in_words(refusal: &Refusal) -> String {
     match refusal {
-        Refusal::NotHeld(run) => {
+        Refusal::NotHeld(Release::Run(run)) => {
             format!("no run {run} is held: it was released already, or a later one took its place")
+        }
+        Refusal::NotHeld(Release::Target(target)) => {
+            format!("no run of {} is held: it was released already, or the last run was not held", OneLine(target))
         }
         Refusal::UnknownTarget(name) => format!("no target is named `{}`", OneLine(name)),
         Refusal::Disabled(name) => format!("the target {name} is not enabled"),
@@ -247,7 +287,12 @@ fn in_words(refusal: &Refusal) -> String {
             format!("already running: {}", busy.join(", "))
         }
         Refusal::Rejected(_) => "the new configuration is not valid; the one in force stays".into(),
+        Refusal::Late => {
+            "the config is still being read, since a file system does not answer; it takes effect once that is done"
+                .into()
+        }
         Refusal::ShuttingDown => "the daemon is shutting down".into(),
+        Refusal::Died => "the part of the daemon that was to do this has died, and is started anew; try again".into(),
     }
 }
 
@@ -262,7 +307,9 @@ pub(super) fn refused(refusal: &Refusal) -> Answer {
             let body = Refused::new("config_rejected", message).with_problems(&rejection.problems);
             Answer::json(StatusCode::UNPROCESSABLE_ENTITY, &body)
         }
+        Refusal::Late => Answer::error(StatusCode::SERVICE_UNAVAILABLE, "not_answering", message),
         Refusal::ShuttingDown => Answer::error(StatusCode::SERVICE_UNAVAILABLE, "shutting_down", message),
+        Refusal::Died => Answer::error(StatusCode::INTERNAL_SERVER_ERROR, "internal", message),
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use super::answer::Answer;
 use super::changes::{self, Work};
 use super::query::Query;
+use super::threads;
 use super::visit::{Caller, Inside};
 use super::wire::{Explained, Explanations, Listed, Previewed, Previews};
 use crate::clock;
@@ -47,17 +48,14 @@ async fn inquire(
     let in_force = inside.handle.in_force().await.map_err(|refusal| changes::refused(&refusal))?;
     let control = Arc::new(Control::default());
     let left = Left(control.clone());
-    let answer = tokio::task::spawn_blocking(move || {
+    let answer = threads::run(move || {
         // Held until the work has ended, also where the caller has left.
         let _place = place;
         work(&in_force, &control)
     });
     let answer = answer.await;
     drop(left);
-    answer.unwrap_or_else(|error| {
-        tracing::error!("A request failed inside the daemon: {error}");
-        Err(Answer::internal())
-    })
+    answer?
 }
 
 fn order(in_force: &InForce, target: &Arc<Target>, now: Timestamp) -> Order {

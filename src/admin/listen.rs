@@ -29,7 +29,7 @@ pub struct Bound {
 #[derive(Debug)]
 pub(super) enum Listener {
     Port(TcpListener),
-    Socket(UnixListener, #[expect(dead_code, reason = "held, not read")] OwnSocket),
+    Socket(UnixListener, OwnSocket),
 }
 
 impl AsFd for Listener {
@@ -37,6 +37,29 @@ impl AsFd for Listener {
         match self {
             Self::Port(listener) => listener.as_fd(),
             Self::Socket(listener, _) => listener.as_fd(),
+        }
+    }
+}
+
+impl Listener {
+    /// Makes a socket again whose name somebody has removed. Returns whether it had to.
+    ///
+    /// # Errors
+    /// Fails when it cannot be had; the old one, which nobody finds, stays.
+    pub(super) fn renew(&mut self) -> Result<bool, BindError> {
+        let Self::Socket(listener, own) = self else { return Ok(false) };
+        if own.is_there() {
+            return Ok(false);
+        }
+        (*listener, *own) = own_socket(own.path())?;
+        Ok(true)
+    }
+
+    /// Returns the path of a socket.
+    pub(super) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Port(_) => None,
+            Self::Socket(_, own) => Some(own.path()),
         }
     }
 }
@@ -176,16 +199,18 @@ fn is_no_address(error: &io::Error) -> bool {
 /// # Errors
 /// When somebody listens there, when there is something that no janitor of this user left, or when the system refuses.
 pub fn bind_socket(path: &Path) -> Result<Bound, BindError> {
-    match fsys::bind_own(path, &Trust::of_process()) {
-        Ok((listener, own)) => Ok(Bound {
-            listeners: vec![Listener::Socket(listener, own)],
-            wall: Wall::Socket,
-            addresses: Vec::new(),
-            missing: None,
-        }),
-        Err(error) => {
-            let at = format!("the socket {}", Escaped(path.as_os_str().as_bytes()));
-            Err(BindError { at, why: Why::Socket(error) })
-        }
-    }
+    let (listener, own) = own_socket(path)?;
+    Ok(Bound {
+        listeners: vec![Listener::Socket(listener, own)],
+        wall: Wall::Socket,
+        addresses: Vec::new(),
+        missing: None,
+    })
+}
+
+fn own_socket(path: &Path) -> Result<(UnixListener, OwnSocket), BindError> {
+    fsys::bind_own(path, &Trust::of_process()).map_err(|error| {
+        let at = format!("the socket {}", Escaped(path.as_os_str().as_bytes()));
+        BindError { at, why: Why::Socket(error) }
+    })
 }

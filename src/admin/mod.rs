@@ -38,6 +38,7 @@ mod records;
 mod roster;
 mod routes;
 mod seldom;
+mod threads;
 mod visit;
 mod wall;
 mod wire;
@@ -68,8 +69,8 @@ use places::Place;
 use seldom::Seldom;
 use visit::{Door, Inside, TURNS, Visit};
 
-/// What is behind the port and the socket.
-#[derive(Debug)]
+/// What is behind the port and the socket. Cheap to clone.
+#[derive(Clone, Debug)]
 pub struct Served {
     /// The supervisor.
     pub handle: Handle,
@@ -81,11 +82,19 @@ pub struct Served {
 
 /// Answers on the port and the socket until `shutdown` is ready. Then nothing new is accepted, and what is being worked
 /// on has one second to end.
-pub async fn serve(bound: Vec<Bound>, served: Served, access: Access, shutdown: impl Future<Output = ()>) {
+///
+/// # Errors
+/// In words, when it ends before that.
+pub async fn serve(
+    bound: Vec<Bound>,
+    served: Served,
+    access: Access,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), String> {
     // 0 twice, when the daemon is root.
     let trusted = vec![0, rustix::process::geteuid().as_raw()];
     let server = Server { limits: Limits::DEFAULT, trusted, lookup: PeerUidLookup::new() };
-    server.serve(bound, served, access, shutdown).await;
+    server.serve(bound, served, access, shutdown).await
 }
 
 /// The server; tests choose other limits and users.
@@ -97,16 +106,17 @@ struct Server {
 }
 
 impl Server {
-    async fn serve(self, bound: Vec<Bound>, served: Served, access: Access, shutdown: impl Future<Output = ()>) {
+    async fn serve(
+        self,
+        bound: Vec<Bound>,
+        served: Served,
+        access: Access,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), String> {
         let Self { limits, trusted, lookup } = self;
         let mut shutdown = pin!(shutdown);
-        let (accepting, mut incoming) = match acceptor::start(bound, &limits, trusted.clone(), lookup) {
-            Ok(started) => started,
-            Err(error) => {
-                tracing::error!("The admin port and socket cannot be served: {error}");
-                return shutdown.await;
-            }
-        };
+        let started = acceptor::start(bound, &limits, trusted.clone(), lookup);
+        let (accepting, mut incoming) = started.map_err(|error| format!("they cannot be served: {error}"))?;
         let Served { handle, bulletin, state_dir } = served;
         let door = Arc::new(Door {
             inside: Inside { handle, bulletin, state_dir: state_dir.into() },
@@ -124,7 +134,10 @@ impl Server {
             tokio::select! {
                 () = &mut shutdown => break,
                 Some(ended) = tasks.join_next() => note_panic(ended),
-                Some(Incoming { stream, peer, place, wall }) = incoming.recv() => {
+                accepted = incoming.recv() => {
+                    let Some(Incoming { stream, peer, place, wall }) = accepted else {
+                        return Err("the thread that accepts connections ended".to_owned());
+                    };
                     let visit = Visit { door: door.clone(), wall, peer: Arc::new(peer) };
                     tasks.spawn(answer(stream, visit, place, limits, graceful.watcher()));
                 }
@@ -137,6 +150,7 @@ impl Server {
             tracing::debug!("Admin connections were still open at the end");
         }
         tasks.shutdown().await;
+        Ok(())
     }
 }
 

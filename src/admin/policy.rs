@@ -1,10 +1,16 @@
 //! What a target's policy says, in words.
 
+use std::time::Duration;
+
 use crate::config::Sharing;
+use crate::fsys;
 use crate::judge;
 use crate::report::LimitKey;
 use crate::target::{Action, GoesFirst, Missing, Policy, Target};
 use crate::units::{Bytes, Span};
+
+/// How long a file system may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 fn list<'a>(patterns: impl Iterator<Item = &'a str>) -> String {
     patterns.map(|pattern| format!("`{pattern}`")).collect::<Vec<_>>().join(", ")
@@ -110,14 +116,24 @@ pub fn remarks(target: &Target, sharing: &Sharing) -> Vec<String> {
     if target.policy.order != GoesFirst::default() && !target.policy.has_limits() {
         remarks.push("`order` has no effect without max_size, max_files or min_free".to_owned());
     }
-    match (target.path.metadata().is_ok_and(|about| about.is_dir()), target.missing) {
-        (true, _) => {}
-        (false, _) if target.path.symlink_metadata().is_ok() => {
-            remarks.push("this is not a directory that can be looked at; runs fail".to_owned());
-        }
-        (false, Missing::Create) => remarks.push("the directory does not exist; the first run makes it".to_owned()),
-        (false, Missing::Skip) => remarks.push("the directory does not exist; runs have nothing to do".to_owned()),
-        (false, Missing::Fail) => remarks.push("the directory does not exist; runs fail until it does".to_owned()),
-    }
+    remarks.extend(remark_on_directory(target));
     remarks
+}
+
+/// What is to be said of the directory of a target, if anything is.
+fn remark_on_directory(target: &Target) -> Option<String> {
+    if fsys::is_unreachable(&target.path) {
+        return Some("unreachable: the directory does not answer; runs fail until it does".to_owned());
+    }
+    let path = target.path.clone();
+    let look = move || (path.metadata().is_ok_and(|about| about.is_dir()), path.symlink_metadata().is_ok());
+    let remark = match (fsys::within(PATIENCE, &target.path, look), target.missing) {
+        (Err(error), _) => return Some(format!("{error}; runs fail until it does")),
+        (Ok((true, _)), _) => return None,
+        (Ok((false, true)), _) => "this is not a directory that can be looked at; runs fail",
+        (Ok((false, false)), Missing::Create) => "the directory does not exist; the first run makes it",
+        (Ok((false, false)), Missing::Skip) => "the directory does not exist; runs have nothing to do",
+        (Ok((false, false)), Missing::Fail) => "the directory does not exist; runs fail until it does",
+    };
+    Some(remark.to_owned())
 }

@@ -6,6 +6,7 @@ use tracing::{info, warn};
 use super::answer::Answer;
 use super::changes::{self, Work};
 use super::query::Query;
+use super::threads::Threads;
 use super::visit::{Caller, Inside};
 use super::wire::{InTrash, OneRun, Run, Runs, UndoDone, rfc3339};
 use crate::clock;
@@ -18,13 +19,8 @@ use crate::sweep::{self, UndoError};
 /// The length of a page when nothing is said.
 const PAGE: usize = 50;
 
-/// Does what may wait for a disk where that keeps nobody else.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Answer> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| {
-        tracing::error!("A request failed inside the daemon: {error}");
-        Answer::internal()
-    })
-}
+/// Requests that read the history or the trash at once.
+static AT_ONCE: Threads = Threads::new(4);
 
 fn no_such_run() -> Answer {
     Answer::error(StatusCode::NOT_FOUND, "no_such_run", "no run of this id is remembered")
@@ -46,7 +42,7 @@ pub(super) fn runs(inside: Inside, query: Query) -> Work {
         let before = before.map(|id| RunId::parse(&id).ok_or_else(no_such_run)).transpose()?;
         let (dir, of, page) = (inside.state_dir.clone(), target.clone(), before.clone());
         // One more than asked for tells whether there are more.
-        let found = blocking(move || history::runs(&dir, of.as_deref(), page.as_ref(), limit + 1)).await?;
+        let found = AT_ONCE.run(move || history::runs(&dir, of.as_deref(), page.as_ref(), limit + 1)).await?;
         // A state that cannot be read is told by the status.
         let mut runs = found.unwrap_or_default();
         if before.is_none() {
@@ -76,7 +72,7 @@ pub(super) fn run(inside: Inside, _: Caller, query: Query) -> Work {
         let last = inside.last_runs().into_iter().find(|run| run.run == id);
         let targets = inside.handle.in_force().await.map_err(|refusal| changes::refused(&refusal))?.targets;
         let dir = inside.state_dir.clone();
-        let found = blocking(move || {
+        let found = AT_ONCE.run(move || {
             let report = match last {
                 Some(report) => Some((*report).clone()),
                 None => history::run(&dir, &id).ok().flatten(),
@@ -104,7 +100,7 @@ pub(super) fn undo(inside: Inside, caller: Caller, query: Query) -> Work {
         info!("Undo of run {run} asked for by {caller}");
         let id = run.clone();
         // A caller that leaves stops nothing: what has begun is done.
-        let done = blocking(move || {
+        let done = AT_ONCE.run(move || {
             let done = sweep::undo(&targets, &id, clock::wall());
             match &done {
                 Ok((target, PutBack { restored, occupied, failed })) => info!(

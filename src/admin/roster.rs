@@ -1,6 +1,7 @@
 //! The targets with their policies and their file systems.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,9 @@ const PAGE: usize = 100;
 /// How long file systems may take to say how full they are. One that hangs is left out.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// How long one of them may take.
+const ANSWER: Duration = Duration::from_millis(200);
+
 /// One thread asks them at a time: where one hangs, no more threads wait for it.
 static ASKING: Semaphore = Semaphore::const_new(1);
 
@@ -38,17 +42,21 @@ async fn look_up(sharing: Sharing, wanted: Vec<Arc<Target>>) -> HashMap<TargetNa
     let Ok(Ok(place)) = tokio::time::timeout(PATIENCE, ASKING.acquire()).await else { return HashMap::new() };
     let (sender, mut found) = tokio::sync::mpsc::unbounded_channel();
     let asked = wanted.len();
-    tokio::task::spawn_blocking(move || {
+    let work = move || {
         let _place = place;
-        for target in wanted {
-            let disk = fsys::resolve(&target.path, false).ok().and_then(|root| root.dir.space().ok());
-            let disk = disk.map(|space| Disk::new(&target, space));
-            let looked_up = LookedUp { disk, remarks: remarks(&target, &sharing) };
-            if sender.send((target.name.clone(), looked_up)).is_err() {
-                return;
-            }
-        }
-    });
+        let paths = wanted.iter().map(|target| target.path.clone()).collect();
+        let space = |path: &Path| fsys::resolve_now(path, false).ok().and_then(|root| root.dir.space().ok());
+        fsys::each_within(ANSWER, paths, space, |at, space| {
+            let target = &wanted[at];
+            let disk = space.ok().flatten().map(|space| Disk::new(target, space));
+            let looked_up = LookedUp { disk, remarks: remarks(target, &sharing) };
+            sender.send((target.name.clone(), looked_up)).is_ok()
+        });
+    };
+    if let Err(error) = std::thread::Builder::new().name("admin-disks".to_owned()).spawn(work) {
+        tracing::debug!("The targets' file systems are not asked: cannot start a thread: {error}");
+        return HashMap::new();
+    }
     let mut all = HashMap::new();
     let collect = async {
         while let Some((name, looked_up)) = found.recv().await {

@@ -92,7 +92,7 @@ const EVENTS: Shape = Shape::Events(&[
 ]);
 
 /// All of them.
-pub(super) const ROUTES: [Route; 19] = [
+pub(super) const ROUTES: [Route; 20] = [
     Route {
         path: "/",
         allow: GET,
@@ -118,7 +118,7 @@ pub(super) const ROUTES: [Route; 19] = [
         does: Does::Tell(Visit::ready),
         about: "200 while the daemon does its work.",
         answers: &[(200, Shape::Json(of::<wire::Well>))],
-        errors: &[SHUTTING_DOWN],
+        errors: &[SHUTTING_DOWN, (503, "task_dead"), (503, "stop_unknown")],
     },
     Route {
         path: "/metrics",
@@ -167,6 +167,18 @@ pub(super) const ROUTES: [Route; 19] = [
         about: "One target with its policy.",
         answers: &[(200, Shape::Json(of::<wire::OneTarget<'static>>))],
         errors: &[UNKNOWN_TARGET, SHUTTING_DOWN],
+    },
+    Route {
+        path: "/cleanup/targets/{name}/release",
+        allow: "POST",
+        parameters: &[WAIT],
+        does: Does::Work(changes::release_target),
+        about: "Sweeps the target once, without the guard that holds its run.",
+        answers: &[
+            (200, Shape::Json(of::<wire::ManualDone<'static>>)),
+            (202, Shape::Json(of::<wire::ManualDone<'static>>)),
+        ],
+        errors: &[(404, "not_held"), UNKNOWN_TARGET, RUNNING, DISABLED, SHUTTING_DOWN],
     },
     Route {
         path: "/cleanup/runs",

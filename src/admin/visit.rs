@@ -147,6 +147,15 @@ impl Visit {
         if !handle.is_alive() || handle.status().shutting_down {
             return Err(changes::shutting_down());
         }
+        let status = handle.status();
+        let not_ready = |code, message: String| Err(Answer::error(StatusCode::SERVICE_UNAVAILABLE, code, message));
+        if let Some((task, _)) = status.dead_tasks.first_key_value() {
+            return not_ready("task_dead", format!("a task of the daemon is dead, and is started anew: {task}"));
+        }
+        if status.stop_unknown.is_some() {
+            let message = "the schedule is stopped, since nobody can say whether it was; the status says why";
+            return not_ready("stop_unknown", message.to_owned());
+        }
         Ok(Answer::ok(&Well { success: true, status: "ready" }))
     }
 

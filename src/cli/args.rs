@@ -198,9 +198,9 @@ pub(super) struct Trigger {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Release {
-    /// The held run
-    #[arg(value_name = "RUN")]
-    pub(super) run: String,
+    /// The held run, or its target
+    #[arg(value_name = "RUN|TARGET")]
+    pub(super) held: String,
     /// Do not wait for the end
     #[arg(long)]
     pub(super) no_wait: bool,

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
@@ -277,7 +278,12 @@ pub(super) fn print(answer: &Value, json: bool, show: impl FnOnce(&Value) -> Don
 }
 
 fn show_message(answer: &Value) -> Done {
-    output::foreign(text(answer, "message"))?;
+    // What does not survive a restart is nothing to overlook.
+    if answer["not_kept"].is_string() {
+        complain(OneLine(text(answer, "message")));
+    } else {
+        output::foreign(text(answer, "message"))?;
+    }
     show_runs(answer)
 }
 
@@ -355,13 +361,12 @@ pub(super) fn reload(config: Option<&Path>, args: &Client) -> Done {
     ask(config, args, "/cleanup/reload", Some(PATIENCE))
 }
 
-/// `janitor release`.
+/// `janitor release`. What has the form of an id is one.
 pub(super) fn release(config: Option<&Path>, args: &Release) -> Done {
-    let Some(run) = RunId::parse(&args.run) else {
-        complain("this is not the id of a run; `janitor status` lists those that are held");
-        return Err(Exit::Usage);
-    };
     let wait = if args.no_wait { &[("wait", "false")][..] } else { &[] };
-    let route = path(&format!("/cleanup/runs/{run}/release"), wait);
-    ask(config, &args.client, &route, args.no_wait.then_some(PATIENCE))
+    let route = match RunId::parse(&args.held) {
+        Some(run) => format!("/cleanup/runs/{run}/release"),
+        None => format!("/cleanup/targets/{}/release", utf8_percent_encode(&args.held, NON_ALPHANUMERIC)),
+    };
+    ask(config, &args.client, &path(&route, wait), args.no_wait.then_some(PATIENCE))
 }

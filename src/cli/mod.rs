@@ -6,6 +6,7 @@ mod client;
 mod door;
 mod explain;
 mod history;
+mod interrupt;
 mod load;
 mod next;
 mod output;
@@ -37,6 +38,12 @@ enum Exit {
     Held = 75,
     /// The config is wrong (`EX_CONFIG`).
     Config = 78,
+    /// SIGHUP ended it, as the shell tells that (128 and the number of the signal).
+    HungUp = 129,
+    /// SIGINT ended it.
+    Interrupted = 130,
+    /// SIGTERM ended it.
+    Terminated = 143,
 }
 
 /// What a command gives back. What went wrong has been told by then.

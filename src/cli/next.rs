@@ -28,7 +28,7 @@ pub(super) fn moment(text: &str) -> Result<Timestamp, Exit> {
 }
 
 fn zone(name: &str) -> Result<TimeZone, Exit> {
-    let found = if name == "local" { crate::clock::local_zone() } else { TimeZone::get(name) };
+    let found = if name == "local" { crate::clock::local_zone() } else { crate::clock::zone(name) };
     found.or_else(|error| refuse(format_args!("unknown time zone `{name}`: {error}")))
 }
 

@@ -1,11 +1,13 @@
 //! `janitor run`: the daemon with its doors.
 
+use std::io;
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use super::load::{BUILT_IN, Loaded, NO_TARGET, load_silently};
@@ -14,9 +16,9 @@ use super::{Done, Exit};
 use crate::admin::{self, Access, Bound, Bulletin, Served, Token};
 use crate::clock;
 use crate::config::{AdminSettings, Settings};
-use crate::daemon::{Applied, Daemon, LogHealth, News, Start, Stopped, Surface, sweeper};
+use crate::daemon::{Applied, Daemon, LogHealth, News, Signals, Start, Stopped, Surface, sweeper};
 use crate::fsys::Trust;
-use crate::history::Store;
+use crate::history::{self, Opened};
 use crate::logging::{self, Logging, Terminal};
 use crate::names::Escaped;
 
@@ -78,7 +80,43 @@ pub(super) fn token(admin: &AdminSettings) -> Result<Option<Token>, String> {
 
 /// Runs the daemon until it is told to stop.
 pub(super) fn run(config: Option<&Path>) -> Done {
-    let Loaded { config, source, text } = load_silently(config, |_| {})?;
+    let cannot = |error: io::Error| {
+        complain(format_args!("cannot start: {error}"));
+        Exit::Failed
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
+    let config = config.map(Path::to_path_buf);
+    let done = runtime.block_on(async {
+        // First of all: a signal may come while the config is read.
+        let mut signals = Signals::listen().map_err(cannot)?;
+        // On a thread of its own, so that a stop ends a start that waits for a disk.
+        let (ready, made) = oneshot::channel();
+        let start = move || drop(ready.send(start(config.as_deref())));
+        std::thread::Builder::new().name("start".to_owned()).spawn(start).map_err(cannot)?;
+        tokio::select! {
+            started = made => serve(started.unwrap_or(Err(Exit::Failed))?, signals).await,
+            () = signals.stop() => Ok(()),
+        }
+    });
+    // A thread that hangs in a system call must not keep the process.
+    runtime.shutdown_background();
+    done
+}
+
+/// What a daemon is made from.
+struct Started {
+    loaded: Loaded,
+    logging: Logging,
+    health: Arc<LogHealth>,
+    state: Opened,
+    bound: Vec<Bound>,
+    access: Access,
+}
+
+/// Reads the config and the state, and opens the log and the doors.
+fn start(config: Option<&Path>) -> Result<Started, Exit> {
+    let loaded = load_silently(config, |_| {})?;
+    let Loaded { config, source, text } = &loaded;
     let health = Arc::new(LogHealth::default());
     let settings = &config.settings;
     let logging = logging::install(&settings.log, &settings.zone.tz, health.clone(), Terminal::Shown);
@@ -92,51 +130,89 @@ pub(super) fn run(config: Option<&Path>) -> Done {
     if config.targets.is_empty() {
         warn!("{NO_TARGET}");
     }
-    let state = Store::open(&settings.state_dir, clock::wall()).map_err(|in_use| {
+    let state = history::open(&settings.state_dir).map_err(|in_use| {
         error!("{in_use}");
         Exit::Failed
     })?;
     let (bound, access) = open_doors(&settings.admin)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
-        error!("Cannot start: {error}");
-        Exit::Failed
-    })?;
+    Ok(Started { loaded, logging, health, state, bound, access })
+}
+
+/// Is the daemon, until it is told to stop.
+async fn serve(started: Started, signals: Signals) -> Done {
+    let Started { loaded: Loaded { config, source, text }, logging, health, state, bound, access } = started;
+    let settings = &config.settings;
     let bulletin = Bulletin::new(clock::wall(), settings.zone.tz.clone());
     let state_dir = settings.state_dir.clone();
-    let served = (state_dir.clone(), bulletin.clone());
-    let AdminSettings { listen, socket, .. } = settings.admin.clone();
+    let admin = settings.admin.clone();
+    let AdminSettings { listen, socket, .. } = admin.clone();
     let sweeper = sweeper(state_dir.clone());
+    let served = (state_dir.clone(), bulletin.clone());
     let surface = Box::new(Doors { logging, listen, socket, state_dir, access: access.clone(), bulletin });
-    let daemon = Daemon::new(Start { config, source, text, surface, log: health, sweeper, state });
-    let stopped = runtime.block_on(async {
-        let handle = daemon.handle();
-        let ended = handle.clone();
-        let shutdown = async move { ended.shutdown_begun().await };
-        let (state_dir, bulletin) = served;
-        let doors = tokio::spawn(admin::serve(bound, Served { handle, bulletin, state_dir }, access, shutdown));
-        let stopped = daemon.run().await;
-        // Answers that are late are not waited for; that is no failure.
-        drop(tokio::time::timeout(LAST_ANSWERS, doors).await);
-        stopped
-    });
-    // A thread that hangs in a system call must not keep the process.
-    runtime.shutdown_background();
+    let daemon =
+        Daemon::new(Start { config, source, text, surface, log: health, sweeper, state }).map_err(|error| {
+            error!("Cannot start: {error}");
+            Exit::Failed
+        })?;
+    let (state_dir, bulletin) = served;
+    let served = Served { handle: daemon.handle(), bulletin, state_dir };
+    let doors = tokio::spawn(keep_doors(admin, bound, served, access));
+    let stopped = daemon.run(signals).await;
+    // Answers that are late are not waited for; that is no failure.
+    drop(tokio::time::timeout(LAST_ANSWERS, doors).await);
     match stopped {
-        Ok(Stopped::Cleanly) => Ok(()),
-        Ok(Stopped::Forced) => Err(Exit::Failed),
-        Err(error) => {
-            error!("Cannot listen for signals: {error}");
-            Err(Exit::Failed)
-        }
+        Stopped::Cleanly => Ok(()),
+        Stopped::Forced => Err(Exit::Failed),
     }
 }
 
-/// Takes the port and the socket, as far as the config wants them.
+/// The name of the task that answers, in the status and the log.
+const DOORS: &str = "admin port and socket";
+
+/// How long an answering task that died is left dead, at first; and at most.
+const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
+
+/// Answers on the port and the socket until the daemon ends; when that dies, it is started anew.
+async fn keep_doors(settings: AdminSettings, mut bound: Vec<Bound>, served: Served, access: Access) {
+    let [mut pause, longest] = PAUSES;
+    loop {
+        let ended = served.handle.clone();
+        let shutdown = async move { ended.shutdown_begun().await };
+        let serving = tokio::spawn(admin::serve(bound, served.clone(), access.clone(), shutdown));
+        let why = match serving.await {
+            Ok(Ok(())) => return,
+            Ok(Err(why)) => why,
+            Err(panic) => panic.to_string(),
+        };
+        if !served.handle.is_alive() {
+            return;
+        }
+        served.handle.note_task(DOORS, Some(why)).await;
+        bound = loop {
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = served.handle.shutdown_begun() => return,
+            }
+            pause = (pause * 2).min(longest);
+            if let Ok(bound) = take_doors(&settings) {
+                break bound;
+            }
+        };
+        served.handle.note_task(DOORS, None).await;
+    }
+}
+
+/// Takes the port and the socket, as far as the config wants them, and reads the token.
 fn open_doors(settings: &AdminSettings) -> Result<(Vec<Bound>, Access), Exit> {
     let token = token(settings).map_err(|error| {
         error!("{error}");
         Exit::Config
     })?;
+    Ok((take_doors(settings)?, Access::new(token)))
+}
+
+/// Takes the port and the socket, as far as the config wants them.
+fn take_doors(settings: &AdminSettings) -> Result<Vec<Bound>, Exit> {
     let taken = |bound: Result<Bound, admin::BindError>| {
         bound.map_err(|error| {
             error!("{error}");
@@ -172,5 +248,5 @@ fn open_doors(settings: &AdminSettings) -> Result<(Vec<Bound>, Access), Exit> {
             Err(error) => warn!("There is no admin socket: {error}"),
         }
     }
-    Ok((doors, Access::new(token)))
+    Ok(doors)
 }

@@ -118,6 +118,17 @@ fn show_status(answer: &Value, disks: &Disks) -> Done {
     if let Some(why) = status["clock_problem"].as_str() {
         output::foreign(&format!("THE CLOCK IS NOT TRUSTED, runs that ask for ages are held: {why}"))?;
     }
+    if let Some(why) = status["state"]["stop_unknown"].as_str() {
+        output::foreign(&format!(
+            "NOBODY CAN SAY WHAT WAS STOPPED, so everything is; to start it: janitor start: {why}"
+        ))?;
+    }
+    if let Some(why) = status["state"]["stop_not_kept"].as_str() {
+        output::foreign(&format!("WHAT IS STOPPED IS NOT WRITTEN DOWN, a restart forgets it: {why}"))?;
+    }
+    for task in status["dead_tasks"].as_array().into_iter().flatten() {
+        output::foreign(&format!("DEAD, and started anew: {}: {}", text(task, "name"), text(task, "why")))?;
+    }
     if let Some(error) = status["state"]["error"].as_str() {
         output::foreign(&format!("NOTHING IS REMEMBERED: {error}"))?;
     }

@@ -14,17 +14,18 @@ use serde_json::{Value, json};
 
 use super::args::{Clean, Client, Preview};
 use super::client::{Daemon, Failure, block_on, path, print, show_runs};
+use super::interrupt::Interrupts;
 use super::load::{Loaded, NO_TARGET, complain_as_user, foreign_state, load, load_silently};
 use super::output::{self, complain};
 use super::{Done, Exit};
 use crate::admin::{Listed, Previewed, Run};
 use crate::clock;
 use crate::config::{LogSettings, Rotation, Settings};
-use crate::daemon::LogHealth;
-use crate::history::{self, TargetLock, Turn};
+use crate::daemon::{LogHealth, guards_of};
+use crate::history::{self, Known, TargetLock, Turn};
 use crate::logging::{self, Terminal};
 use crate::names::{OneLine, RunId};
-use crate::report::{Outcome, Remark, Report, Stalled, Trigger};
+use crate::report::{Outcome, Remark, Report, Trigger};
 use crate::sweep::{self, Control, Event, Guards, LogLines, Order, Progress};
 use crate::target::{Action, Target};
 use crate::units::{self, Bytes, Span};
@@ -58,11 +59,18 @@ fn tell_failure(report: &Report) {
     }
 }
 
-/// What is known of the file system of a target, if deleting freed nothing there. Where that cannot be read nothing is
-/// known, and the run finds out itself.
-fn stalled(loaded: &Loaded, target: &Target) -> Option<Stalled> {
-    let state = &loaded.config.settings.state_dir;
-    (history::exists(state)).then(|| history::stalled(state, &target.name).ok().flatten()).flatten()
+/// What a run of a target is held by, as in the daemon. Where the state cannot be read, that is told, and nothing is
+/// known.
+fn guards(loaded: &Loaded, target: &Target) -> Guards {
+    let known = history::known(&loaded.config.settings.state_dir, &target.name).unwrap_or_else(|why| {
+        complain(format_args!(
+            "what is known of `{}` from its last runs cannot be read: {}",
+            target.name,
+            OneLine(&why)
+        ));
+        Known::default()
+    });
+    guards_of(known, clock::now())
 }
 
 /// Tells which limits a target is over.
@@ -88,7 +96,7 @@ pub(super) fn preview(config: Option<&Path>, args: &Preview) -> Done {
     let mut told = Vec::new();
     for target in loaded.targets(&args.targets)? {
         let mut order = Order { now, ..order(&loaded, &target, true) };
-        order.guards.stalled = stalled(&loaded, &target);
+        order.guards = Guards { clock: None, ..guards(&loaded, &target) };
         let listed = match args.kept.as_deref() {
             None => Listed::Nothing,
             Some("all") => Listed::All,
@@ -193,27 +201,34 @@ pub(super) fn clean(config: Option<&Path>, args: &Clean) -> Done {
     }
     // Rotating the log is the daemon's business, which may run as somebody else.
     let settings = &Settings {
-        log: LogSettings { rotation: Rotation::Never, ..loaded.config.settings.log.clone() },
+        log: LogSettings { rotation: Rotation::Never, max_size: None, ..loaded.config.settings.log.clone() },
         ..loaded.config.settings.clone()
     };
     let health = Arc::new(LogHealth::default());
     // Without its log a run by hand is still a run; that the file cannot be written has been told.
     drop(logging::install(&settings.log, &settings.zone.tz, health, Terminal::Off));
+    let interrupts = Interrupts::catch().map_err(|error| {
+        complain(format_args!("cannot listen for signals: {error}"));
+        Exit::Failed
+    })?;
     let mut reports = Vec::new();
     // Whoever reads may have gone; what was asked for is done all the same.
     let mut printed = Ok(());
     for target in &targets {
+        if interrupts.exit().is_some() {
+            complain(format_args!("{}: not swept, since it was interrupted", target.name));
+            continue;
+        }
         let state = &settings.state_dir;
         let mut order = order(&loaded, target, args.dry_run);
-        order.guards.stalled = stalled(&loaded, target);
+        order.guards = guards(&loaded, target);
         let report = match turn(state, &order) {
-            Ok(_lock) => clean_one(&order, args),
+            Ok(_lock) => clean_one(&order, args, &interrupts.control()),
             Err(report) => *report,
         };
         tell_failure(&report);
         tell_over_limits(&report);
-        if (history::exists(state) || report.stalled.is_some())
-            && !report.skipped
+        if !report.skipped
             && let Err(error) = history::add(state, &report, clock::wall())
         {
             complain(format_args!("the history does not have this run: {}", OneLine(&error)));
@@ -227,7 +242,7 @@ pub(super) fn clean(config: Option<&Path>, args: &Clean) -> Done {
         let runs: Vec<Value> = reports.iter().map(|report| as_json(report, &settings.zone.tz)).collect();
         printed = output::json(&json!({ "success": exit(&reports).is_ok(), "runs": runs }));
     }
-    exit(&reports).and(printed)
+    interrupts.exit().map_or(Ok(()), Err).and(exit(&reports)).and(printed)
 }
 
 /// Has the daemon do it, whose state belongs to another user; where none answers, that is told.
@@ -288,12 +303,11 @@ fn bar(order: &Order, progress: Arc<Progress>) -> ProgressBar {
     bar
 }
 
-fn clean_one(order: &Order, args: &Clean) -> Report {
+fn clean_one(order: &Order, args: &Clean, control: &Control) -> Report {
     let shown = !args.quiet && !args.printed.json && std::io::stderr().is_terminal();
-    let control = Control::default();
     let progress = if shown { bar(order, control.progress.clone()) } else { ProgressBar::hidden() };
     let lines = LogLines::begin(order);
-    let report = sweep::sweep(order, &control, &|event| lines.see(event));
+    let report = sweep::sweep(order, control, &|event| lines.see(event));
     lines.end(&report, |_| true);
     progress.finish_and_clear();
     report

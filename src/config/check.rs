@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
+use super::looks::Looks;
+use super::own::absolute;
 use super::parse::{Blamed, nearest};
 use super::places;
 use super::problems::{MOST, Problem};
@@ -35,11 +37,13 @@ pub(super) struct Checker<'a> {
     pub(super) has_base: bool,
     pub(super) blamed: &'a Blamed,
     pub(super) problems: Vec<Problem>,
+    pub(super) looks: Looks,
 }
 
 impl<'a> Checker<'a> {
     pub(super) fn new(text: &'a str, env: &'a Env, blamed: &'a Blamed, problems: Vec<Problem>) -> Self {
-        Self { text, env, base: env.directory().to_path_buf(), has_base: false, blamed, problems }
+        let (base, looks) = (env.directory().to_path_buf(), Looks::default());
+        Self { text, env, base, has_base: false, blamed, problems, looks }
     }
 }
 
@@ -82,7 +86,7 @@ impl Checker<'_> {
                 }
             };
         }
-        match TimeZone::get(name) {
+        match clock::zone(name) {
             Ok(tz) => Some(Zone { name: name.clone(), tz }),
             Err(_) => {
                 let known: Vec<String> = jiff::tz::db().available().map(|known| known.to_string()).collect();
@@ -131,6 +135,9 @@ impl Checker<'_> {
         self.collisions(raw, &settings);
         let protected = Arc::new(places::protected(&settings, self.env));
         let defaults = self.defaults(raw);
+        let base = self.base.clone();
+        let paths = raw.target.iter().flatten().filter_map(|target| target.value().path.as_ref());
+        self.looks.take(paths.map(|path| absolute(Path::new(path.value()), &base)));
         let mut targets = Vec::new();
         let mut names = BTreeMap::new();
         for raw in raw.target.iter().flatten() {
@@ -165,12 +172,13 @@ impl Checker<'_> {
     pub(super) fn built_in(&mut self) -> Config {
         let config = self.config(&RawConfig::default());
         let target = super::built_in::built_in(&config.settings.zone, &self.base);
-        let real = places::resolved(&target.path);
-        if let Some(why) = places::refuse(&config.protected, &target.path, &real) {
+        let look = self.looks.of(&target.path).clone();
+        let target = Target { device: look.device, ..target };
+        if let Some(why) = places::refuse(&config.protected, &target.path, &look) {
             let message = format!("the built-in target `{BUILT_IN}` is protected: {why}");
             self.problem(0..0, message, "write a config with a `[[target]]`".to_owned());
         }
-        let (targets, sharing) = places::related(vec![(target, real)]);
+        let (targets, sharing) = places::related(vec![(target, look.real)]);
         Config { targets: targets.into_iter().map(Arc::new).collect(), sharing, ..config }
     }
 
@@ -204,10 +212,9 @@ impl Checker<'_> {
             self.problem(raw.span(), "this target has no `path`", None);
         }
         let path = written.as_ref().and_then(|value| self.path(value));
-        // Asked once: among ten thousand targets the links on the way are most of the work.
-        let real = path.as_deref().map(places::resolved);
-        if let (Some(value), Some(path), Some(real)) = (written, &path, &real)
-            && let Some(why) = places::refuse(protected, path, real)
+        let look = path.as_deref().map(|path| self.looks.of(path).clone());
+        if let (Some(value), Some(path), Some(look)) = (written, &path, &look)
+            && let Some(why) = places::refuse(protected, path, look)
         {
             self.problem(value.span(), format!("this directory is protected: {why}"), None);
         }
@@ -223,12 +230,13 @@ impl Checker<'_> {
         }
         let own = self.keys(&raw.value().keys(), start);
         let (schedule, policy, rest) = self.combine(raw, Inherited { own, defaults, zone })?;
-        if let (Action::MoveTo(to), Some(real)) = (&rest.action, &real) {
-            self.destination(raw, to, real, protected);
+        if let (Action::MoveTo(to), Some(look)) = (&rest.action, &look) {
+            self.destination(raw, to, &look.real, protected);
         }
         if self.problems.len() > before {
             return None;
         }
+        let look = look?;
         let target = Target {
             name: name?,
             written_path: written.as_ref()?.value().clone(),
@@ -248,21 +256,21 @@ impl Checker<'_> {
             catch_up: rest.catch_up,
             max_deletes: rest.max_deletes,
             require: rest.require,
-            device: None,
+            device: look.device,
             same_disk: Vec::new(),
             nested: Vec::new(),
             policy,
         };
-        Some((target, real?))
+        Some((target, look.real))
     }
 
     /// Whether files of the target whose path leads to `path` may be moved there.
     fn destination(&mut self, raw: &At<RawTarget>, to: &Path, path: &Path, protected: &Protected) {
         let span = raw.value().action.as_ref().map_or_else(|| raw.span(), At::span);
-        let real = places::resolved(to);
-        if let Some(why) = places::refuse_destination(protected, to, &real) {
+        let look = self.looks.of(to).clone();
+        if let Some(why) = places::refuse_destination(protected, to, &look) {
             self.problem(span, format!("nothing can be moved to a protected directory: {why}"), None);
-        } else if real.starts_with(path) {
+        } else if look.real.starts_with(path) {
             self.problem(span, "the files would be moved to where they are swept from", None);
         }
     }

@@ -5,8 +5,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::check::Checker;
+use super::looks::Look;
 use super::raw::{At, RawConfig};
-use super::{STATE_FILE, Settings, places};
+use super::{STATE_FILE, Settings};
+use crate::entry::Identity;
 use crate::names::Escaped;
 
 /// What the names of the files in the state directory begin with.
@@ -17,6 +19,8 @@ struct Own {
     what: &'static str,
     /// Its path, with no link left.
     path: PathBuf,
+    /// Which inode it is, where it exists.
+    identity: Option<Identity>,
     is_directory: bool,
     /// Where the config names it.
     span: Range<usize>,
@@ -26,11 +30,9 @@ impl Checker<'_> {
     /// Notes own files that are the same, or of which one ruins the other.
     pub(super) fn collisions(&mut self, raw: &RawConfig, settings: &Settings) {
         let place = |value: Option<&At<String>>| value.map_or(0..0, At::span);
-        let own = |what, path: &Path, value: Option<&At<String>>| Own {
-            what,
-            path: places::resolved(path),
-            is_directory: false,
-            span: place(value),
+        let mut own = |what, path: &Path, value: Option<&At<String>>| {
+            let Look { real, identity, .. } = self.looks.of(path).clone();
+            Own { what, path: real, identity, is_directory: false, span: place(value) }
         };
         let admin = raw.admin.as_ref();
         let token = admin.and_then(|admin| admin.token_file.as_ref());
@@ -59,8 +61,7 @@ impl Checker<'_> {
 /// Returns why two files cannot be had together, as far as the first is in the way of the second.
 fn clash(first: &Own, second: &Own) -> Option<String> {
     let shown = |own: &Own| format!("`{}`", Escaped(own.path.as_os_str().as_bytes()));
-    let identity = |own: &Own| places::identity(&own.path).ok();
-    if first.path == second.path || identity(first).is_some_and(|one| identity(second) == Some(one)) {
+    if first.path == second.path || first.identity.is_some_and(|one| second.identity == Some(one)) {
         return Some(format!("{} and {} are the same: {}", first.what, second.what, shown(second)));
     }
     let below = second.path.strip_prefix(&first.path).ok();

@@ -6,6 +6,7 @@ mod collisions;
 mod env;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod looks;
 mod own;
 mod parse;
 mod places;

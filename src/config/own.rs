@@ -1,6 +1,5 @@
 //! Paths in the config, and the settings of the janitor's own files: `base`, `state_dir`, `[admin]`, `[log]`.
 
-use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
@@ -8,9 +7,18 @@ use std::path::{Component, Path, PathBuf};
 
 use super::check::Checker;
 use super::env::Layout;
+use super::looks::PATIENCE;
 use super::raw::{At, RawAdmin, RawFormat, RawLevel, RawLog, RawRotation};
 use super::{AdminSettings, LogFormat, LogLevel, LogSettings, Rotation, STATE_FILE};
+use crate::fsys;
 use crate::names::Escaped;
+use crate::units;
+
+/// Size at which a new log is begun when the config does not say.
+const LOG_SIZE: u64 = 100_000_000;
+
+/// The least size that the config can say.
+const LEAST_LOG_SIZE: u64 = 64_000;
 
 impl Checker<'_> {
     /// Finds out where relative paths start.
@@ -51,12 +59,14 @@ impl Checker<'_> {
 
     /// Returns whether a relative path leads nowhere below the base, but somewhere in the working directory: it may have
     /// been written for that, and a sweep of another directory is no way to find out.
-    fn is_left_behind(&self, path: &Path, written: &Path) -> bool {
+    fn is_left_behind(&mut self, path: &Path, written: &Path) -> bool {
         let Some(here) = self.env.working_directory.as_deref().filter(|_| !self.has_base) else { return false };
-        let is_missing = path
-            .symlink_metadata()
-            .is_err_and(|error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory));
-        is_missing && absolute(written, here).symlink_metadata().is_ok()
+        if !self.looks.of(path).is_missing {
+            return false;
+        }
+        let meant = absolute(written, here);
+        let exists = |path: PathBuf| move || path.symlink_metadata().is_ok();
+        fsys::within(PATIENCE, &meant, exists(meant.clone())).unwrap_or(false)
     }
 
     fn left_behind(&mut self, span: Range<usize>, path: &Path, written: &Path) {
@@ -124,12 +134,23 @@ impl Checker<'_> {
         let default = LogSettings {
             file: Some(layout.log.clone()),
             rotation: Rotation::Daily,
+            max_size: Some(LOG_SIZE),
             keep: 14,
             format: LogFormat::Text,
             level: LogLevel::Info,
         };
         let Some(raw) = raw else { return default };
+        let max_size = self.unit(raw.max_size.as_ref(), units::parse_size);
+        let max_size = self.at_least(
+            max_size,
+            |size| *size < LEAST_LOG_SIZE,
+            |checker, span| {
+                let help = "write 64kB or more".to_owned();
+                checker.problem(span, "a log of this size would be rotated all the time", help);
+            },
+        );
         LogSettings {
+            max_size: max_size.good().or(default.max_size),
             file: match &raw.file {
                 None => default.file,
                 Some(value) if value.value() == "off" => None,

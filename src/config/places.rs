@@ -5,8 +5,10 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
+use super::looks::{Look, PATIENCE};
 use super::{Env, Settings};
 use crate::entry::Identity;
+use crate::fsys;
 use crate::names::TargetName;
 use crate::protected::{CLOSED, Place, Protected, SYSTEM, WITH_ALL_BELOW};
 use crate::target::Target;
@@ -42,75 +44,84 @@ fn identities(path: &Path) -> Vec<Identity> {
     below_root.filter(|ancestor| ancestor.is_dir()).filter_map(|ancestor| identity(ancestor).ok()).collect()
 }
 
-fn place(path: &Path, what: &str, with_all_below: bool) -> [Place; 2] {
-    [path.to_path_buf(), resolved(path)].map(|path| {
-        let identities = identities(&path);
-        Place { path, what: what.to_owned(), with_all_below, identities }
-    })
+/// A path that is to be protected: what it is, and whether all below it is protected too.
+type Wanted = (PathBuf, String, bool);
+
+/// Protects paths as they are written, and where they lead. Of one whose file system does not answer nothing more is
+/// known than its text: what could lead there does not answer either.
+fn places(wanted: Vec<Wanted>, identities: fn(&Path) -> Vec<Identity>) -> Vec<Place> {
+    let paths = wanted.iter().map(|(path, ..)| path.clone()).collect();
+    let look = move |path: &Path| [path.to_path_buf(), resolved(path)].map(|path| (identities(&path), path));
+    let mut places = Vec::new();
+    fsys::each_within(PATIENCE, paths, look, |at, found| {
+        let (path, what, with_all_below) = &wanted[at];
+        let as_written = || vec![(Vec::new(), path.clone())];
+        for (identities, path) in found.map_or_else(|_| as_written(), Vec::from) {
+            places.push(Place { path, what: what.clone(), with_all_below: *with_all_below, identities });
+        }
+        true
+    });
+    places
 }
 
 /// The system's directories, the home, and what is the janitor's own.
 pub(super) fn protected(settings: &Settings, env: &Env) -> Protected {
-    let mut places = Vec::new();
-    for path in SYSTEM {
-        places.extend(place(Path::new(path), "a system directory", WITH_ALL_BELOW.contains(&path)));
-    }
-    if let Ok(identity) = identity(Path::new("/")) {
-        let what = "the root of the file system".to_owned();
-        places.push(Place { path: "/".into(), what, with_all_below: false, identities: vec![identity] });
-    }
-    for (path, what, with_all_below) in [
+    let of_system =
+        SYSTEM.map(|path| (PathBuf::from(path), "a system directory".to_owned(), WITH_ALL_BELOW.contains(&path)));
+    let own = [
         (env.home.as_deref(), "your home directory", false),
         (env.config_file.as_deref(), "the janitor's own config", false),
         (Some(&*settings.state_dir), "the janitor's own state", true),
         (settings.log.file.as_deref(), "the janitor's own log", false),
         (settings.admin.token_file.as_deref(), "the janitor's own token", false),
         (settings.admin.socket.as_deref(), "the janitor's own socket", false),
-    ] {
-        if let Some(path) = path {
-            places.extend(place(path, what, with_all_below));
-        }
+    ];
+    let own = own.into_iter().filter_map(|(path, what, all)| Some((path?.to_path_buf(), what.to_owned(), all)));
+    let mut found = places(of_system.into_iter().chain(own).collect(), identities);
+    if let Ok(identity) = identity(Path::new("/")) {
+        let what = "the root of the file system".to_owned();
+        let root = Place { path: "/".into(), what, with_all_below: false, identities: vec![identity] };
+        found.push(root);
     }
-    places.dedup();
+    found.dedup();
     let of_user = [
         env.home.as_ref().map(|home| home.join(".config/systemd")),
         env.home.as_ref().map(|home| home.join(".local/share/systemd")),
         env.config_home.as_ref().map(|home| home.join("systemd")),
     ];
     let closed = CLOSED.iter().map(PathBuf::from).chain(of_user.into_iter().flatten());
-    let closed = closed.map(|path| (path, "a place that programs or settings are taken from"));
-    let closed = closed.chain([(settings.state_dir.clone(), "the janitor's own state")]);
-    let closed = closed.flat_map(|(path, what)| {
-        // The directories above it are open.
-        place(&path, what, true).map(|place| Place { identities: identity(&path).into_iter().collect(), ..place })
-    });
-    Protected::new(places).closing(closed.collect())
+    let closed = closed.map(|path| (path, "a place that programs or settings are taken from".to_owned(), true));
+    let closed = closed.chain([(settings.state_dir.clone(), "the janitor's own state".to_owned(), true)]);
+    // The directories above them are open.
+    let closed = places(closed.collect(), |path| identity(path).into_iter().collect());
+    Protected::new(found).closing(closed)
 }
 
-/// Why nothing may be moved to a directory, as far as can be told before it is opened. `real` is the path [`resolved`].
-pub(super) fn refuse_destination(protected: &Protected, path: &Path, real: &Path) -> Option<String> {
-    let way = identities(real);
-    let by_path = refuse(protected, path, real).or_else(|| protected.refuse_destination(path, &[]));
-    by_path.or_else(|| protected.refuse_destination(real, &way))
+/// Why nothing may be moved to a directory, as far as can be told before it is opened.
+pub(super) fn refuse_destination(protected: &Protected, path: &Path, look: &Look) -> Option<String> {
+    let real = look.real.clone();
+    let way = fsys::within(PATIENCE, path, move || identities(&real)).unwrap_or_default();
+    let by_path = refuse(protected, path, look).or_else(|| protected.refuse_destination(path, &[]));
+    by_path.or_else(|| protected.refuse_destination(&look.real, &way))
 }
 
-/// Why a target's directory is refused, as far as can be told before it is swept. `real` is the path [`resolved`].
-pub(super) fn refuse(protected: &Protected, path: &Path, real: &Path) -> Option<String> {
+/// Why a target's directory is refused, as far as can be told before it is swept.
+pub(super) fn refuse(protected: &Protected, path: &Path, look: &Look) -> Option<String> {
     // In the words of the config where that says it, then by where it leads.
-    let by_path = protected.refuse(path, None).or_else(|| (real != path).then(|| protected.refuse(real, None))?);
-    by_path.or_else(|| protected.refuse(path, Some(identity(path).ok()?)))
+    let real = (look.real != path).then(|| protected.refuse(&look.real, None)).flatten();
+    protected.refuse(path, None).or(real).or_else(|| protected.refuse(path, Some(look.identity?)))
 }
 
 /// The file system that a path is on, or will be when it is made.
-fn device(path: &Path) -> Option<u64> {
+pub(super) fn device(path: &Path) -> Option<u64> {
     path.ancestors().find_map(|existing| identity(existing).ok()).map(|identity| identity.device)
 }
 
 /// Targets whose directory others have too, with those others.
 pub(super) type Sharing = BTreeMap<TargetName, Vec<TargetName>>;
 
-/// Tells each target, of which it is known where its path leads, which others are nested in it, and on which file system
-/// it is; and finds those that have the same directory.
+/// Tells each target, of which it is known where its path leads and on which file system it is, which others are nested in
+/// it; and finds those that have the same directory.
 pub(super) fn related(targets: Vec<(Target, PathBuf)>) -> (Vec<Target>, Sharing) {
     let by_path: BTreeMap<&Path, Vec<TargetName>> =
         targets.iter().fold(BTreeMap::new(), |mut found, (target, path)| {
@@ -129,7 +140,7 @@ pub(super) fn related(targets: Vec<(Target, PathBuf)>) -> (Vec<Target>, Sharing)
     };
     let nested: Vec<_> = targets.iter().map(|(_, path)| nested_in(path)).collect();
     let related = targets.iter().zip(nested);
-    let related = related.map(|((target, path), nested)| Target { device: device(path), nested, ..target.clone() });
+    let related = related.map(|((target, _), nested)| Target { nested, ..target.clone() });
     let mut related: Vec<Target> = related.collect();
     let makes_room = |target: &&Target| target.enabled && target.policy.min_free.is_some();
     let rooms: Vec<_> = related.iter().filter(makes_room).map(|target| (target.name.clone(), target.device)).collect();

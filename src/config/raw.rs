@@ -93,6 +93,9 @@ pub(super) struct RawLog {
     /// When a new file is begun, in local time.
     #[schemars(extend("default" = "daily"))]
     pub(super) rotation: Option<RawRotation>,
+    /// A new file is also begun when the log has reached this size, whatever `rotation` says; 64 kB at least.
+    #[schemars(extend("default" = "100MB"))]
+    pub(super) max_size: Option<At<String>>,
     /// How many rotated files are kept; 0 keeps none.
     #[schemars(extend("default" = 14))]
     pub(super) keep: Option<u16>,

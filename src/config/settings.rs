@@ -40,6 +40,8 @@ pub struct LogSettings {
     pub file: Option<PathBuf>,
     /// When a new file is begun.
     pub rotation: Rotation,
+    /// Size in bytes at which a new file is begun, too; `None` for no such size.
+    pub max_size: Option<u64>,
     /// How many rotated files are kept.
     pub keep: usize,
     /// How a record is written.

@@ -144,12 +144,12 @@ impl Checker<'_> {
     /// Checks each key by itself, of the table that begins there.
     pub(super) fn keys(&mut self, raw: &RawKeys, table: usize) -> Keys {
         let older_than = self.unit(raw.older_than.as_ref(), units::parse_duration);
-        let older_than = self.not_zero(older_than, Duration::is_zero, |checker, span| {
+        let older_than = self.at_least(older_than, Duration::is_zero, |checker, span| {
             let help = "leave the key out to remove files of any age".to_owned();
             checker.problem(span, "`older_than` cannot be zero", help);
         });
         let smaller_than = self.unit(raw.smaller_than.as_ref(), units::parse_size);
-        let smaller_than = self.not_zero(
+        let smaller_than = self.at_least(
             smaller_than,
             |size| *size == 0,
             |checker, span| {
@@ -157,7 +157,7 @@ impl Checker<'_> {
             },
         );
         let max_size = self.unit(raw.max_size.as_ref(), units::parse_size);
-        let max_size = self.not_zero(
+        let max_size = self.at_least(
             max_size,
             |size| *size == 0,
             |checker, span| {
@@ -227,16 +227,6 @@ impl Checker<'_> {
         }
     }
 
-    fn not_zero<T>(&mut self, key: Key<T>, is_zero: fn(&T) -> bool, say: fn(&mut Self, Range<usize>)) -> Key<T> {
-        match key {
-            Key::Good(value, span) if is_zero(&value) => {
-                say(self, span);
-                Key::Bad
-            }
-            key => key,
-        }
-    }
-
     fn schedule(&mut self, value: Option<&At<String>>) -> Key<Schedule> {
         let Some(value) = value else { return Key::Absent };
         match Schedule::parse(value.value()) {
@@ -249,7 +239,7 @@ impl Checker<'_> {
         }
     }
 
-    fn unit<T>(&mut self, value: Option<&At<String>>, parse: fn(&str) -> Result<T, UnitError>) -> Key<T> {
+    pub(super) fn unit<T>(&mut self, value: Option<&At<String>>, parse: fn(&str) -> Result<T, UnitError>) -> Key<T> {
         let Some(value) = value else { return Key::Absent };
         match parse(value.value()) {
             Ok(parsed) => Key::Good(parsed, value.span()),

@@ -1,5 +1,6 @@
 //! Values of a target's keys, checked one by one.
 
+use std::ops::Range;
 use std::path::Path;
 
 use super::check::Checker;
@@ -21,6 +22,22 @@ pub(super) fn parse_watermark(text: &str) -> Result<Watermark, UnitError> {
 }
 
 impl Checker<'_> {
+    /// Refuses a value that is too small.
+    pub(super) fn at_least<T>(
+        &mut self,
+        key: Key<T>,
+        is_less: fn(&T) -> bool,
+        say: fn(&mut Self, Range<usize>),
+    ) -> Key<T> {
+        match key {
+            Key::Good(value, span) if is_less(&value) => {
+                say(self, span);
+                Key::Bad
+            }
+            key => key,
+        }
+    }
+
     /// A number from 1 to `most`. Zero is refused, since it means "none" to one and "without limit" to another.
     pub(super) fn number(&mut self, key: &str, value: Option<&At<u64>>, most: u64) -> Key<u64> {
         let Some(value) = value else { return Key::Absent };

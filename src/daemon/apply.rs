@@ -1,6 +1,7 @@
 //! Putting a config in force: what changes, and what goes on as it was.
 
 use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use tracing::{error, info, warn};
@@ -11,9 +12,9 @@ use super::reload::{Reading, Wrong};
 use super::status::Rejection;
 use super::supervisor::Supervisor;
 use super::surface::Applied;
-use crate::clock;
 use crate::config::Config;
-use crate::names::TargetName;
+use crate::fsys;
+use crate::names::{Escaped, TargetName};
 use crate::target::Target;
 
 /// How the targets of two configs differ.
@@ -71,7 +72,7 @@ impl Supervisor {
         for problem in &problems {
             error!("Config problem: {problem}");
         }
-        let rejection = Rejection { at: clock::wall(), problems, shown };
+        let rejection = Rejection { at: self.now.wall, problems, shown };
         self.surface.tell(News::Rejected(&rejection));
         self.about_config.rejection = Some(rejection.clone());
         Refusal::Rejected(rejection)
@@ -84,7 +85,7 @@ impl Supervisor {
         let was_rejected = self.about_config.rejection.take().is_some();
         // Where the built-in config stood in, there is a file now.
         self.about_config.path = Some(self.file.clone());
-        let now = clock::wall();
+        let now = self.now.wall;
         for (names, why) in
             [(&difference.changed, "the config changed"), (&difference.removed, "the config dropped it")]
         {
@@ -115,11 +116,11 @@ impl Supervisor {
         self.about_config.needs_restart = needs_restart;
         self.about_config.not_applied = failed;
         self.config = config;
-        self.runs.share(self.config.settings.sweeps_per_filesystem);
+        self.runs.share(self.config.settings.sweeps_per_filesystem, now);
         self.lay_out(now);
-        self.memory.store.paused(self.stopped, &self.paused);
+        self.keep_word_if_changed();
         for name in difference.added.iter().chain(&difference.changed) {
-            self.memory.store.due(name, now);
+            self.memory.due(name, now);
         }
         let reloaded = Reloaded {
             generation: self.about_config.generation,
@@ -147,6 +148,15 @@ impl Supervisor {
         }
         for failure in &self.about_config.not_applied {
             error!("Could not be applied, it stays as it was: {failure}");
+        }
+        self.say_unreachable();
+    }
+
+    /// Warns of targets whose file system does not answer.
+    pub(super) fn say_unreachable(&self) {
+        for target in self.config.targets.iter().filter(|target| fsys::is_unreachable(&target.path)) {
+            let path = Escaped(target.path.as_os_str().as_bytes());
+            warn!(target_name = %target.name, "Unreachable: `{path}` does not answer; runs fail until it does");
         }
     }
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tracing::info;
 
-use super::handle::{AtWork, Busy, ManualRuns, Refusal, StartedRun, Switched};
+use super::handle::{AtWork, Busy, ManualRuns, Refusal, Release, StartedRun, Switched};
 use super::news::News;
 use super::supervisor::Supervisor;
-use crate::clock;
-use crate::names::{RunId, TargetName};
-use crate::report::Trigger;
+use crate::history::Hold;
+use crate::names::TargetName;
+use crate::report::{Outcome, Trigger};
 use crate::target::Target;
 
 /// The target that a request named.
@@ -37,8 +37,9 @@ impl Supervisor {
             }
             let (tell, done) = oneshot::channel();
             let protected = self.config.protected.clone();
-            let guards = self.memory.guards(&target.name);
-            let run = self.runs.begin(target.clone(), protected, Trigger::Manual, dry_run, vec![tell], guards);
+            let guards = self.memory.guards(&target.name, self.now);
+            let now = self.now.wall;
+            let run = self.runs.begin(target.clone(), protected, (Trigger::Manual, dry_run), vec![tell], guards, now);
             runs.started.push(StartedRun { run, target: target.name.clone(), done });
         }
         if runs.started.is_empty() && !runs.busy.is_empty() {
@@ -56,13 +57,13 @@ impl Supervisor {
         if name.is_none() {
             self.paused.clear();
         }
-        let now = clock::wall();
+        let now = self.now.wall;
         self.lay_out(now);
         for target in &targets {
             // What was missed while it was stopped was not to be run.
-            self.memory.store.due(&target.name, now);
+            self.memory.due(&target.name, now);
         }
-        self.memory.store.paused(self.stopped, &self.paused);
+        self.keep_word();
         if !changed {
             return Ok(Switched::Already);
         }
@@ -95,8 +96,9 @@ impl Supervisor {
                 self.note_report(report);
             }
         }
-        self.lay_out(clock::wall());
-        self.memory.store.paused(self.stopped, &self.paused);
+        self.missed.retain(|name| !self.paused.contains(name));
+        self.lay_out(self.now.wall);
+        self.keep_word();
         if !changed {
             return Ok(Switched::Already);
         }
@@ -108,9 +110,26 @@ impl Supervisor {
         Ok(Switched::Changed)
     }
 
+    /// The hold that somebody wants released: that of a run, or that of a target.
+    fn hold_to_release(&self, which: &Release) -> Result<Hold, Refusal> {
+        let hold = match which {
+            Release::Run(run) => self.memory.hold(run).or_else(|| {
+                // A later run that was held by the same cause left the hold as it was.
+                let later =
+                    self.last_runs.values().find(|report| report.run == *run && report.outcome == Outcome::Held)?;
+                self.memory.hold_of(later.target.as_str())
+            }),
+            Release::Target(name) => {
+                let target = self.target(name).ok_or_else(|| Refusal::UnknownTarget(name.clone()))?;
+                self.memory.hold_of(target.name.as_str())
+            }
+        };
+        hold.cloned().ok_or_else(|| Refusal::NotHeld(which.clone()))
+    }
+
     /// Sweeps the target of a held run without the guard that held it, once.
-    pub(super) fn release(&mut self, run: &RunId) -> Result<StartedRun, Refusal> {
-        let hold = self.memory.hold(run).cloned().ok_or_else(|| Refusal::NotHeld(run.clone()))?;
+    pub(super) fn release(&mut self, which: &Release) -> Result<StartedRun, Refusal> {
+        let hold = self.hold_to_release(which)?;
         let target = self.target(hold.target.as_str());
         let target = target.ok_or_else(|| Refusal::UnknownTarget(hold.target.to_string()))?;
         if !target.enabled {
@@ -119,11 +138,11 @@ impl Supervisor {
         if let Some(busy) = self.runs.busy(&hold.target) {
             return Err(Refusal::Running(vec![busy]));
         }
-        let guards = self.memory.release(&hold);
-        self.surface.tell(News::Released { run, target: &hold.target });
+        let guards = self.memory.release(&hold, self.now);
+        self.surface.tell(News::Released { run: &hold.run, target: &hold.target });
         let (tell, done) = oneshot::channel();
-        let protected = self.config.protected.clone();
-        let released = self.runs.begin(target, protected, Trigger::Manual, false, vec![tell], guards);
+        let (protected, now) = (self.config.protected.clone(), self.now.wall);
+        let released = self.runs.begin(target, protected, (Trigger::Manual, false), vec![tell], guards, now);
         Ok(StartedRun { run: released, target: hold.target, done })
     }
 }

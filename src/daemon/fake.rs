@@ -26,14 +26,19 @@ pub(crate) fn handle(status: Status, mut supervisor: impl Supervisor) -> (Handle
         while let Some(command) = told.blocking_recv() {
             match command {
                 Command::Manual { target, dry_run, answer } => drop(answer.send(supervisor.manual(target, dry_run))),
-                Command::Start { target, answer } => drop(answer.send(supervisor.start(target))),
-                Command::Stop { target, at_work, answer } => drop(answer.send(supervisor.stop(target, at_work))),
-                Command::Release { run, answer } => drop(answer.send(Err(Refusal::NotHeld(run)))),
+                Command::Start { target, answer } => {
+                    drop(answer.send(supervisor.start(target).map(|switched| (switched, Ok(())))))
+                }
+                Command::Stop { target, at_work, answer } => {
+                    drop(answer.send(supervisor.stop(target, at_work).map(|switched| (switched, Ok(())))))
+                }
+                Command::Release { which, answer } => drop(answer.send(Err(Refusal::NotHeld(which)))),
                 Command::InForce { answer } => {
                     let protected = Arc::new(Protected::default());
                     drop(answer.send(Ok(InForce { targets: Vec::new(), sharing: Default::default(), protected })));
                 }
                 Command::Guards { answer, .. } => drop(answer.send(Ok(Guards::default()))),
+                Command::Task { .. } => {}
                 Command::Reload { answer } => drop(answer.send(supervisor.reload())),
             }
         }

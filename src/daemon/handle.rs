@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::status::{Rejection, Status};
+use super::word::SwitchAnswer;
 use crate::config::Sharing;
 use crate::names::{RunId, TargetName};
 use crate::protected::Protected;
@@ -22,13 +23,39 @@ pub struct Handle {
 /// What the supervisor can be told.
 #[derive(Debug)]
 pub(super) enum Command {
-    Manual { target: Option<String>, dry_run: bool, answer: oneshot::Sender<Result<ManualRuns, Refusal>> },
-    Start { target: Option<String>, answer: oneshot::Sender<Result<Switched, Refusal>> },
-    Stop { target: Option<String>, at_work: AtWork, answer: oneshot::Sender<Result<Switched, Refusal>> },
-    Reload { answer: oneshot::Sender<Result<Reloaded, Refusal>> },
-    Release { run: RunId, answer: oneshot::Sender<Result<StartedRun, Refusal>> },
-    InForce { answer: oneshot::Sender<Result<InForce, Refusal>> },
-    Guards { target: TargetName, answer: oneshot::Sender<Result<Guards, Refusal>> },
+    Manual {
+        target: Option<String>,
+        dry_run: bool,
+        answer: oneshot::Sender<Result<ManualRuns, Refusal>>,
+    },
+    Start {
+        target: Option<String>,
+        answer: SwitchAnswer,
+    },
+    Stop {
+        target: Option<String>,
+        at_work: AtWork,
+        answer: SwitchAnswer,
+    },
+    Reload {
+        answer: oneshot::Sender<Result<Reloaded, Refusal>>,
+    },
+    Release {
+        which: Release,
+        answer: oneshot::Sender<Result<StartedRun, Refusal>>,
+    },
+    InForce {
+        answer: oneshot::Sender<Result<InForce, Refusal>>,
+    },
+    Guards {
+        target: TargetName,
+        answer: oneshot::Sender<Result<Guards, Refusal>>,
+    },
+    /// A task that is not the supervisor's died, or is back.
+    Task {
+        name: &'static str,
+        dead: Option<String>,
+    },
 }
 
 /// Why the supervisor did not do what it was told.
@@ -36,17 +63,33 @@ pub(super) enum Command {
 pub enum Refusal {
     /// No target has this name.
     UnknownTarget(String),
-    /// No held run has this id: it was released already, or a later run took its place.
-    NotHeld(RunId),
+    /// Nothing is held there: it was released already, or a later run took the place of this one.
+    NotHeld(Release),
     /// The target is not enabled.
     Disabled(TargetName),
     /// A sweep of it is at work, or waits for a thread: every target that was asked for.
     Running(Vec<Busy>),
     /// The config on disk is not one that can be put in force.
     Rejected(Rejection),
+    /// The config is still being read: a file system does not answer.
+    Late,
     /// The daemon is shutting down.
     ShuttingDown,
+    /// What was to answer has died, and is started anew.
+    Died,
 }
+
+/// What is to be released.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Release {
+    /// The held run of this id.
+    Run(RunId),
+    /// The held run of the target of this name.
+    Target(String),
+}
+
+/// Whether the operator's word is written down, so that it survives the daemon; why not, in words.
+pub type Kept = Result<(), String>;
 
 /// A target that is being swept already.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,11 +193,11 @@ impl Handle {
         self.ask(|answer| Command::Manual { target, dry_run, answer }).await
     }
 
-    /// Starts the schedule, of one target or of all.
+    /// Starts the schedule, of one target or of all. Answers once that is written down, or cannot be.
     ///
     /// # Errors
     /// [`Refusal::UnknownTarget`], [`Refusal::Disabled`], [`Refusal::ShuttingDown`].
-    pub async fn start(&self, target: Option<String>) -> Result<Switched, Refusal> {
+    pub async fn start(&self, target: Option<String>) -> Result<(Switched, Kept), Refusal> {
         self.ask(|answer| Command::Start { target, answer }).await
     }
 
@@ -162,7 +205,7 @@ impl Handle {
     ///
     /// # Errors
     /// As [`Handle::start`].
-    pub async fn stop(&self, target: Option<String>, at_work: AtWork) -> Result<Switched, Refusal> {
+    pub async fn stop(&self, target: Option<String>, at_work: AtWork) -> Result<(Switched, Kept), Refusal> {
         self.ask(|answer| Command::Stop { target, at_work, answer }).await
     }
 
@@ -179,8 +222,8 @@ impl Handle {
     /// # Errors
     /// [`Refusal::NotHeld`], [`Refusal::UnknownTarget`] or [`Refusal::Disabled`] when its target is not there any more,
     /// [`Refusal::Running`], [`Refusal::ShuttingDown`].
-    pub async fn release(&self, run: RunId) -> Result<StartedRun, Refusal> {
-        self.ask(|answer| Command::Release { run, answer }).await
+    pub async fn release(&self, which: Release) -> Result<StartedRun, Refusal> {
+        self.ask(|answer| Command::Release { which, answer }).await
     }
 
     /// The targets of the config in force.
@@ -203,6 +246,12 @@ impl Handle {
         let (answer, answered) = oneshot::channel();
         // A supervisor that is gone, or that goes before it answers, is one that shuts down.
         self.commands.send(command(answer)).await.map_err(|_| Refusal::ShuttingDown)?;
-        answered.await.map_err(|_| Refusal::ShuttingDown)?
+        answered.await.map_err(|_| if self.is_alive() { Refusal::Died } else { Refusal::ShuttingDown })?
+    }
+
+    /// Tells that a task that is not the supervisor's died: why; or that it is back.
+    pub async fn note_task(&self, name: &'static str, dead: Option<String>) {
+        // A supervisor that is gone need not know.
+        drop(self.commands.send(Command::Task { name, dead }).await);
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::clock;
-use crate::history::{Hold, Store, went_on};
+use crate::clock::{self, Moment};
+use crate::history::{Change, Hold, Known, Remembered, went_on};
 use crate::names::{RunId, TargetName};
 use crate::report::{Guard, KnownRoot, Report, Stalled};
 use crate::sweep::Guards;
@@ -52,50 +52,96 @@ impl KnownClock {
     }
 }
 
+/// What a run that no daemon does is held by.
+#[must_use]
+pub fn guards_of(known: Known, now: Moment) -> Guards {
+    let Known { root, stalled, newest_run, clock_offset } = known;
+    let clock = KnownClock { offset: clock_offset, newest_run };
+    Guards { root, stalled, clock: clock.distrust(now.wall, now.since_boot, clock::built()), released: None }
+}
+
 /// What outlives the supervisor.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Memory {
-    pub(super) store: Store,
     holds: BTreeMap<TargetName, Hold>,
     roots: BTreeMap<TargetName, KnownRoot>,
     stalled: BTreeMap<TargetName, Stalled>,
     clock: KnownClock,
+    /// Nothing was known of the clock, so it was trusted.
+    is_clock_guessed: bool,
+    /// What is to be remembered, and was not handed on yet.
+    changes: Vec<Change>,
 }
 
 impl Memory {
     /// From what was remembered. A clock that nothing is known of is trusted from now on.
-    pub(super) fn new(
-        store: Store,
-        holds: Vec<Hold>,
-        roots: BTreeMap<TargetName, KnownRoot>,
-        stalled: BTreeMap<TargetName, Stalled>,
-        known: (Option<i128>, Option<Timestamp>),
-    ) -> Self {
-        let (offset, newest_run) = known;
-        let clock = KnownClock { offset, newest_run };
-        let holds = holds.into_iter().map(|hold| (hold.target.clone(), hold)).collect();
-        let mut memory = Self { store, holds, roots, stalled, clock };
-        if memory.clock.offset.is_none() {
-            memory.trust_clock(clock::wall());
+    pub(super) fn new(remembered: &Remembered, now: Moment) -> Self {
+        let Remembered { holds, roots, stalled, newest_run, clock_offset, .. } = remembered;
+        let mut memory = Self {
+            holds: holds.iter().map(|hold| (hold.target.clone(), hold.clone())).collect(),
+            roots: roots.clone(),
+            stalled: stalled.clone(),
+            clock: KnownClock { offset: *clock_offset, newest_run: *newest_run },
+            is_clock_guessed: clock_offset.is_none(),
+            changes: Vec::new(),
+        };
+        if memory.is_clock_guessed {
+            memory.trust_clock(now);
         }
         memory
     }
 
-    fn trust_clock(&mut self, now: Timestamp) {
-        let offset = offset(now, clock::since_boot());
+    /// Takes over what is remembered of targets that `is_news` tells of, now that it can be read.
+    pub(super) fn take_over(&mut self, remembered: &Remembered, is_news: impl Fn(&TargetName) -> bool) {
+        let Remembered { holds, roots, stalled, newest_run, clock_offset, .. } = remembered;
+        for hold in holds.iter().filter(|hold| is_news(&hold.target)) {
+            self.holds.insert(hold.target.clone(), hold.clone());
+        }
+        for (target, root) in roots.iter().filter(|(target, _)| is_news(target)) {
+            self.roots.insert(target.clone(), root.clone());
+        }
+        for (target, stalled) in stalled.iter().filter(|(target, _)| is_news(target)) {
+            self.stalled.insert(target.clone(), *stalled);
+        }
+        self.clock.newest_run = self.clock.newest_run.max(*newest_run);
+        if let Some(known) = clock_offset.filter(|_| self.is_clock_guessed) {
+            self.clock.offset = Some(known);
+            self.is_clock_guessed = false;
+        }
+        // What was guessed may have been written meanwhile; and a database that is new knows nothing.
+        self.changes.extend(self.clock.offset.map(Change::Clock));
+    }
+
+    /// Remembers something.
+    pub(super) fn remember(&mut self, change: Change) {
+        self.changes.push(change);
+    }
+
+    /// A target was due, or is new and was not due before.
+    pub(super) fn due(&mut self, target: &TargetName, at: Timestamp) {
+        self.changes.push(Change::Due(target.clone(), at));
+    }
+
+    /// What is to be remembered since that was last asked for.
+    pub(super) fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
+    fn trust_clock(&mut self, now: Moment) {
+        let offset = offset(now.wall, now.since_boot);
         self.clock.offset = Some(offset);
-        self.store.clock(offset);
+        self.changes.push(Change::Clock(offset));
     }
 
     /// Why the wall clock cannot be trusted; `None` when it can.
-    pub(super) fn clock_problem(&self) -> Option<String> {
-        self.clock.distrust(clock::wall(), clock::since_boot(), clock::built())
+    pub(super) fn clock_problem(&self, now: Moment) -> Option<String> {
+        self.clock.distrust(now.wall, now.since_boot, clock::built())
     }
 
     /// What the next run of a target is held by.
-    pub(super) fn guards(&self, target: &TargetName) -> Guards {
+    pub(super) fn guards(&self, target: &TargetName, now: Moment) -> Guards {
         let (root, stalled) = (self.roots.get(target).cloned(), self.stalled.get(target).copied());
-        Guards { root, stalled, clock: self.clock_problem(), released: None }
+        Guards { root, stalled, clock: self.clock_problem(now), released: None }
     }
 
     /// The held runs.
@@ -103,28 +149,42 @@ impl Memory {
         self.holds.values()
     }
 
+    /// Leaves out the holds of targets that nobody knows.
+    pub(super) fn leave_out_holds(&mut self, is_known: impl Fn(&TargetName) -> bool) {
+        self.holds.retain(|target, _| is_known(target));
+    }
+
     /// The hold of this run.
     pub(super) fn hold(&self, run: &RunId) -> Option<&Hold> {
         self.holds.values().find(|hold| hold.run == *run)
     }
 
+    /// The hold of this target.
+    pub(super) fn hold_of(&self, target: &str) -> Option<&Hold> {
+        self.holds.get(target)
+    }
+
     /// Releases a held run, once; with what the run is then to be told.
-    pub(super) fn release(&mut self, hold: &Hold) -> Guards {
+    pub(super) fn release(&mut self, hold: &Hold, now: Moment) -> Guards {
         self.holds.remove(&hold.target);
-        self.store.released(&hold.run);
+        self.changes.push(Change::Released(hold.run.clone()));
         if hold.held.guard == Guard::Clock {
             // Who says that this run is in order says that the clock is.
             self.clock.newest_run = None;
-            self.trust_clock(clock::wall());
+            self.is_clock_guessed = false;
+            self.trust_clock(now);
         }
-        Guards { released: Some(hold.held), ..self.guards(&hold.target) }
+        Guards { released: Some(hold.held), ..self.guards(&hold.target, now) }
     }
 
     /// A run has ended.
     pub(super) fn ended(&mut self, report: &Arc<Report>) {
         let target = &report.target;
         if let Some(hold) = Hold::of(report) {
-            self.holds.insert(target.clone(), hold);
+            // While the cause is the same, the hold is the first one's.
+            if !self.holds.get(target).is_some_and(|known| known.is_confirmed_by(&hold)) {
+                self.holds.insert(target.clone(), hold);
+            }
         } else if went_on(report) {
             self.holds.remove(target);
             self.clock.newest_run = Some(report.started);
@@ -137,13 +197,13 @@ impl Memory {
                 None => drop(self.stalled.remove(target)),
             }
         }
-        self.store.ended(report.clone());
+        self.changes.push(Change::Ended(report.clone()));
     }
 
     /// A target is gone from the config.
     pub(super) fn forget(&mut self, target: &TargetName) {
         if let Some(hold) = self.holds.remove(target) {
-            self.store.released(&hold.run);
+            self.changes.push(Change::Released(hold.run));
         }
     }
 }

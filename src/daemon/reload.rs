@@ -1,7 +1,9 @@
 //! Reading the config again: a task that watches, waits for quiet, reads until what it reads is stable, checks, and
 //! hands on what it found. Whether that is put in force, the supervisor decides.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -9,7 +11,9 @@ use tokio::time::{sleep, timeout};
 use tracing::warn;
 
 use super::handle::{Refusal, Reloaded};
-use super::watch::{self, Watch};
+use super::watch::Watcher;
+use super::worker::Worker;
+use crate::clock::{self, ZoneFiles};
 use crate::config::{self, Config, Env};
 
 /// A save is over when nothing has happened for this long …
@@ -22,6 +26,8 @@ const SETTLE: Duration = Duration::from_millis(50);
 const READINGS: usize = 20;
 /// How often the file is looked at though nothing hinted at a change: network and overlay file systems give no hints.
 const POLL: Duration = Duration::from_secs(30);
+/// How long those who ask for a reload wait for a file system.
+const LATE: Duration = Duration::from_secs(10);
 
 /// Where the config comes from.
 #[derive(Clone, Debug)]
@@ -105,42 +111,85 @@ pub(super) struct Found {
     pub(super) answer: Option<Answer>,
 }
 
-/// The task. Ends when the supervisor is gone.
+/// What a round of the task found.
+struct Look {
+    watch: Result<(), String>,
+    reading: Reading,
+    zones: ZoneFiles,
+}
+
+/// What the task goes by.
+struct Reloader {
+    source: Source,
+    worker: Worker,
+    watcher: Arc<Mutex<Watcher>>,
+    asked: mpsc::Receiver<Option<Answer>>,
+    /// Who waits for the round that goes on: `Some(None)` asked without waiting.
+    request: Option<Option<Answer>>,
+    last: Reading,
+    /// Names of the zones in the last config that was good.
+    zone_names: BTreeSet<String>,
+    zones: ZoneFiles,
+}
+
+/// What the task begins with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    /// What was read last.
+    pub(super) reading: Reading,
+    /// Names of the zones in the last config that was good.
+    pub(super) zones: BTreeSet<String>,
+}
+
+/// The task. Ends when nobody asks it any more.
 pub(super) async fn reloader(
     source: Source,
-    in_force: Reading,
-    mut asked: mpsc::Receiver<Option<Answer>>,
+    in_force: Known,
+    asked: mpsc::Receiver<Option<Answer>>,
     found: mpsc::Sender<Found>,
 ) {
+    let Known { reading: last, zones: zone_names } = in_force;
+    let zones = ZoneFiles::look(zone_names.iter().map(String::as_str));
+    let worker = Worker::start("config");
     let (hint, mut hints) = mpsc::channel(1);
-    let mut last = in_force;
+    let watcher = Arc::new(Mutex::new(Watcher::new(hint)));
+    let mut task = Reloader { source, worker, watcher, asked, request: None, last, zone_names, zones };
     let mut told_no_watch = false;
-    let mut request: Option<Option<Answer>> = None;
     loop {
-        let Some((watch, reading)) = look(&source, hint.clone(), last.clone(), request.is_some()).await else { return };
+        let Look { watch, reading, zones } = task.look().await;
         if let Err(problem) = &watch
             && !std::mem::replace(&mut told_no_watch, true)
         {
             warn!("Cannot watch the config file, looking at it every {} s instead: {problem}", POLL.as_secs());
         }
-        if request.is_some() || reading != last {
-            last = reading.clone();
-            let checked = check(&source, reading.clone()).await;
-            let answer = request.take().flatten();
+        if task.request.is_some() || reading != task.last || zones != task.zones {
+            task.last = reading.clone();
+            let checked = task.check(reading.clone()).await;
+            task.zones = zones;
+            if let Some(Ok(config)) = &checked {
+                task.go_by_zones_of(config).await;
+            }
+            let answer = task.request.take().flatten();
             if found.send(Found { reading, checked, answer }).await.is_err() {
                 return;
             }
         }
-        request = None;
+        task.request = None;
         tokio::select! {
-            wish = asked.recv() => match wish {
-                Some(wish) => request = Some(wish),
+            wish = task.asked.recv() => match wish {
+                Some(wish) => task.request = Some(wish),
                 None => return,
             },
-            _ = hints.recv() => request = wait_for_quiet(&mut hints, &mut asked).await,
+            _ = hints.recv() => task.request = wait_for_quiet(&mut hints, &mut task.asked).await,
             () = sleep(POLL) => {}
         }
     }
+}
+
+/// The names of the zones that a config goes by.
+pub(super) fn zone_names_of(config: &Config) -> BTreeSet<String> {
+    let zones = config.targets.iter().map(|target| &target.zone).chain([&config.settings.zone]);
+    zones.map(|zone| zone.name.clone()).collect()
 }
 
 /// Waits until a save is over. A request that comes meanwhile is returned at once.
@@ -155,30 +204,77 @@ async fn wait_for_quiet(
     }
 }
 
-/// Arms a new watch and reads after that, so that nothing can fall between. On a thread that may block: the file may
-/// lie on a file system that hangs.
-async fn look(
-    source: &Source,
-    hint: mpsc::Sender<()>,
-    last: Reading,
-    settle: bool,
-) -> Option<(Result<Watch, String>, Reading)> {
-    let source = source.clone();
-    let work = move || {
-        let watch = watch::arm(&source.file, hint);
-        let reading = source.read();
-        // What is as it was needs no second look.
-        if reading == last && !settle { (watch, reading) } else { (watch, source.read_stable()) }
-    };
-    tokio::task::spawn_blocking(work).await.ok()
+impl Reloader {
+    /// Arms a new watch and reads after that, so that nothing can fall between.
+    async fn look(&mut self) -> Look {
+        let (source, last, settle) = (self.source.clone(), self.last.clone(), self.request.is_some());
+        let (names, watcher) = (self.zone_names.clone(), self.watcher.clone());
+        let work = move || {
+            let watch = watcher.lock().unwrap_or_else(PoisonError::into_inner).arm(&source.file);
+            let zones = ZoneFiles::look(names.iter().map(String::as_str));
+            let reading = source.read();
+            // What is as it was needs no second look.
+            let reading = if reading == last && !settle { reading } else { source.read_stable() };
+            Look { watch, reading, zones }
+        };
+        self.patiently(work).await.unwrap_or_else(|why| {
+            let reading = Reading::Unreadable(format!("the config cannot be read: {why}"));
+            Look { watch: Err(why), reading, zones: self.zones.clone() }
+        })
+    }
+
+    /// Checks what was read; `None` when there was no text.
+    async fn check(&mut self, reading: Reading) -> Option<Result<Config, Wrong>> {
+        let Reading::Text(text) = reading else { return None };
+        let source = self.source.clone();
+        let work = move || {
+            clock::forget_zones();
+            config::check(&text, &source.shown, &source.env).map_err(Wrong::from)
+        };
+        let checked = self.patiently(work).await;
+        // A check that panicked must not pass for one that found nothing.
+        Some(checked.unwrap_or_else(|why| Err(format!("the config could not be checked: {why}").as_str().into())))
+    }
+
+    /// Looks from now on at the files of the zones that a config goes by.
+    async fn go_by_zones_of(&mut self, config: &Config) {
+        let names = zone_names_of(config);
+        if names == self.zone_names {
+            return;
+        }
+        self.zone_names.clone_from(&names);
+        let looked = self.patiently(move || ZoneFiles::look(names.iter().map(String::as_str))).await;
+        // Where that cannot be told, the next look differs, and the config is checked once more.
+        self.zones = looked.unwrap_or_default();
+    }
+
+    /// Does something on the thread that may wait for a disk. Where that takes long, those who ask for a reload are told
+    /// so instead of waiting too.
+    async fn patiently<T: Send + 'static>(&mut self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+        let Self { worker, asked, request, source, .. } = self;
+        let mut work = std::pin::pin!(worker.run(work));
+        let mut late = false;
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = sleep(LATE), if !late => {
+                    late = true;
+                    warn!("`{}` or what it names does not answer: the config is still being read", source.shown);
+                    refuse(request.take());
+                }
+                Some(wish) = asked.recv(), if late => match wish {
+                    Some(answer) => refuse(Some(Some(answer))),
+                    None => *request = Some(None),
+                },
+            }
+        }
+    }
 }
 
-/// Checks what was read; `None` when there was no text.
-async fn check(source: &Source, reading: Reading) -> Option<Result<Config, Wrong>> {
-    let Reading::Text(text) = reading else { return None };
-    let source = source.clone();
-    let work = move || config::check(&text, &source.shown, &source.env).map_err(Wrong::from);
-    let checked = tokio::task::spawn_blocking(work).await;
-    // A check that panicked must not pass for one that found nothing.
-    Some(checked.unwrap_or_else(|error| Err(format!("the config could not be checked: {error}").as_str().into())))
+/// Tells somebody who asked for a reload that it takes long.
+fn refuse(request: Option<Option<Answer>>) {
+    if let Some(answer) = request.flatten() {
+        // Whoever asked may have gone.
+        drop(answer.send(Err(Refusal::Late)));
+    }
 }

@@ -1,64 +1,18 @@
-//! The sweeps at work, and those that wait for a thread.
+//! The sweeps at work, and those that wait for a thread. Pure: what is to be started is handed on.
 
-use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::RangeInclusive;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
-use tracing::{error, warn};
+use jiff::Timestamp;
+use tokio::sync::oneshot;
 
 use super::handle::Busy;
-use crate::clock;
-use crate::history::{self, TargetLock, Turn};
 use crate::names::{RunId, TargetName};
 use crate::protected::Protected;
 use crate::report::{Outcome, Report, Trigger};
-use crate::sweep::{self, Control, Guards, LogLines, Order};
+use crate::sweep::{Control, Guards, Order};
 use crate::target::Target;
-
-/// What is done for an order. The daemon is given [`sweeper`]; a test may give another.
-pub type Sweeper = Arc<dyn Fn(&Order, &Control) -> Report + Send + Sync>;
-
-/// Sweeps, one process at a time for each target, and writes what happens to the log. The locks lie in the state
-/// directory.
-#[must_use]
-pub fn sweeper(state_dir: PathBuf) -> Sweeper {
-    // The hints of the last run of each target: they are told when they are news.
-    let told: Mutex<BTreeMap<TargetName, Vec<String>>> = Mutex::default();
-    Arc::new(move |order, control| {
-        let lines = LogLines::begin(order);
-        let report = match turn(&state_dir, order) {
-            Ok(_lock) => sweep::sweep(order, control, &|event| lines.see(event)),
-            Err(report) => *report,
-        };
-        let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = told.insert(order.target.name.clone(), report.hints.clone()).unwrap_or_default();
-        drop(told);
-        lines.end(&report, |hint| before.iter().all(|known| known != hint));
-        report
-    })
-}
-
-/// Takes the lock of an order's target; a dry run needs none.
-fn turn(state_dir: &Path, order: &Order) -> Result<Option<TargetLock>, Box<Report>> {
-    if order.is_dry() {
-        return Ok(None);
-    }
-    let who = format!("the daemon (process {}), run {}", std::process::id(), order.run);
-    match history::lock_target(state_dir, &order.target.name, &who) {
-        Ok(Turn::Ours(lock)) => Ok(Some(lock)),
-        Ok(Turn::Busy(who)) => Err(Box::new(order.skipped(&who))),
-        Err(why) => {
-            // A state that cannot be written stops no sweep.
-            warn!(target_name = %order.target.name, "A run of another process is not kept out: {why}");
-            Ok(None)
-        }
-    }
-}
 
 /// As many sweeps at once as there are cores, within these: more make a disk slower, not faster, and fewer would let one
 /// file system that hangs hold up the targets on all others.
@@ -78,11 +32,6 @@ struct Queued {
     waiting: Waiting,
 }
 
-/// A sweep that has ended.
-pub(super) struct Finished {
-    report: Report,
-}
-
 /// The sweeps at work, one for a target at most, and those that wait for a thread.
 pub(super) struct Runs {
     active: BTreeMap<TargetName, Active>,
@@ -92,28 +41,26 @@ pub(super) struct Runs {
     limit: usize,
     /// As many of them may work on one file system.
     per_filesystem: usize,
-    sweeper: Sweeper,
-    /// Waits until it is on the disk that the target was due.
-    settle: Arc<dyn Fn() + Send + Sync>,
-    finished: mpsc::UnboundedSender<Finished>,
+    /// What is to be started on a thread of its own.
+    launches: Vec<(Order, Arc<Control>)>,
 }
 
 impl Runs {
-    pub(super) fn new(
-        sweeper: Sweeper,
-        per_filesystem: usize,
-        settle: Arc<dyn Fn() + Send + Sync>,
-    ) -> (Self, mpsc::UnboundedReceiver<Finished>) {
-        let (finished, ended) = mpsc::unbounded_channel();
+    pub(super) fn new(per_filesystem: usize) -> Self {
         let limit = std::thread::available_parallelism().map_or(1, usize::from).clamp(*AT_ONCE.start(), *AT_ONCE.end());
-        let (active, queue, begun) = (BTreeMap::new(), VecDeque::new(), Vec::new());
-        (Self { active, queue, begun, limit, per_filesystem, sweeper, settle, finished }, ended)
+        let (active, queue, begun, launches) = (BTreeMap::new(), VecDeque::new(), Vec::new(), Vec::new());
+        Self { active, queue, begun, limit, per_filesystem, launches }
+    }
+
+    /// What is to be started since that was last asked for.
+    pub(super) fn take_launches(&mut self) -> Vec<(Order, Arc<Control>)> {
+        std::mem::take(&mut self.launches)
     }
 
     /// From now on as many sweeps may work on one file system.
-    pub(super) fn share(&mut self, per_filesystem: usize) {
+    pub(super) fn share(&mut self, per_filesystem: usize, now: Timestamp) {
         self.per_filesystem = per_filesystem;
-        self.fill();
+        self.fill(now);
     }
 
     /// Whether one more sweep may work on the target's file system. One that is not known is nobody else's.
@@ -156,59 +103,40 @@ impl Runs {
         &mut self,
         target: Arc<Target>,
         protected: Arc<Protected>,
-        trigger: Trigger,
-        dry_run: bool,
+        (trigger, dry_run): (Trigger, bool),
         waiting: Waiting,
         guards: Guards,
+        now: Timestamp,
     ) -> RunId {
-        let now = clock::wall();
         let run = RunId::new(now);
         let order = Order { run: run.clone(), target, trigger, dry_run, protected, now, guards };
         self.queue.push_back(Queued { order, waiting });
-        self.fill();
+        self.fill(now);
         run
     }
 
     /// Starts what waits, as long as there is room.
-    fn fill(&mut self) {
+    fn fill(&mut self, now: Timestamp) {
         while self.active.len() < self.limit {
             let Some(next) = self.queue.iter().position(|queued| self.has_room(&queued.order.target)) else { return };
             let Some(Queued { mut order, waiting }) = self.queue.remove(next) else { return };
             // Ages are counted from when the work begins, not from when it was asked for.
-            order.now = clock::wall();
+            order.now = now;
             let control = Arc::new(Control::default());
             let name = order.target.name.clone();
             self.begun.push(order.clone());
             self.active.insert(name, Active { order: order.clone(), control: control.clone(), waiting });
-            self.spawn(order, control);
-        }
-    }
-
-    fn spawn(&self, order: Order, control: Arc<Control>) {
-        let (sweeper, finished, settle) = (self.sweeper.clone(), self.finished.clone(), self.settle.clone());
-        let also = order.clone();
-        let work = move || {
-            if order.trigger != Trigger::Manual {
-                settle();
-            }
-            let report = caught(&sweeper, &order, &control);
-            // The supervisor outlives the sweeps, unless it was told not to wait for them.
-            drop(finished.send(Finished { report }));
-        };
-        if let Err(error) = std::thread::Builder::new().name("sweep".into()).spawn(work) {
-            let report = also.not_run(Outcome::Failed, format!("cannot start a thread: {error}"));
-            LogLines::begin(&also).end(&report, |_| true);
-            drop(self.finished.send(Finished { report }));
+            self.launches.push((order, control));
         }
     }
 
     /// Takes note that a sweep has ended, tells those who wait for it, and starts the next.
-    pub(super) fn end(&mut self, Finished { report }: Finished) -> Arc<Report> {
+    pub(super) fn end(&mut self, report: Report, now: Timestamp) -> Arc<Report> {
         let report = Arc::new(report);
         if let Some(active) = self.active.remove(&report.target) {
             tell(active.waiting, &report);
         }
-        self.fill();
+        self.fill(now);
         report
     }
 
@@ -249,26 +177,4 @@ fn tell(waiting: Waiting, report: &Arc<Report>) {
         // Who asked may have gone meanwhile.
         drop(one.send(report.clone()));
     }
-}
-
-/// Sweeps; a panic ends this sweep and nothing else.
-fn caught(sweeper: &Sweeper, order: &Order, control: &Control) -> Report {
-    let began = clock::mark();
-    catch_unwind(AssertUnwindSafe(|| sweeper(order, control))).unwrap_or_else(|panic| {
-        const BUG: &str = "it panicked, which is a bug in the janitor";
-        error!(target_name = %order.target.name, "Cleanup failed: {BUG}: {}", words(panic.as_ref()));
-        // The words may name a file, and the status is for everybody.
-        let mut report = order.not_run(Outcome::Failed, format!("{BUG}; the log has its words"));
-        report.took = began.elapsed();
-        report.counts.examined = control.progress.examined.load(Ordering::Relaxed);
-        report.counts.deleted = control.progress.deleted.load(Ordering::Relaxed);
-        report.counts.freed = control.progress.freed.load(Ordering::Relaxed);
-        report.counts.failed = control.progress.failed.load(Ordering::Relaxed);
-        report
-    })
-}
-
-fn words(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }

@@ -1,5 +1,6 @@
 //! What the daemon says of itself: an immutable snapshot, published whole after each change.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use jiff::tz::TimeZone;
 use super::supervisor::Supervisor;
 use super::surface::LogHealth;
 use crate::clock::Mark;
+use crate::fsys;
 use crate::history::{Hold, StateHealth};
 use crate::names::{RunId, TargetName};
 use crate::report::Report;
@@ -40,33 +42,15 @@ pub struct Status {
     pub holds: Vec<Hold>,
     /// Why the wall clock cannot be trusted; `None` when it can.
     pub clock: Option<String>,
+    /// Why it is not known what was stopped, so that everything is; `None` when it is known.
+    pub stop_unknown: Option<String>,
+    /// Why it is not written down what is stopped; `None` when it is.
+    pub stop_not_kept: Option<String>,
+    /// The tasks of the daemon that are dead, and why.
+    pub dead_tasks: BTreeMap<&'static str, String>,
 }
 
 impl Status {
-    /// Before anything is known.
-    pub(super) fn nothing((started, started_mark): (Timestamp, Mark)) -> Self {
-        Self {
-            started,
-            started_mark,
-            zone: TimeZone::UTC,
-            is_running: false,
-            shutting_down: false,
-            targets: Vec::new(),
-            config: ConfigStatus {
-                path: None,
-                generation: 0,
-                in_force_since: started,
-                rejection: None,
-                needs_restart: Vec::new(),
-                not_applied: Vec::new(),
-            },
-            log: Arc::default(),
-            state: Arc::default(),
-            holds: Vec::new(),
-            clock: None,
-        }
-    }
-
     /// The picture of the supervisor as it is now.
     pub(super) fn of(supervisor: &Supervisor) -> Self {
         let (started, started_mark) = supervisor.started;
@@ -80,9 +64,12 @@ impl Status {
             targets: config.targets.iter().map(|target| TargetStatus::of(supervisor, target)).collect(),
             config: supervisor.about_config.clone(),
             log: supervisor.log.clone(),
-            state: supervisor.memory.store.health(),
+            state: supervisor.health.clone(),
             holds: supervisor.memory.holds().cloned().collect(),
-            clock: supervisor.memory.clock_problem(),
+            clock: supervisor.memory.clock_problem(supervisor.now),
+            stop_unknown: supervisor.word.unknown.clone(),
+            stop_not_kept: supervisor.word.not_kept.clone(),
+            dead_tasks: supervisor.dead_tasks.clone(),
         }
     }
 
@@ -144,6 +131,8 @@ impl TargetStatus {
             TargetState::Disabled
         } else if supervisor.paused.contains(name) {
             TargetState::Paused
+        } else if fsys::is_unreachable(&target.path) {
+            TargetState::Unreachable
         } else {
             TargetState::Scheduled
         };
@@ -181,6 +170,8 @@ pub enum TargetState {
     Running,
     /// Its schedule is stopped; a manual run still works.
     Paused,
+    /// Waiting for its next run, and its file system does not answer.
+    Unreachable,
     /// `enabled = false`.
     Disabled,
 }
@@ -194,6 +185,7 @@ impl TargetState {
             Self::Queued => "queued",
             Self::Running => "running",
             Self::Paused => "paused",
+            Self::Unreachable => "unreachable",
             Self::Disabled => "disabled",
         }
     }

@@ -1,81 +1,83 @@
-//! The supervisor: one task, and the only owner of what is due, what runs and what is paused.
+//! The supervisor: the only owner of what is due, what runs and what is stopped. It takes events and gives back effects;
+//! it waits for nothing, reads no clock, and knows no thread. The shell around it (`shell`) does the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{mpsc, watch};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
-use super::handle::{Command, Handle, InForce};
+use super::handle::{Command, InForce};
 use super::memory::Memory;
 use super::news::News;
-use super::reload::{Answer, Found, Reading, Source, reloader};
-use super::runs::{Finished, Runs, Sweeper};
-use super::signals::{Signals, Wish};
+use super::reload::{Answer, Found};
+use super::runs::Runs;
 use super::status::{ConfigStatus, Status};
 use super::surface::{LogHealth, Surface};
+use super::word::{self, OperatorWord};
 use crate::agenda::Agenda;
-use crate::clock::{self, Mark};
+use crate::clock::{Mark, Moment};
 use crate::config::Config;
-use crate::history::{Remembered, Store};
+use crate::history::{self, Change, Remembered, StateHealth, Stops, Word};
 use crate::names::TargetName;
 use crate::report::{Report, Trigger};
+use crate::sweep::{Control, Order};
 use crate::target::Target;
 use crate::units::Span;
 
 /// The longest sleep: a wall clock that was set, or a machine that was suspended, is noticed after this.
 const LOOK: Duration = Duration::from_secs(30);
 
-/// How long a shutdown waits for sweeps to stop between two files.
-const GRACE: Duration = Duration::from_millis(1800);
+/// Something that the supervisor is told.
+pub(super) enum Event {
+    /// Time has passed.
+    Tick,
+    /// Somebody sent SIGHUP.
+    Hangup,
+    /// Somebody wants something.
+    Command(Command),
+    /// A sweep has ended.
+    Ended(Report),
+    /// The config was read.
+    Found(Found),
+    /// Something happened to the state.
+    State(history::Event),
+    /// A task died, or is back.
+    Task(&'static str, Option<String>),
+    /// The daemon ends.
+    ShutDown,
+}
 
-/// How many requests to read the config again can wait: more than the admin port has connections.
-const REQUESTS: usize = 256;
+/// Something that the supervisor wants done.
+pub(super) enum Effect {
+    /// Sweep, on a thread of its own.
+    Launch(Box<Order>, Arc<Control>),
+    /// Remember this.
+    Remember(Change),
+    /// Write down what is stopped; the number comes back.
+    Keep(Stops, u64),
+    /// Read the config again, and tell whoever asked what became of it.
+    Read(Option<Answer>),
+}
 
-/// What a daemon starts with.
-pub struct Start {
+/// What the supervisor begins with.
+pub(super) struct Beginning {
     /// The config in force.
-    pub config: Config,
-    /// Where it came from, or would come from: the built-in config stands in for a file that is not there.
-    pub source: Source,
-    /// The text of the file it was made from; `None` when there is none.
-    pub text: Option<String>,
-    /// The doors around the daemon.
-    pub surface: Box<dyn Surface>,
-    /// How the log is doing.
-    pub log: Arc<LogHealth>,
-    /// Does the work.
-    pub sweeper: Sweeper,
-    /// What must survive the daemon, and what was remembered of the one before.
-    pub state: (Store, Remembered),
-}
-
-/// How the daemon came to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stopped {
-    /// Everything at work came to rest.
-    Cleanly,
-    /// Something was still at work when the grace was over, or a second signal forced the end.
-    Forced,
-}
-
-/// The daemon, ready to run.
-pub struct Daemon {
-    pub(super) supervisor: Supervisor,
-    handle: Handle,
-    commands: mpsc::Receiver<Command>,
-    pub(super) ended: mpsc::UnboundedReceiver<Finished>,
-    reload: ReloadTask,
-}
-
-struct ReloadTask {
-    source: Source,
-    in_force: Reading,
-    asked: mpsc::Receiver<Option<Answer>>,
+    pub(super) config: Config,
+    pub(super) about_config: ConfigStatus,
+    /// The config file, whether it is there or not.
+    pub(super) file: PathBuf,
+    pub(super) surface: Box<dyn Surface>,
+    pub(super) log: Arc<LogHealth>,
+    /// What is known of the operator's word.
+    pub(super) word: Word,
+    /// What was remembered of the daemon before.
+    pub(super) remembered: Remembered,
+    pub(super) health: Arc<StateHealth>,
+    /// The mark of the start.
+    pub(super) mark: Mark,
 }
 
 /// All scheduling state.
@@ -86,6 +88,7 @@ pub(super) struct Supervisor {
     /// Stopped as a whole: targets that a reload adds are paused too.
     pub(super) stopped: bool,
     pub(super) paused: BTreeSet<TargetName>,
+    pub(super) word: OperatorWord,
     pub(super) last_runs: BTreeMap<TargetName, Arc<Report>>,
     /// The last runs that tell how their targets stand to their limits.
     pub(super) last_measured: BTreeMap<TargetName, Arc<Report>>,
@@ -104,121 +107,134 @@ pub(super) struct Supervisor {
     pub(super) shutting_down: bool,
     pub(super) surface: Box<dyn Surface>,
     pub(super) log: Arc<LogHealth>,
-    reload: mpsc::Sender<Option<Answer>>,
-    publish: watch::Sender<Arc<Status>>,
+    pub(super) health: Arc<StateHealth>,
+    pub(super) dead_tasks: BTreeMap<&'static str, String>,
+    /// The clocks at the event that is being handled.
+    pub(super) now: Moment,
+    pub(super) effects: Vec<Effect>,
 }
 
-impl Daemon {
+impl Supervisor {
     /// Lays out the agenda.
-    #[must_use]
-    pub fn new(start: Start) -> Self {
-        let Start { config, source, text, surface, log, sweeper, state: (store, remembered) } = start;
-        let Remembered {
-            last_runs,
-            last_successes,
-            due,
-            stopped,
-            paused,
-            holds,
-            roots,
-            stalled,
-            newest_run,
-            clock_offset,
-        } = remembered;
+    pub(super) fn new(beginning: Beginning, now: Moment) -> Self {
+        let Beginning { config, about_config, file, surface, log, word, remembered, health, mark } = beginning;
+        let memory = Memory::new(&remembered, now);
+        let Remembered { last_runs, last_successes, due, .. } = remembered;
         // When a target was due that was never run is not known: what is remembered as due may be when it was new.
         let scheduled = last_runs.iter().filter(|(_, run)| run.trigger != Trigger::Manual);
         let last_due = scheduled.map(|(name, run)| (name.clone(), run.started)).collect();
         let measured = last_runs.iter().filter(|(_, run)| run.has_measured());
         let last_measured = measured.map(|(name, run)| (name.clone(), run.clone())).collect();
-        let (runs, ended) = Runs::new(sweeper, config.settings.sweeps_per_filesystem, Arc::new(store.settler()));
-        let (commands, received) = mpsc::channel(64);
-        let (reload, asked) = mpsc::channel(REQUESTS);
-        let now = clock::wall();
-        let about_config = ConfigStatus {
-            path: text.is_some().then(|| source.file.clone()),
-            generation: 1,
-            in_force_since: now,
-            rejection: None,
-            needs_restart: Vec::new(),
-            not_applied: Vec::new(),
+        let mut operator = OperatorWord::default();
+        let Stops { all, targets } = match word {
+            Word::Known(stops) => {
+                operator.told(stops.clone());
+                stops
+            }
+            Word::New => Stops::default(),
+            Word::Unknown(why) => {
+                operator.unknown = Some(why);
+                Stops { all: true, targets: BTreeSet::new() }
+            }
         };
-        let in_force = text.map_or_else(|| Reading::Absent(String::new()), Reading::Text);
-        let started = (now, clock::mark());
         let mut agenda = Agenda::default();
-        agenda.look_at_clock(now);
-        let supervisor = |publish| Supervisor {
+        agenda.look_at_clock(now.wall);
+        let mut supervisor = Self {
+            runs: Runs::new(config.settings.sweeps_per_filesystem),
             config,
             agenda,
-            runs,
-            stopped,
-            paused,
+            stopped: all,
+            paused: targets,
+            word: operator,
             last_runs,
             last_measured,
             last_successes,
             last_due,
             skipped_ticks: BTreeMap::new(),
-            memory: Memory::new(store, holds, roots, stalled, (clock_offset, newest_run)),
+            memory,
             missed: BTreeSet::new(),
             about_config,
-            file: source.file.clone(),
-            started,
+            file,
+            started: (now.wall, mark),
             shutting_down: false,
             surface,
             log,
-            reload,
-            publish,
+            health,
+            dead_tasks: BTreeMap::new(),
+            now,
+            effects: Vec::new(),
         };
-        let (publish, status) = watch::channel(Arc::new(Status::nothing(started)));
-        let mut supervisor = supervisor(publish);
         supervisor.forget_others();
-        supervisor.lay_out(now);
-        supervisor.find_missed(&due, now);
-        supervisor.publish();
-        let handle = Handle { commands, status };
-        let reload = ReloadTask { source, in_force, asked };
-        Self { supervisor, handle, commands: received, ended, reload }
+        supervisor.lay_out(now.wall);
+        supervisor.find_missed(&due, now.wall);
+        supervisor.keep_word_if_changed();
+        supervisor
     }
 
-    /// A handle for the doors.
-    #[must_use]
-    pub fn handle(&self) -> Handle {
-        self.handle.clone()
-    }
-
-    /// Runs until a signal says stop.
-    ///
-    /// # Errors
-    /// When the system refuses a signal handler.
-    pub async fn run(self) -> io::Result<Stopped> {
-        let Self { mut supervisor, handle, mut commands, mut ended, reload } = self;
-        let mut signals = Signals::listen()?;
-        // Only the doors hold handles from here on; without a door, nobody sends commands, and that is no end.
-        let _handle = handle;
-        let (found, mut news) = mpsc::channel(1);
-        let reloader = tokio::spawn(reloader(reload.source, reload.in_force, reload.asked, found));
-        supervisor.say_started();
-        supervisor.say_remembered();
-        loop {
-            let sleep = supervisor.tick(clock::wall());
-            supervisor.publish();
-            supervisor.tell_begun();
-            tokio::select! {
-                wish = signals.next() => match wish {
-                    Wish::Stop => break,
-                    Wish::Reload => supervisor.on_hangup(),
-                },
-                Some(command) = commands.recv() => supervisor.obey(command),
-                Some(finished) = ended.recv() => supervisor.note_end(finished),
-                Some(found) = news.recv() => supervisor.on_found(found),
-                () = tokio::time::sleep(sleep) => {}
-            }
+    /// Handles an event at a moment.
+    pub(super) fn handle(&mut self, event: Event, now: Moment) {
+        self.now = now;
+        match event {
+            Event::Tick => {}
+            Event::Hangup => self.on_hangup(),
+            Event::Command(command) => self.obey(command),
+            Event::Ended(report) => self.note_end(report),
+            Event::Found(found) => self.on_found(found),
+            Event::State(event) => self.on_state(event),
+            Event::Task(name, dead) => self.note_task(name, dead),
+            Event::ShutDown => self.shut_down(),
         }
-        reloader.abort();
-        Ok(supervisor.shut_down(&mut signals, &mut commands, &mut ended).await)
+        self.word.look(now.since_boot);
+        if !self.shutting_down {
+            self.tick();
+        }
+        self.tell_begun();
     }
-}
 
-impl Supervisor {
+    /// What is to be done since that was last asked for. What is to be remembered comes before the sweeps that wait for it.
+    pub(super) fn take_effects(&mut self) -> Vec<Effect> {
+        let mut effects: Vec<Effect> = self.memory.take_changes().into_iter().map(Effect::Remember).collect();
+        effects.append(&mut self.effects);
+        effects.extend(
+            self.runs.take_launches().into_iter().map(|(order, control)| Effect::Launch(Box::new(order), control)),
+        );
+        effects
+    }
+
+    /// How long nothing will be to do unless something happens.
+    pub(super) fn sleep(&self) -> Duration {
+        let next = self.agenda.next().and_then(|next| Duration::try_from(next.duration_since(self.now.wall)).ok());
+        let look = if self.word.is_awaited() { word::PATIENCE } else { LOOK };
+        next.unwrap_or(look).min(look)
+    }
+
+    /// Whether nothing is at work any more, and nobody waits for an answer.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.runs.is_idle() && !self.word.is_awaited()
+    }
+
+    /// The snapshot for the doors.
+    pub(super) fn status(&self) -> Status {
+        Status::of(self)
+    }
+
+    fn note_task(&mut self, name: &'static str, dead: Option<String>) {
+        match dead {
+            Some(why) => {
+                error!("A task of the daemon died, which is a bug, and is started anew: {name}: {why}");
+                self.dead_tasks.insert(name, why);
+            }
+            None if self.dead_tasks.remove(name).is_some() => info!("A task of the daemon is back: {name}"),
+            None => {}
+        }
+    }
+
+    fn shut_down(&mut self) {
+        info!("Shutting down");
+        self.shutting_down = true;
+        self.runs.cancel_all("the daemon shuts down");
+    }
+
     /// Puts what is enabled and not paused on the agenda, and takes the rest off.
     pub(super) fn lay_out(&mut self, now: Timestamp) {
         let mut wanted = BTreeSet::new();
@@ -231,12 +247,9 @@ impl Supervisor {
         self.agenda.retain(|name| wanted.contains(name));
     }
 
-    fn publish(&self) {
-        self.publish.send_replace(Arc::new(Status::of(self)));
-    }
-
-    /// Starts what is due; says how long nothing will be.
-    pub(super) fn tick(&mut self, now: Timestamp) -> Duration {
+    /// Starts what is due.
+    fn tick(&mut self) {
+        let now = self.now.wall;
         self.surface.look_after_log();
         if let Some(back) = self.agenda.look_at_clock(now) {
             warn!("The wall clock was set back by {}; next runs are counted anew where they follow it", Span(back));
@@ -245,11 +258,9 @@ impl Supervisor {
             self.start_scheduled(&name, Trigger::CatchUp, now);
         }
         for name in self.agenda.take_due(now) {
-            self.memory.store.due(&name, now);
+            self.memory.due(&name, now);
             self.start_scheduled(&name, Trigger::Schedule, now);
         }
-        let next = self.agenda.next().and_then(|next| Duration::try_from(next.duration_since(now)).ok());
-        next.unwrap_or(LOOK).min(LOOK)
     }
 
     fn start_scheduled(&mut self, name: &TargetName, trigger: Trigger, now: Timestamp) {
@@ -262,8 +273,8 @@ impl Supervisor {
             return;
         }
         let protected = self.config.protected.clone();
-        let guards = self.memory.guards(name);
-        self.runs.begin(target, protected, trigger, false, Vec::new(), guards);
+        let guards = self.memory.guards(name, self.now);
+        self.runs.begin(target, protected, (trigger, false), Vec::new(), guards, now);
     }
 
     pub(super) fn target(&self, name: &str) -> Option<Arc<Target>> {
@@ -274,25 +285,29 @@ impl Supervisor {
         // Whoever asked may have stopped waiting for the answer; what was asked is done all the same.
         match command {
             Command::Manual { target, dry_run, answer } => drop(answer.send(self.manual(target.as_deref(), dry_run))),
-            Command::Start { target, answer } => drop(answer.send(self.start(target.as_deref()))),
-            Command::Stop { target, at_work, answer } => drop(answer.send(self.stop(target.as_deref(), at_work))),
-            Command::Release { run, answer } => drop(answer.send(self.release(&run))),
+            Command::Start { target, answer } => {
+                let switched = self.start(target.as_deref());
+                self.answer_when_kept(switched, answer);
+            }
+            Command::Stop { target, at_work, answer } => {
+                let switched = self.stop(target.as_deref(), at_work);
+                self.answer_when_kept(switched, answer);
+            }
+            Command::Release { which, answer } => drop(answer.send(self.release(&which))),
             Command::InForce { answer } => {
                 let Config { targets, sharing, protected, .. } = self.config.clone();
                 drop(answer.send(Ok(InForce { targets, sharing, protected })));
             }
-            Command::Guards { target, answer } => drop(answer.send(Ok(self.memory.guards(&target)))),
-            Command::Reload { answer } => drop(self.reload.try_send(Some(answer))),
+            Command::Guards { target, answer } => drop(answer.send(Ok(self.memory.guards(&target, self.now)))),
+            Command::Task { name, dead } => self.note_task(name, dead),
+            Command::Reload { answer } => self.effects.push(Effect::Read(Some(answer))),
         }
     }
 
     fn on_hangup(&mut self) {
         self.surface.reopen_log();
         info!("SIGHUP: reading the config again");
-        // A storm of signals leaves room for requests; those that wait already read the file after this one.
-        if self.reload.capacity() > REQUESTS / 2 {
-            drop(self.reload.try_send(None));
-        }
+        self.effects.push(Effect::Read(None));
     }
 
     fn on_found(&mut self, found: Found) {
@@ -303,8 +318,8 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn note_end(&mut self, finished: Finished) {
-        let report = self.runs.end(finished);
+    fn note_end(&mut self, report: Report) {
+        let report = self.runs.end(report, self.now.wall);
         self.note_report(report);
     }
 
@@ -328,10 +343,13 @@ impl Supervisor {
                 self.last_measured.insert(report.target.clone(), report.clone());
             }
             self.last_runs.insert(report.target.clone(), report);
+        } else {
+            // Nobody can release it.
+            self.memory.forget(&report.target);
         }
     }
 
-    fn say_started(&self) {
+    pub(super) fn say_started(&self) {
         const SAID: usize = 20;
         info!("Background cleanup scheduler started successfully");
         for target in self.config.targets.iter().take(SAID) {
@@ -345,40 +363,6 @@ impl Supervisor {
         if let Some(more) = self.config.targets.len().checked_sub(SAID).filter(|more| *more > 0) {
             info!("… and {more} more targets");
         }
-    }
-
-    /// Takes in nothing more, stops the sweeps between two files, waits for them a little.
-    async fn shut_down(
-        &mut self,
-        signals: &mut Signals,
-        commands: &mut mpsc::Receiver<Command>,
-        ended: &mut mpsc::UnboundedReceiver<Finished>,
-    ) -> Stopped {
-        info!("Shutting down");
-        self.shutting_down = true;
-        self.runs.cancel_all("the daemon shuts down");
-        self.publish();
-        commands.close();
-        let grace = tokio::time::sleep(GRACE);
-        tokio::pin!(grace);
-        while !self.runs.is_idle() {
-            tokio::select! {
-                Some(finished) = ended.recv() => self.note_end(finished),
-                wish = signals.next() => if wish == Wish::Stop {
-                    warn!("Second signal: not waiting for what is at work");
-                    return self.forced();
-                },
-                () = &mut grace => return self.forced(),
-            }
-            self.publish();
-        }
-        info!("Background cleanup scheduler stopped");
-        Stopped::Cleanly
-    }
-
-    fn forced(&self) -> Stopped {
-        let late: Vec<&str> = self.runs.at_work().map(TargetName::as_str).collect();
-        warn!("Ending while sweeps are still at work: {}", late.join(", "));
-        Stopped::Forced
+        self.say_unreachable();
     }
 }

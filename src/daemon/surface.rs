@@ -3,6 +3,8 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio::sync::Notify;
+
 use super::news::News;
 use crate::config::Settings;
 
@@ -35,6 +37,7 @@ pub struct Applied {
 pub struct LogHealth {
     lost: AtomicU64,
     last_error: Mutex<Option<String>>,
+    full: Notify,
 }
 
 impl LogHealth {
@@ -47,6 +50,16 @@ impl LogHealth {
     /// The log file cannot be written, whether or not there is a record.
     pub fn broken(&self, error: impl Into<String>) {
         *self.last_error.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(error.into());
+    }
+
+    /// The log file has reached its size, and whoever wrote to it cannot begin a new one.
+    pub fn fill(&self) {
+        self.full.notify_one();
+    }
+
+    /// Waits until the log file has to be rotated by somebody else. Cancel safe.
+    pub(super) async fn filled(&self) {
+        self.full.notified().await;
     }
 
     /// The log file can be written again.

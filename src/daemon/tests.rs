@@ -1,96 +1,22 @@
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+mod setup;
+
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::reload::Reading;
-use super::runs::Finished;
-use super::supervisor::Supervisor;
+use super::supervisor::{Effect, Event, Supervisor};
+use super::sweeps::Sweeps;
 use super::*;
-use crate::config::{AdminSettings, Config, Env, LogFormat, LogLevel, LogSettings, Rotation, Settings};
-use crate::globs::Globs;
-use crate::history::{Remembered, Store};
+use crate::clock::{self, Moment};
+use crate::config::Config;
 use crate::names::TargetName;
-use crate::protected::Protected;
 use crate::report::{Outcome, Report, Trigger};
-use crate::schedule::Schedule;
 use crate::sweep::{Control, Order};
-use crate::target::{Action, CatchUp, Missing, Policy, Sandbox, Target, Unverifiable, Zone};
-
-fn zone() -> Zone {
-    Zone { name: "UTC".into(), tz: TimeZone::UTC }
-}
-
-fn target(name: &str, schedule: &str) -> Arc<Target> {
-    let policy = Policy::new(Globs::new(["*"], []).expect("good"));
-    Arc::new(Target {
-        name: TargetName::new(name).expect("a name"),
-        written_path: name.into(),
-        path: PathBuf::from("/nowhere").join(name),
-        schedule: Schedule::parse(schedule).expect("a schedule"),
-        zone: zone(),
-        enabled: true,
-        missing: Missing::Fail,
-        dry_run: false,
-        threads: None,
-        idle: false,
-        on_unverifiable: Unverifiable::default(),
-        sandbox: Sandbox::default(),
-        root: crate::target::RootRule::default(),
-        catch_up: CatchUp::default(),
-        trash_keep: Target::TRASH_KEEP,
-        action: Action::Delete,
-        max_deletes: None,
-        require: None,
-        device: None,
-        same_disk: Vec::new(),
-        nested: Vec::new(),
-        policy,
-    })
-}
-
-fn config(targets: Vec<Arc<Target>>) -> Config {
-    let log = LogSettings {
-        file: Some("/nowhere/log".into()),
-        rotation: Rotation::Never,
-        keep: 1,
-        format: LogFormat::Text,
-        level: LogLevel::Info,
-    };
-    let admin = AdminSettings { listen: None, socket: None, token_file: None };
-    let settings = Settings {
-        zone: zone(),
-        base: "/nowhere".into(),
-        state_dir: "/nowhere/state".into(),
-        admin,
-        log,
-        sweeps_per_filesystem: 1,
-    };
-    Config {
-        settings,
-        targets,
-        names_targets: true,
-        sharing: BTreeMap::new(),
-        protected: Arc::new(Protected::default()),
-    }
-}
-
-struct Nothing;
-
-impl Surface for Nothing {
-    fn apply(&mut self, _: &Settings) -> Applied {
-        Applied { needs_restart: vec!["admin.listen".into()], failed: Vec::new() }
-    }
-
-    fn look_after_log(&mut self) {}
-
-    fn reopen_log(&mut self) {}
-
-    fn tell(&mut self, _: News<'_>) {}
-}
+use crate::target::Target;
+pub(super) use setup::{beginning, config, target};
 
 /// A gate that sweeps wait at, so that a test decides when they end.
 #[derive(Default)]
@@ -121,22 +47,52 @@ fn gated(gate: &Arc<Gate>) -> Sweeper {
     })
 }
 
-fn daemon(targets: Vec<Arc<Target>>, sweeper: Sweeper) -> Daemon {
-    let env = Env { working_directory: Some("/nowhere".into()), ..Env::default() };
-    Daemon::new(Start {
-        config: config(targets),
-        source: Source { file: "/nowhere/janitor.toml".into(), shown: "janitor.toml".into(), env },
-        text: Some("some text".into()),
-        surface: Box::new(Nothing),
-        log: Arc::default(),
-        sweeper,
-        state: (Store::nowhere(), Remembered::default()),
-    })
+/// A supervisor with threads, and no shell.
+struct Tested {
+    supervisor: Supervisor,
+    sweeps: Sweeps,
+    ended: UnboundedReceiver<Report>,
 }
 
-async fn end_one(supervisor: &mut Supervisor, ended: &mut tokio::sync::mpsc::UnboundedReceiver<Finished>) {
-    let finished = tokio::time::timeout(Duration::from_secs(20), ended.recv()).await;
-    supervisor.note_end(finished.expect("a sweep ends in time").expect("the supervisor holds a sender"));
+impl std::ops::Deref for Tested {
+    type Target = Supervisor;
+
+    fn deref(&self) -> &Supervisor {
+        &self.supervisor
+    }
+}
+
+impl std::ops::DerefMut for Tested {
+    fn deref_mut(&mut self) -> &mut Supervisor {
+        &mut self.supervisor
+    }
+}
+
+fn daemon(targets: Vec<Arc<Target>>, sweeper: Sweeper) -> Tested {
+    let (sweeps, ended) = Sweeps::new(sweeper, Arc::new(|| {}));
+    Tested { supervisor: Supervisor::new(beginning(config(targets)), clock::now()), sweeps, ended }
+}
+
+impl Tested {
+    fn tick_at(&mut self, wall: Timestamp) {
+        self.handle(Event::Tick, Moment { wall, since_boot: clock::since_boot() });
+    }
+
+    /// Starts what is to be started.
+    fn launch(&mut self) {
+        for effect in self.supervisor.take_effects() {
+            if let Effect::Launch(order, control) = effect {
+                self.sweeps.launch(*order, control);
+            }
+        }
+    }
+
+    async fn end_one(&mut self) {
+        self.launch();
+        let report = tokio::time::timeout(Duration::from_secs(20), self.ended.recv()).await;
+        let report = report.expect("a sweep ends in time").expect("there is a sender");
+        self.handle(Event::Ended(report), clock::now());
+    }
 }
 
 fn run<T>(test: impl Future<Output = T>) -> T {
@@ -152,9 +108,9 @@ fn state(supervisor: &Supervisor, name: &str) -> TargetStatus {
 fn one_sweep_of_a_target_at_a_time_and_a_tick_meanwhile_is_counted() {
     run(async {
         let gate = Arc::new(Gate::default());
-        let Daemon { mut supervisor, mut ended, .. } = daemon(vec![target("a", "0 2 * * *")], gated(&gate));
+        let mut supervisor = daemon(vec![target("a", "0 2 * * *")], gated(&gate));
         let due = supervisor.agenda.next().expect("scheduled");
-        supervisor.tick(due);
+        supervisor.tick_at(due);
         assert_eq!(state(&supervisor, "a").state, TargetState::Running);
         let refused = supervisor.manual(None, false).expect_err("it runs");
         let running = state(&supervisor, "a").running.expect("it runs").run;
@@ -162,10 +118,10 @@ fn one_sweep_of_a_target_at_a_time_and_a_tick_meanwhile_is_counted() {
         assert_eq!(refused, Refusal::Running(vec![Busy { target: name, run: running.clone() }]));
         let again = supervisor.agenda.next().expect("scheduled");
         assert!(again > due);
-        supervisor.tick(again);
+        supervisor.tick_at(again);
         assert_eq!(state(&supervisor, "a").skipped_ticks, 1);
         gate.open();
-        end_one(&mut supervisor, &mut ended).await;
+        supervisor.end_one().await;
         let status = state(&supervisor, "a");
         let report = status.last_run.expect("it ran");
         assert_eq!((status.state, report.outcome), (TargetState::Scheduled, Outcome::Done));
@@ -181,11 +137,11 @@ fn a_panic_ends_that_sweep_only() {
             _ => Report { message: None, ..order.not_run(Outcome::Done, "") },
         });
         let targets = vec![target("bad", "0 2 * * *"), target("good", "0 2 * * *")];
-        let Daemon { mut supervisor, mut ended, .. } = daemon(targets, sweeper);
+        let mut supervisor = daemon(targets, sweeper);
         let runs = supervisor.manual(None, false).expect("both begin");
         assert_eq!(runs.started.len(), 2);
-        end_one(&mut supervisor, &mut ended).await;
-        end_one(&mut supervisor, &mut ended).await;
+        supervisor.end_one().await;
+        supervisor.end_one().await;
         let mut outcomes = Vec::new();
         for run in runs.started {
             let report = run.done.await.expect("reported");
@@ -205,7 +161,7 @@ fn more_sweeps_than_threads_wait_and_all_run() {
     run(async {
         let gate = Arc::new(Gate::default());
         let targets = (0..40).map(|number| target(&format!("t{number}"), "0 2 * * *")).collect();
-        let Daemon { mut supervisor, mut ended, .. } = daemon(targets, gated(&gate));
+        let mut supervisor = daemon(targets, gated(&gate));
         assert_eq!(supervisor.manual(None, true).expect("all begin").started.len(), 40);
         let states: Vec<_> = Status::of(&supervisor).targets.iter().map(|target| target.state).collect();
         let running = states.iter().filter(|state| **state == TargetState::Running).count();
@@ -213,7 +169,7 @@ fn more_sweeps_than_threads_wait_and_all_run() {
         assert_eq!(states.iter().filter(|state| **state == TargetState::Queued).count(), 40 - running);
         gate.open();
         for _ in 0..40 {
-            end_one(&mut supervisor, &mut ended).await;
+            supervisor.end_one().await;
         }
         assert!(supervisor.runs.is_idle());
         assert!(Status::of(&supervisor).targets.iter().all(|target| target.last_run.is_some()));
@@ -225,8 +181,9 @@ fn a_stop_is_in_time_for_what_waits_for_a_thread_and_leaves_alone_what_is_at_wor
     run(async {
         let gate = Arc::new(Gate::default());
         let targets = (0..40).map(|number| target(&format!("t{number}"), "0 2 * * *")).collect();
-        let Daemon { mut supervisor, mut ended, .. } = daemon(targets, gated(&gate));
-        supervisor.tick(supervisor.agenda.next().expect("scheduled"));
+        let mut supervisor = daemon(targets, gated(&gate));
+        let due = supervisor.agenda.next().expect("scheduled");
+        supervisor.tick_at(due);
         let in_state = |supervisor: &Supervisor, wanted| {
             Status::of(supervisor).targets.iter().filter(|target| target.state == wanted).count()
         };
@@ -234,9 +191,10 @@ fn a_stop_is_in_time_for_what_waits_for_a_thread_and_leaves_alone_what_is_at_wor
         assert!(running >= 1 && in_state(&supervisor, TargetState::Queued) == 40 - running);
         supervisor.stop(None, AtWork::GoesOn).expect("stopped");
         assert_eq!(in_state(&supervisor, TargetState::Queued), 0);
+        supervisor.launch();
         gate.open();
         for _ in 0..running {
-            end_one(&mut supervisor, &mut ended).await;
+            supervisor.end_one().await;
         }
         assert!(supervisor.runs.is_idle());
         let last = Status::of(&supervisor).targets.into_iter().filter_map(|target| target.last_run);
@@ -251,14 +209,14 @@ fn a_stop_takes_everything_off_the_agenda_and_manual_still_works() {
         let gate = Arc::new(Gate::default());
         gate.open();
         let targets = vec![target("a", "0 2 * * *"), target("b", "0 3 * * *")];
-        let Daemon { mut supervisor, mut ended, .. } = daemon(targets, gated(&gate));
+        let mut supervisor = daemon(targets, gated(&gate));
         assert_eq!(supervisor.stop(None, AtWork::GoesOn), Ok(Switched::Changed));
         assert_eq!(supervisor.stop(None, AtWork::GoesOn), Ok(Switched::Already));
         let status = Status::of(&supervisor);
         assert_eq!((status.is_running, status.next_run(), status.total_jobs()), (false, None, 2));
         assert_eq!(state(&supervisor, "a").state, TargetState::Paused);
         supervisor.manual(Some("a"), false).expect("manual works");
-        end_one(&mut supervisor, &mut ended).await;
+        supervisor.end_one().await;
         assert_eq!(supervisor.start(Some("b")), Ok(Switched::Changed));
         let status = Status::of(&supervisor);
         assert!(status.is_running && status.next_run().is_some());
@@ -279,20 +237,20 @@ fn a_reload_leaves_alone_what_did_not_change() {
     run(async {
         let gate = Arc::new(Gate::default());
         let targets = ["same", "changed", "removed"].map(|name| target(name, "0 2 * * *"));
-        let Daemon { mut supervisor, mut ended, .. } = daemon(targets.to_vec(), gated(&gate));
+        let mut supervisor = daemon(targets.to_vec(), gated(&gate));
         let runs = supervisor.manual(None, false).expect("all begin").started;
         let next = state(&supervisor, "same").next_run;
         let new = vec![target("same", "0 2 * * *"), target("changed", "0 4 * * *"), target("added", "0 5 * * *")];
         let reloaded = take_over(&mut supervisor, config(new)).expect("good");
         assert_eq!((reloaded.added, reloaded.changed, reloaded.removed, reloaded.generation), (1, 1, 1, 2));
         // The gate is closed, so only what was cancelled can end.
-        end_one(&mut supervisor, &mut ended).await;
-        end_one(&mut supervisor, &mut ended).await;
+        supervisor.end_one().await;
+        supervisor.end_one().await;
         assert_eq!(state(&supervisor, "same").state, TargetState::Running);
         assert_eq!(state(&supervisor, "same").next_run, next);
         assert_eq!(supervisor.about_config.needs_restart, ["admin.listen"]);
         gate.open();
-        end_one(&mut supervisor, &mut ended).await;
+        supervisor.end_one().await;
         let mut outcomes = Vec::new();
         for run in runs {
             outcomes.push(run.done.await.expect("reported").outcome);
@@ -305,7 +263,7 @@ fn a_reload_leaves_alone_what_did_not_change() {
 #[test]
 fn what_is_not_fit_changes_nothing_and_a_good_one_always_loads() {
     run(async {
-        let Daemon { mut supervisor, .. } = daemon(vec![target("a", "0 2 * * *")], gated(&Arc::default()));
+        let mut supervisor = daemon(vec![target("a", "0 2 * * *")], gated(&Arc::default()));
         let none = Config { names_targets: false, ..config(vec![target("marked_images", "0 2 * * *")]) };
         assert!(matches!(take_over(&mut supervisor, none), Err(Refusal::Rejected(_))));
         let bad = supervisor.take_over(&Reading::Text("x".into()), Some(Err("line 1".into())));
@@ -326,7 +284,7 @@ fn what_is_not_fit_changes_nothing_and_a_good_one_always_loads() {
 #[test]
 fn a_file_that_appears_replaces_the_built_in_config_and_is_missed_when_it_goes() {
     run(async {
-        let Daemon { mut supervisor, .. } = daemon(vec![target("marked_images", "0 2 * * *")], gated(&Arc::default()));
+        let mut supervisor = daemon(vec![target("marked_images", "0 2 * * *")], gated(&Arc::default()));
         supervisor.about_config.path = None;
         supervisor.config.names_targets = false;
         let absent = Reading::Absent("it is gone".into());
@@ -342,7 +300,7 @@ fn a_file_that_appears_replaces_the_built_in_config_and_is_missed_when_it_goes()
 #[test]
 fn a_target_that_is_added_while_all_is_stopped_stays_paused() {
     run(async {
-        let Daemon { mut supervisor, .. } = daemon(vec![target("a", "0 2 * * *")], gated(&Arc::default()));
+        let mut supervisor = daemon(vec![target("a", "0 2 * * *")], gated(&Arc::default()));
         supervisor.stop(None, AtWork::GoesOn).expect("stopped");
         let off = Arc::new(Target { enabled: false, ..(*target("off", "0 2 * * *")).clone() });
         let added = vec![target("a", "0 2 * * *"), target("b", "0 2 * * *"), off];
@@ -358,11 +316,13 @@ fn a_target_that_is_added_while_all_is_stopped_stays_paused() {
 #[test]
 fn the_sleep_is_short_enough_to_notice_a_clock_that_was_set() {
     run(async {
-        let Daemon { mut supervisor, .. } = daemon(vec![target("a", "0 2 * * *")], gated(&Arc::default()));
+        let mut supervisor = daemon(vec![target("a", "0 2 * * *")], gated(&Arc::default()));
         let now: Timestamp = supervisor.started.0;
-        assert!(supervisor.tick(now) <= Duration::from_secs(30));
+        supervisor.tick_at(now);
+        assert!(supervisor.sleep() <= Duration::from_secs(30));
         let next = supervisor.agenda.next().expect("scheduled");
         let just_before = next.checked_sub(jiff::SignedDuration::from_millis(40)).expect("in range");
-        assert_eq!(supervisor.tick(just_before), Duration::from_millis(40));
+        supervisor.tick_at(just_before);
+        assert_eq!(supervisor.sleep(), Duration::from_millis(40));
     });
 }

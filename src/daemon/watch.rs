@@ -2,13 +2,15 @@
 //!
 //! Editors rename, Kubernetes swaps a link two directories up, others write in place. So the parent directory of every
 //! symbolic link on the way to the file is watched, the file's own directory, and the file itself (a bind-mounted file
-//! only reports on itself). A watch dies with what it watches: after each round a new one is armed.
+//! only reports on itself). A watch dies with what it watches: after each round all are armed anew.
 
 use std::collections::BTreeSet;
+use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use notify::event::{AccessKind, AccessMode, Event, EventKind};
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 
 /// Symbolic links that are followed at most; the kernel follows 40.
@@ -62,28 +64,69 @@ fn is_save(event: &Event) -> bool {
     }
 }
 
-/// An armed watch; it hints until it is dropped.
-pub(super) struct Watch {
-    _watcher: RecommendedWatcher,
+/// The one watcher of the daemon. It is made at the start, has a thread from then on, and is not dropped: `notify` panics
+/// where it has no thread, when it is asked for something, and when it is dropped.
+pub(super) struct Watcher {
+    hints: mpsc::Sender<()>,
+    notify: Option<ManuallyDrop<RecommendedWatcher>>,
+    /// What is watched.
+    places: BTreeSet<PathBuf>,
 }
 
-/// Arms a watch on everything that leads to `file`. Each change puts a hint into `hints`, which may be full.
-///
-/// # Errors
-/// In words, when the system has no watch left; the caller looks at the file now and then anyway.
-pub(super) fn arm(file: &Path, hints: mpsc::Sender<()>) -> Result<Watch, String> {
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+impl Watcher {
+    /// A watcher that puts a hint into `hints`, which may be full, at each change.
+    pub(super) fn new(hints: mpsc::Sender<()>) -> Self {
+        Self { hints, notify: None, places: BTreeSet::new() }
+    }
+
+    /// Watches everything that leads to `file`, and nothing else. It may have to wait for the file system.
+    ///
+    /// # Errors
+    /// In words, when the system has no watch or no thread left; the caller looks at the file now and then anyway.
+    pub(super) fn arm(&mut self, file: &Path) -> Result<(), String> {
+        let Self { hints, notify, places: watched } = self;
+        let watcher = match notify {
+            Some(watcher) => watcher,
+            None => notify.insert(ManuallyDrop::new(make(hints.clone())?)),
+        };
+        let wanted = places(file);
+        let armed = catch_unwind(AssertUnwindSafe(|| {
+            for place in watched.difference(&wanted) {
+                // What has vanished is not watched any more.
+                drop(watcher.unwatch(place));
+            }
+            watch(watcher, &wanted)
+        }));
+        *watched = wanted;
+        armed.unwrap_or_else(|_| {
+            // It has lost its thread. The next round makes another.
+            self.notify = None;
+            Err("the thread that watches has ended".to_owned())
+        })
+    }
+}
+
+fn make(hints: mpsc::Sender<()>) -> Result<RecommendedWatcher, String> {
+    // Whether there is a thread, `notify` does not tell.
+    let thread = std::thread::Builder::new().spawn(|| {});
+    let thread = thread.map_err(|error| format!("cannot start a thread: {error}"))?;
+    drop(thread.join());
+    let hint = move |event: notify::Result<Event>| {
         // An error is an overflow or worse: look.
         if event.as_ref().map_or(true, is_save) {
             // A full channel holds a hint already.
             _ = hints.try_send(());
         }
-    })
-    .map_err(|error| error.to_string())?;
+    };
+    notify::recommended_watcher(hint).map_err(|error| error.to_string())
+}
+
+/// Watches these places, of which some may be watched already: one that was replaced since is another.
+fn watch(watcher: &mut RecommendedWatcher, places: &BTreeSet<PathBuf>) -> Result<(), String> {
     let mut problem = None;
     let mut armed = 0;
-    for place in places(file) {
-        match watcher.watch(&place, RecursiveMode::NonRecursive) {
+    for place in places {
+        match watcher.watch(place, RecursiveMode::NonRecursive) {
             Ok(()) => armed += 1,
             // What vanished since it was listed has changed its parent, which is watched.
             Err(error) if matches!(error.kind, notify::ErrorKind::PathNotFound) => {}
@@ -92,7 +135,7 @@ pub(super) fn arm(file: &Path, hints: mpsc::Sender<()>) -> Result<Watch, String>
     }
     match problem {
         Some(problem) if armed == 0 => Err(problem),
-        _ => Ok(Watch { _watcher: watcher }),
+        _ => Ok(()),
     }
 }
 

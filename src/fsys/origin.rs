@@ -7,6 +7,7 @@ use std::io;
 use std::ops::ControlFlow;
 
 use super::dir::{Dir, ListingBuffer};
+use super::way::Way;
 use crate::clock;
 use crate::entry::{Identity, Kind, Stamp};
 
@@ -53,11 +54,12 @@ pub(super) fn is_name(name: &[u8]) -> bool {
 pub(super) fn find(root: &Dir, wanted: &BTreeSet<Vec<u8>>) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let mut found = BTreeMap::new();
     let began = Stamp::from(clock::wall());
-    let mut waiting: Vec<Vec<u8>> = vec![Vec::new()];
+    let mut waiting = vec![Way::default()];
     let mut buffer = ListingBuffer::new();
     while found.len() < wanted.len()
-        && let Some(path) = waiting.pop()
+        && let Some(way) = waiting.pop()
     {
+        let path = way.path();
         let opened = if path.is_empty() { root.open(b".") } else { root.open_beneath(&path) };
         let Ok(dir) = opened else { continue };
         let Ok(origin) = Origin::of(&dir) else { continue };
@@ -75,8 +77,7 @@ pub(super) fn find(root: &Dir, wanted: &BTreeSet<Vec<u8>>) -> BTreeMap<Vec<u8>, 
             };
             // Slots are no exception: a directory that goes whole lies in one while its files go.
             if is_directory {
-                let slash: &[u8] = if path.is_empty() { b"" } else { b"/" };
-                waiting.push([&path, slash, entry.name].concat());
+                waiting.push(way.to(entry.name));
             }
             ControlFlow::Continue(())
         });

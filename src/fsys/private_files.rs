@@ -1,16 +1,20 @@
 //! The janitor's own files, opened by the rule of trust (`fsys::trust`): found by handle, read with a bound, appended to,
 //! made and replaced, renamed and removed within their directory.
 
+mod file;
+
+pub use file::ReadFile;
+
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Stat, Uid, fchmod, fchown, fstat, fsync, openat,
-    openat2, renameat, renameat_with, statat, unlinkat,
+    AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat, fstat, fsync, openat, openat2, renameat_with,
+    statat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -214,6 +218,17 @@ impl OwnDir {
         Err(failed(io::Error::other("it comes and goes")))
     }
 
+    /// Names a file in it.
+    ///
+    /// # Errors
+    /// See [`Denied`].
+    pub fn file(&self, name: &OsStr) -> Result<OwnFile, Denied> {
+        let at = self.at.try_clone().map_err(|error| Denied::Io(self.path.join(name), error))?;
+        let Self { path, trust, purpose, warnings, .. } = self;
+        let dir = Self { at, path: path.clone(), trust: *trust, purpose: *purpose, warnings: warnings.clone() };
+        Ok(OwnFile { dir, name: name.into() })
+    }
+
     /// Opens the directory itself, to lock it or to have it written to the disk.
     ///
     /// # Errors
@@ -275,109 +290,6 @@ impl OwnDir {
         })?;
         let (stat, warning) = self.judge(&file, name)?;
         Ok((file, stat, warning))
-    }
-}
-
-/// A file that was read.
-#[derive(Debug)]
-pub struct ReadFile {
-    /// What is in it.
-    pub bytes: Vec<u8>,
-    /// Its permissions.
-    pub mode: u32,
-    /// Breaches of the rule of trust that are warnings.
-    pub warnings: Vec<Breach>,
-}
-
-impl OwnFile {
-    /// Its path, without symbolic links.
-    #[must_use]
-    pub fn path(&self) -> PathBuf {
-        self.dir.path.join(&self.name)
-    }
-
-    /// What has its name now; `None` when nothing has.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn entry(&self) -> io::Result<Option<OwnEntry>> {
-        self.dir.entry(&self.name)
-    }
-
-    /// Reads the file, which has at most `most` bytes.
-    ///
-    /// # Errors
-    /// See [`Denied`].
-    pub fn read(self, most: u64) -> Result<ReadFile, Denied> {
-        let (file, stat, warning) = self.dir.open(&self.name, OFlags::RDONLY)?;
-        let path = self.path();
-        let mut bytes = Vec::new();
-        let read = File::from(file).take(most.saturating_add(1)).read_to_end(&mut bytes);
-        read.map_err(|error| Denied::Io(path.clone(), error))?;
-        if bytes.len() as u64 > most {
-            return Err(Denied::TooLarge(path));
-        }
-        let mut warnings = self.dir.warnings;
-        warnings.extend(warning);
-        Ok(ReadFile { bytes, mode: stat.st_mode & 0o7777, warnings })
-    }
-
-    /// Opens the file to append to it, and makes it where it is missing, with this mode. Returns a warning beside it.
-    ///
-    /// # Errors
-    /// See [`Denied`].
-    pub fn append(&self, mode: u32) -> Result<(File, Option<Breach>), Denied> {
-        self.dir.open_or_make_with(&self.name, OFlags::WRONLY | OFlags::APPEND, Mode::from_raw_mode(mode))
-    }
-
-    /// Makes the file, which only its owner can read, on the disk before this returns, and never over another.
-    ///
-    /// # Errors
-    /// `AlreadyExists` when something has the name, and what else the system says.
-    pub fn create(&self, content: &[u8]) -> io::Result<()> {
-        self.write(&self.name, content, None)?;
-        self.dir.sync()
-    }
-
-    /// Puts a file that only its owner can read in the place of the one that is there, at once; it gets the owner of
-    /// that.
-    ///
-    /// # Errors
-    /// What the system says; the old file is there as before then.
-    pub fn replace(&self, content: &[u8]) -> io::Result<()> {
-        let old = statat(&self.dir.at, &self.name, AtFlags::SYMLINK_NOFOLLOW)?;
-        if !is_regular(&old) {
-            return Err(io::Error::other("it is not a regular file"));
-        }
-        let mut new = OsString::from(".");
-        new.push(&self.name);
-        new.push(format!(".{}", std::process::id()));
-        self.write(&new, content, Some(&old))?;
-        if let Err(error) = renameat(&self.dir.at, &new, &self.dir.at, &self.name) {
-            // What was made is of no use; that the rename failed is what is told.
-            drop(self.dir.remove(&new));
-            return Err(error.into());
-        }
-        self.dir.sync()
-    }
-
-    /// Writes a new file with mode 0600; `like` has the owner that it gets.
-    fn write(&self, name: &OsStr, content: &[u8], like: Option<&Stat>) -> io::Result<()> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | CAREFULLY;
-        let mut file = File::from(openat(&self.dir.at, name, flags, READABLE)?);
-        let mut write = || -> io::Result<()> {
-            let now = fstat(&file)?;
-            if let Some(like) = like
-                && (like.st_uid, like.st_gid) != (now.st_uid, now.st_gid)
-            {
-                fchown(&file, Some(Uid::from_raw(like.st_uid)), Some(Gid::from_raw(like.st_gid)))?;
-            }
-            // Whatever the umask took away.
-            fchmod(&file, READABLE)?;
-            file.write_all(content)?;
-            file.sync_all()
-        };
-        write().inspect_err(|_| drop(self.dir.remove(name)))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::ops::ControlFlow;
-use std::sync::mpsc;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, Mode, StatxFlags, openat, readlinkat, statx};
@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use super::dir::{Dir, ListingBuffer, READ, path};
 use super::identity_of;
 use super::place::is;
+use super::reach::within;
 use crate::entry::Identity;
 
 /// Inodes that processes were seen to use, at one moment.
@@ -24,15 +25,10 @@ pub struct Processes {
 
 impl Processes {
     /// Looks at all processes, for this long at the most: a file system that does not answer must not hold anybody up.
+    /// One thread at a time looks, so that no more than one is left behind there.
     #[must_use]
-    pub fn look(within: Duration) -> Self {
-        let (found, finding) = mpsc::channel();
-        // Nobody waits for who comes too late.
-        let look = move || drop(found.send(scan()));
-        if let Err(error) = std::thread::Builder::new().name("processes".into()).spawn(look) {
-            return Self::failed(&error);
-        }
-        match finding.recv_timeout(within) {
+    pub fn look(limit: Duration) -> Self {
+        match within(limit, Path::new("/proc"), scan) {
             Ok(Ok(processes)) => processes,
             Ok(Err(error)) => Self::failed(&error),
             Err(_) => Self::failed(&io::ErrorKind::TimedOut.into()),

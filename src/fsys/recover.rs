@@ -10,7 +10,7 @@ use super::origin::{Origin, find, is_name};
 use super::place::is;
 use super::private::open_private;
 use super::slot::{FILE, back, hold, own_slots};
-use crate::names::Escaped;
+use crate::names::{Escaped, Shortened};
 
 /// What came of a look into the slots that earlier runs used.
 #[derive(Debug, Default)]
@@ -88,6 +88,6 @@ fn restore(root: &Dir, directory: &[u8], origin: &[u8], shelf: &Dir, name: &[u8]
         _ => return Err("its directory has been replaced".to_owned()),
     }
     back(shelf, name, &to).map_err(|error| error.to_string())?;
-    let slash: &[u8] = if directory.is_empty() { b"" } else { b"/" };
-    Ok(Escaped(&[directory, slash, name].concat()).to_string())
+    let slash = if directory.is_empty() { "" } else { "/" };
+    Ok(format!("{}{slash}{}", Shortened::path(directory), Shortened::name(name)))
 }

@@ -4,11 +4,13 @@ use std::fmt;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{Mode, ResolveFlags, openat2};
 use rustix::io::Errno;
 
 use super::dir::{Dir, READ};
+use super::reach::{Unreachable, within};
 use super::trust::{Denied, Trust};
 use super::walk::{Rule, Walk};
 use crate::entry::Identity;
@@ -40,6 +42,8 @@ pub enum RootError {
     MissingParent(PathBuf),
     /// This symbolic link on the way can be replaced by somebody who is neither root nor the janitor's user.
     UnsafeLink(PathBuf),
+    /// A file system on the way does not answer.
+    Unreachable(Unreachable),
     /// The system refused at this place.
     Io(PathBuf, io::Error),
 }
@@ -54,6 +58,7 @@ impl fmt::Display for RootError {
                 "the symbolic link `{}` on the way can be replaced by others; name the directory itself",
                 shown(path)
             ),
+            Self::Unreachable(error) => write!(out, "{error}"),
             Self::Io(path, error) => write!(out, "cannot open `{}`: {error}", shown(path)),
         }
     }
@@ -74,6 +79,9 @@ impl From<Denied> for RootError {
     }
 }
 
+/// How long a file system may take to answer: a disk that sleeps needs its time, too.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// The mode of a target's directory that is made.
 const MADE: Mode = Mode::from_raw_mode(0o755);
 
@@ -83,9 +91,21 @@ const MADE: Mode = Mode::from_raw_mode(0o755);
 /// `CHASE_SAFE`. With `create`, the last directory is made where it is missing, with mode 0755; never those above it,
 /// which may be a file system that is not mounted.
 ///
+/// It waits ten seconds for an answer of the file systems on the way.
+///
 /// # Errors
 /// See [`RootError`].
 pub fn resolve(path: &Path, create: bool) -> Result<Root, RootError> {
+    let wanted = path.to_path_buf();
+    within(PATIENCE, path, move || resolve_now(&wanted, create))
+        .unwrap_or_else(|error| Err(RootError::Unreachable(error)))
+}
+
+/// Does the same, for as long as it takes.
+///
+/// # Errors
+/// See [`RootError`].
+pub fn resolve_now(path: &Path, create: bool) -> Result<Root, RootError> {
     let trust = Trust::of_process();
     let reached = Walk::to_directory(path, Rule::Links, &trust, create.then_some(MADE))?;
     let (path, created) = (reached.path, reached.created);

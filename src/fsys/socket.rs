@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{
     AtFlags, CWD, FileType, Gid, Mode, OFlags, StatxFlags, chmodat, chownat, fstat, open, openat2, statx,
@@ -38,6 +38,7 @@ const LONGEST: usize = 107;
 /// The name of a socket of ours in its directory; with this dropped, it is removed.
 #[derive(Debug)]
 pub struct OwnSocket {
+    path: PathBuf,
     dir: OwnDir,
     name: Box<OsStr>,
     identity: Identity,
@@ -150,7 +151,7 @@ pub fn bind_own(path: &Path, trust: &Trust) -> Result<(UnixListener, OwnSocket),
     // The path leads elsewhere by now than to the directory that was opened.
     let (identity, ..) = made.ok_or(Errno::STALE)?;
     // Dropping it removes the socket, also where the next step fails.
-    let own = OwnSocket { dir, name: name.into(), identity };
+    let own = OwnSocket { path: path.into(), dir, name: name.into(), identity };
     own.set_mode()?;
     // Nobody gets through before this, whatever the mode was until now.
     listen(&socket, BACKLOG)?;
@@ -184,6 +185,23 @@ fn make_room(dir: &OwnDir, name: &OsStr, address: &SocketAddrUnix) -> Result<(),
 }
 
 impl OwnSocket {
+    /// Returns the path that it was made at.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns whether its path still leads to it: somebody may have removed it, or its directory. Where that cannot be
+    /// told, it counts as there.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        match statx(CWD, &self.path, flags, StatxFlags::INO) {
+            Ok(found) => identity_of(&found) == self.identity,
+            Err(error) => !matches!(error, Errno::NOENT | Errno::NOTDIR),
+        }
+    }
+
     /// Gives it its mode, whatever the umask says. The mode of a path cannot be set without following a link there, so
     /// it is set by handle.
     fn set_mode(&self) -> io::Result<()> {

@@ -45,6 +45,7 @@ impl Destination {
             let kind = match &error {
                 RootError::Missing(_) | RootError::MissingParent(_) => io::ErrorKind::NotFound,
                 RootError::UnsafeLink(_) => io::ErrorKind::PermissionDenied,
+                RootError::Unreachable(_) => io::ErrorKind::TimedOut,
                 RootError::Io(_, error) => error.kind(),
             };
             io::Error::new(kind, error)
@@ -198,14 +199,21 @@ impl Destination {
         }
         let mut at = None;
         let mut end = 0;
+        // What lies at the path so far below `like`, once that was asked for.
+        let mut model: Option<Dir> = None;
         for name in relative.split(|byte| *byte == b'/') {
             end += name.len();
             let parent = at.as_ref().unwrap_or(&self.dir);
             let next = match parent.open(name) {
                 Err(error) if is(&error, Errno::NOENT) => {
-                    self.make(parent, name, || like.open_beneath(&relative[..end]))?
+                    let above = model.take();
+                    model = above.map_or_else(|| like.open_beneath(&relative[..end]), |above| above.open(name)).ok();
+                    self.make(parent, name, model.as_ref())?
                 }
-                done => done?,
+                done => {
+                    model = None;
+                    done?
+                }
             };
             at = Some(next);
             end += 1;
@@ -213,7 +221,7 @@ impl Destination {
         at.ok_or_else(|| Errno::NOENT.into())
     }
 
-    fn make(&self, parent: &Dir, name: &[u8], like: impl FnOnce() -> io::Result<Dir>) -> io::Result<Dir> {
+    fn make(&self, parent: &Dir, name: &[u8], like: Option<&Dir>) -> io::Result<Dir> {
         match again(|| mkdirat(parent.fd(), path(name), Mode::RWXU)) {
             Ok(()) => {}
             // Another worker has just made it.
@@ -225,8 +233,8 @@ impl Destination {
             write_down(parent)?;
         }
         let made = parent.open(name)?;
-        if let Ok(like) = like() {
-            become_like(&made, &like)?;
+        if let Some(like) = like {
+            become_like(&made, like)?;
         }
         Ok(made)
     }

@@ -18,7 +18,7 @@ use super::root::resolve;
 use super::transfer::Destination;
 use super::tree::{Visit, below};
 use crate::entry::Stamp;
-use crate::names::Escaped;
+use crate::names::Shortened;
 
 /// The directory that the trash of every target in it lies in.
 const TRASH: &[u8] = b".janitor-trash";
@@ -271,8 +271,8 @@ impl Trash {
         below(&files, &mut |visit| {
             match visit {
                 Visit::Entry { dir, path, name } => {
-                    let shown =
-                        || Escaped(&[path, if path.is_empty() { b"" } else { b"/" }, name].concat()).to_string();
+                    let slash = if path.is_empty() { "" } else { "/" };
+                    let shown = || format!("{}{slash}{}", Shortened::path(path), Shortened::name(name));
                     match to.directory(path, &files).and_then(|to| rename_to(dir, name, &to, name)) {
                         Ok(()) => done.restored += 1,
                         Err(error) if is(&error, Errno::EXIST) || is(&error, Errno::NOTDIR) => {

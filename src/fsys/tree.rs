@@ -3,8 +3,11 @@
 use std::io;
 use std::ops::ControlFlow;
 
-use super::dir::{Dir, ListingBuffer};
-use crate::entry::Kind;
+use rustix::fs::{Mode, openat};
+use rustix::io::Errno;
+
+use super::dir::{Dir, ListingBuffer, READ, again};
+use crate::entry::{Identity, Kind};
 
 /// What is met on the way.
 pub(super) enum Visit<'a> {
@@ -14,44 +17,115 @@ pub(super) enum Visit<'a> {
     Left { parent: &'a Dir, name: &'a [u8] },
 }
 
-fn joined(path: &[u8], name: &[u8]) -> Vec<u8> {
-    if path.is_empty() { name.to_vec() } else { [path, b"/", name].concat() }
+/// A directory on the way down to the one that is open.
+struct Level {
+    identity: Identity,
+    /// Directories in it that wait for their turn.
+    waiting: Vec<Vec<u8>>,
 }
 
-/// Visits everything below `top`, each directory after what is in it.
+/// Visits everything below `top`, each directory after what is in it. One directory is open at a time, and each is known
+/// by its name alone: paths of a chain of thousands would fill the memory.
 pub(super) fn below(top: &Dir, each: &mut dyn FnMut(Visit<'_>) -> io::Result<()>) -> io::Result<()> {
-    // Paths that wait, and whether what is in them was visited already.
-    let mut waiting: Vec<(Vec<u8>, bool)> = vec![(Vec::new(), false)];
-    let open = |path: &[u8]| if path.is_empty() { top.open(b".") } else { top.open_beneath(path) };
-    while let Some((path, visited)) = waiting.pop() {
-        if visited {
-            let (parent, name) = match path.iter().rposition(|byte| *byte == b'/') {
-                Some(slash) => (&path[..slash], &path[slash + 1..]),
-                None => (&path[..0], &path[..]),
-            };
-            if !name.is_empty() {
-                each(Visit::Left { parent: &open(parent)?, name })?;
+    let mut dir = top.open(b".")?;
+    let mut path = Vec::new();
+    let mut buffer = ListingBuffer::new();
+    let mut levels = vec![visit(&dir, &path, &mut buffer, each)?];
+    while let Some(level) = levels.last_mut() {
+        if let Some(name) = level.waiting.pop() {
+            dir = dir.open(&name)?;
+            if !path.is_empty() {
+                path.push(b'/');
             }
+            path.extend_from_slice(&name);
+            levels.push(visit(&dir, &path, &mut buffer, each)?);
             continue;
         }
-        let dir = open(&path)?;
-        waiting.push((path.clone(), true));
-        let mut names = Vec::new();
-        dir.for_each(&mut ListingBuffer::new(), |entry| {
-            names.push((entry.name.to_vec(), entry.kind));
-            ControlFlow::Continue(())
-        })?;
-        for (name, kind) in names {
-            let kind = match kind {
-                Some(kind) => kind,
-                None => dir.look(&name)?.kind,
-            };
-            if kind == Kind::Directory {
-                waiting.push((joined(&path, &name), false));
-            } else {
-                each(Visit::Entry { dir: &dir, path: &path, name: &name })?;
-            }
-        }
+        levels.pop();
+        let Some(above) = levels.last() else { break };
+        let slash = path.iter().rposition(|byte| *byte == b'/');
+        let by_path = || match slash {
+            Some(slash) => top.open_beneath(&path[..slash]),
+            None => top.open(b"."),
+        };
+        // A directory that may only be read has no way up.
+        dir = parent_of(&dir, above.identity).or_else(|_| by_path())?;
+        each(Visit::Left { parent: &dir, name: &path[slash.map_or(0, |slash| slash + 1)..] })?;
+        path.truncate(slash.unwrap_or(0));
     }
     Ok(())
+}
+
+/// Visits the entries of a directory that are no directories themselves.
+fn visit(
+    dir: &Dir,
+    path: &[u8],
+    buffer: &mut ListingBuffer,
+    each: &mut dyn FnMut(Visit<'_>) -> io::Result<()>,
+) -> io::Result<Level> {
+    let (identity, _) = dir.look_at_itself()?;
+    let mut waiting = Vec::new();
+    let mut names = Vec::new();
+    dir.for_each(buffer, |entry| {
+        names.push((entry.name.to_vec(), entry.kind));
+        ControlFlow::Continue(())
+    })?;
+    for (name, kind) in names {
+        let kind = match kind {
+            Some(kind) => kind,
+            None => dir.look(&name)?.kind,
+        };
+        if kind == Kind::Directory {
+            waiting.push(name);
+        } else {
+            each(Visit::Entry { dir, path, name: &name })?;
+        }
+    }
+    Ok(Level { identity, waiting })
+}
+
+/// Opens the directory that another one lies in, which is to be this one: it may have been moved meanwhile.
+fn parent_of(dir: &Dir, expected: Identity) -> io::Result<Dir> {
+    let parent = Dir::of(again(|| openat(dir.fd(), c"..", READ, Mode::empty()))?);
+    match parent.look_at_itself()? {
+        (identity, _) if identity == expected => Ok(parent),
+        _ => Err(Errno::STALE.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fsys::resolve;
+
+    #[test]
+    fn each_is_visited_once_and_a_directory_after_what_is_in_it() {
+        let yard = tempfile::tempdir().expect("a temporary directory");
+        for name in ["a/b/c/1", "a/b/2", "a/d/3", "e/4", "5", "a/f"] {
+            let file = yard.path().join(name);
+            std::fs::create_dir_all(file.parent().expect("below the yard")).expect("made");
+            std::fs::write(file, "").expect("written");
+        }
+        let top = resolve(yard.path(), false).expect("there").dir;
+        let mut seen = Vec::new();
+        below(&top, &mut |visit| {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            match visit {
+                Visit::Entry { path, name, .. } => seen.push(format!("{}|{}", text(path), text(name))),
+                Visit::Left { parent, name } => {
+                    parent.look(name).expect("it lies there");
+                    seen.push(text(name));
+                }
+            }
+            Ok(())
+        })
+        .expect("readable");
+        let at = |what: &str| seen.iter().position(|seen| seen == what).unwrap_or_else(|| panic!("{what} in {seen:?}"));
+        assert_eq!(seen.len(), 11);
+        for [before, after] in [["a/b/c|1", "c"], ["c", "b"], ["a/b|2", "b"], ["a/d|3", "d"], ["b", "a"], ["e|4", "e"]]
+        {
+            assert!(at(before) < at(after), "{before} before {after} in {seen:?}");
+        }
+        assert!(seen.contains(&"|5".to_owned()) && seen.contains(&"a|f".to_owned()), "{seen:?}");
+    }
 }

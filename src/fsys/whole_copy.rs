@@ -19,6 +19,7 @@ use super::place::{is, rename_to, under_a_free_name, write_down};
 use super::refusal::Refusal;
 use super::transfer::{Destination, GoOn};
 use super::tree::{Visit, below};
+use super::way::Way;
 use crate::entry::Kind;
 
 /// What the name of a copy begins with while it grows.
@@ -31,10 +32,6 @@ pub struct WholeCopy<'a> {
     name: Vec<u8>,
     dir: Dir,
     is_placed: bool,
-}
-
-fn joined(path: &[u8], name: &[u8]) -> Vec<u8> {
-    if path.is_empty() { name.to_vec() } else { [path, b"/", name].concat() }
 }
 
 /// Returns the error of a copy that was not made.
@@ -155,9 +152,10 @@ impl WholeCopy<'_> {
     }
 
     fn fill(&self, source: &Dir, go_on: GoOn<'_>) -> io::Result<()> {
-        // Paths that wait, and whether what is in them is copied already.
-        let mut waiting: Vec<(Vec<u8>, bool)> = vec![(Vec::new(), false)];
-        while let Some((relative, is_full)) = waiting.pop() {
+        // What waits, and whether what is in it is copied already.
+        let mut waiting = vec![(Way::default(), false)];
+        while let Some((way, is_full)) = waiting.pop() {
+            let relative = way.path();
             go_on().map_err(error_of)?;
             let from = if relative.is_empty() { source.open(b".")? } else { source.open_beneath(&relative)? };
             let into = self.open(&relative)?;
@@ -168,7 +166,7 @@ impl WholeCopy<'_> {
                 }
                 continue;
             }
-            waiting.push((relative.clone(), true));
+            waiting.push((way.clone(), true));
             let mut names = Vec::new();
             from.for_each(&mut ListingBuffer::new(), |entry| {
                 names.push(entry.name.to_vec());
@@ -183,7 +181,7 @@ impl WholeCopy<'_> {
                 match pinned.found().kind {
                     Kind::Directory => {
                         again(|| mkdirat(into.fd(), path(&name), Mode::RWXU))?;
-                        waiting.push((joined(&relative, &name), false));
+                        waiting.push((way.to(&name), false));
                     }
                     Kind::File => {
                         let opened = Pinned::open(&from, &name).map_err(error_of)?;

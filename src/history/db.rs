@@ -1,6 +1,5 @@
 //! The file itself.
 
-use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
@@ -9,10 +8,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
-use super::{Hold, Remembered, went_on};
+use super::{Change, Hold, Known, Remembered, went_on};
 use crate::fsys::{Denied, OwnDir};
 use crate::names::{RunId, TargetName};
-use crate::report::{KnownRoot, Outcome, Report, RootSeen, Stalled};
+use crate::report::{Guard, KnownRoot, Outcome, Report, RootSeen};
 
 /// Its name in the state directory.
 pub(super) const FILE: &str = crate::config::STATE_FILE;
@@ -23,6 +22,9 @@ const RUNS_KEPT: u32 = 100;
 /// As many runs of all targets together, when the file is opened.
 const ALL_KEPT: u32 = 50_000;
 
+/// How long another process that has the file locked is waited for. What cannot be written then is written later.
+const BUSY: Duration = Duration::from_secs(2);
+
 /// Each step brings the file from one version to the next. What has been released is never changed.
 const STEPS: [&str; 1] = ["
     CREATE TABLE runs (
@@ -30,7 +32,6 @@ const STEPS: [&str; 1] = ["
     ) STRICT;
     CREATE INDEX runs_of_target ON runs (target, started);
     CREATE TABLE due (target TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT;
-    CREATE TABLE paused (target TEXT PRIMARY KEY) STRICT;
     CREATE TABLE holds (run TEXT PRIMARY KEY, target TEXT NOT NULL UNIQUE, report TEXT NOT NULL) STRICT;
     CREATE TABLE roots (target TEXT PRIMARY KEY, path BLOB NOT NULL, seen TEXT NOT NULL, boot TEXT NOT NULL) STRICT;
     CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -52,7 +53,30 @@ pub(super) fn failed(error: &dyn std::fmt::Display) -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN), Some(error.to_string()))
 }
 
-fn is_no_good(error: &rusqlite::Error) -> bool {
+/// Returns whether a change that failed with this error may be done later, once the file or its disk is as it should be.
+pub(super) fn may_pass(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{
+        CannotOpen, DatabaseBusy, DatabaseCorrupt, DatabaseLocked, DiskFull, FileLockingProtocolFailed, NotADatabase,
+        OperationInterrupted, OutOfMemory, PermissionDenied, ReadOnly, SystemIoFailure,
+    };
+    let passing = [
+        CannotOpen,
+        DatabaseBusy,
+        DatabaseCorrupt,
+        DatabaseLocked,
+        DiskFull,
+        FileLockingProtocolFailed,
+        NotADatabase,
+        OperationInterrupted,
+        OutOfMemory,
+        PermissionDenied,
+        ReadOnly,
+        SystemIoFailure,
+    ];
+    error.sqlite_error_code().is_some_and(|code| passing.contains(&code))
+}
+
+pub(super) fn is_no_good(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
     matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
 }
@@ -113,9 +137,19 @@ impl Db {
         Ok(Self(db))
     }
 
-    /// Opens it to read, beside whoever works with it.
+    /// Opens it to read, beside whoever works with it. What a killed writer left undone is rolled back, which takes a
+    /// writer.
     pub(super) fn look(dir: &OwnDir) -> Result<Self> {
-        Self::connect(dir, OpenFlags::SQLITE_OPEN_READ_ONLY).map(Self)
+        let db = Self::connect(dir, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        match version(&db) {
+            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ReadOnly) => {
+                drop(db);
+                let db = Self::connect(dir, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+                version(&db)?;
+                Ok(Self(db))
+            }
+            known => known.map(|_| Self(db)),
+        }
     }
 
     /// Opens the file and what SQLite keeps beside it, after a look at each. SQLite opens by path: nobody else can
@@ -123,11 +157,17 @@ impl Db {
     fn connect(dir: &OwnDir, flags: OpenFlags) -> Result<Connection> {
         check(dir).map_err(|denied| failed(&denied))?;
         let db = Connection::open_with_flags(dir.path().join(FILE), flags | OpenFlags::SQLITE_OPEN_NOFOLLOW)?;
-        db.busy_timeout(Duration::from_secs(5))?;
+        db.busy_timeout(BUSY)?;
         if !dir.is_still_there() {
             return Err(failed(&"the state directory was exchanged while it was opened"));
         }
         Ok(db)
+    }
+
+    /// Brings what is in the journal into the file, and gives back its room.
+    pub(super) fn shrink(&self) {
+        // It is tried before a write that may fail, and says what this would.
+        drop(self.0.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
     }
 
     fn all<T>(&self, query: &str, each: impl Fn(&Row<'_>) -> Result<Option<T>>) -> Result<Vec<T>> {
@@ -137,14 +177,13 @@ impl Db {
     }
 
     pub(super) fn remembered(&mut self, boot: &str) -> Result<Remembered> {
-        let name = |row: &Row<'_>| Ok(TargetName::new(&row.get::<_, String>(0)?).ok());
+        let name = |row: &Row<'_>| -> Result<_> { Ok(TargetName::new(&row.get::<_, String>(0)?).ok()) };
         let last = "SELECT target, report, max(started) FROM runs GROUP BY target";
         let last_runs = self.all(last, |row| Ok(name(row)?.zip(json::<Report>(&row.get::<_, String>(1)?))))?;
         let successes = "SELECT substr(name, 9), value FROM facts WHERE name LIKE 'success %'";
         let last_successes =
             self.all(successes, |row| Ok(name(row)?.zip(row.get::<_, String>(1)?.parse().ok().and_then(instant))))?;
         let due = self.all("SELECT target, at FROM due", |row| Ok(name(row)?.zip(instant(row.get(1)?))))?;
-        let paused = self.all("SELECT target FROM paused", name)?;
         let holds = self.all("SELECT report FROM holds ORDER BY run", |row| {
             Ok(json::<Report>(&row.get::<_, String>(0)?).and_then(|report| Hold::of(&report)))
         })?;
@@ -160,12 +199,10 @@ impl Db {
             last_runs: last_runs.into_iter().map(|(target, report)| (target, Arc::new(report))).collect(),
             last_successes: last_successes.into_iter().collect(),
             due: due.into_iter().collect(),
-            stopped: self.fact("stopped")?.is_some_and(|value| value == "yes"),
-            paused: paused.into_iter().collect(),
             holds,
             roots: roots.into_iter().collect(),
-            newest_run: self.fact("newest_run")?.and_then(|value| value.parse().ok()).and_then(instant),
-            clock_offset: self.fact(&format!("clock {boot}"))?.and_then(|value| value.parse().ok()),
+            newest_run: self.newest_run()?,
+            clock_offset: self.clock_offset(boot)?,
         })
     }
 
@@ -173,20 +210,20 @@ impl Db {
         self.0.query_row("SELECT value FROM facts WHERE name = ?1", [name], |row| row.get(0)).optional()
     }
 
-    pub(super) fn due(&mut self, target: &TargetName, at: Timestamp) -> Result<()> {
+    fn due(&mut self, target: &TargetName, at: Timestamp) -> Result<()> {
         let put = "INSERT INTO due VALUES (?1, ?2) ON CONFLICT (target) DO UPDATE SET at = ?2";
         self.0.execute(put, params![target.as_str(), nanos(at)]).map(drop)
     }
 
-    pub(super) fn paused(&mut self, stopped: bool, paused: &BTreeSet<TargetName>) -> Result<()> {
-        let step = self.0.transaction()?;
-        step.execute("DELETE FROM paused", [])?;
-        for target in paused {
-            step.execute("INSERT INTO paused VALUES (?1)", [target.as_str()])?;
+    /// Does what it is told.
+    pub(super) fn apply(&mut self, change: &Change, boot: &str) -> Result<()> {
+        match change {
+            Change::Due(target, at) => self.due(target, *at),
+            Change::Ended(report) => self.ended(report, boot),
+            Change::Held(report) => self.held(report),
+            Change::Released(run) => self.released(run),
+            Change::Clock(offset) => self.clock(boot, *offset),
         }
-        let stopped = if stopped { "yes" } else { "no" };
-        step.execute("INSERT OR REPLACE INTO facts VALUES ('stopped', ?1)", [stopped])?;
-        step.commit()
     }
 
     pub(super) fn ended(&mut self, report: &Report, boot: &str) -> Result<()> {
@@ -194,13 +231,13 @@ impl Db {
         insert(&step, report)?;
         let target = report.target.as_str();
         match Hold::of(report) {
-            // The newest is the one to be released: it is what would happen now.
-            Some(_) => {
-                step.execute("DELETE FROM holds WHERE target = ?1", [target])?;
-                step.execute(
-                    "INSERT INTO holds VALUES (?1, ?2, ?3)",
-                    params![report.run.as_str(), target, text(report)?],
-                )?;
+            Some(later) => {
+                let known = "SELECT report FROM holds WHERE target = ?1";
+                let known = step.query_row(known, [target], |row| row.get::<_, String>(0)).optional()?;
+                let known = known.and_then(|known| json::<Report>(&known)).and_then(|known| Hold::of(&known));
+                if !known.is_some_and(|known| known.is_confirmed_by(&later)) {
+                    hold(&step, report)?;
+                }
             }
             None if went_on(report) => {
                 step.execute("DELETE FROM holds WHERE target = ?1", [target])?;
@@ -223,24 +260,41 @@ impl Db {
         step.commit()
     }
 
-    /// A run that no daemon did: nothing but the run itself is remembered, and whether deleting freed anything.
-    pub(super) fn ended_elsewhere(&mut self, report: &Report) -> Result<()> {
+    /// What the next run of a target goes by.
+    pub(super) fn known(&self, target: &str, boot: &str) -> Result<Known> {
+        if version(&self.0)? == 0 {
+            // Nothing was ever written to it.
+            return Ok(Known::default());
+        }
+        let root = self.0.query_row("SELECT path, seen FROM roots WHERE target = ?1", [target], |row| {
+            let seen: Option<RootSeen> = json(&row.get::<_, String>(1)?);
+            Ok((OsStr::from_bytes(&row.get::<_, Vec<u8>>(0)?).into(), seen))
+        });
+        let root = root.optional()?.and_then(|(path, seen)| Some(KnownRoot { path, seen: seen? }));
+        let stalled = self.fact(&format!("stalled {target}"))?.and_then(|value| json(&value));
+        Ok(Known { root, stalled, newest_run: self.newest_run()?, clock_offset: self.clock_offset(boot)? })
+    }
+
+    fn newest_run(&self) -> Result<Option<Timestamp>> {
+        Ok(self.fact("newest_run")?.and_then(|value| value.parse().ok()).and_then(instant))
+    }
+
+    fn clock_offset(&self, boot: &str) -> Result<Option<i128>> {
+        Ok(self.fact(&format!("clock {boot}"))?.and_then(|value| value.parse().ok()))
+    }
+
+    fn held(&mut self, report: &Report) -> Result<()> {
         let step = self.0.transaction()?;
         insert(&step, report)?;
-        stall(&step, report)?;
+        hold(&step, report)?;
         step.commit()
     }
 
-    /// What is known of the file system of a target, if deleting freed nothing there.
-    pub(super) fn stalled(&self, target: &str) -> Result<Option<Stalled>> {
-        Ok(self.fact(&format!("stalled {target}"))?.and_then(|value| json(&value)))
-    }
-
-    pub(super) fn released(&mut self, run: &RunId) -> Result<()> {
+    fn released(&mut self, run: &RunId) -> Result<()> {
         self.0.execute("DELETE FROM holds WHERE run = ?1", [run.as_str()]).map(drop)
     }
 
-    pub(super) fn clock(&mut self, boot: &str, offset: i128) -> Result<()> {
+    fn clock(&mut self, boot: &str, offset: i128) -> Result<()> {
         let step = self.0.transaction()?;
         step.execute("DELETE FROM facts WHERE name LIKE 'clock %'", [])?;
         step.execute("INSERT INTO facts VALUES (?1, ?2)", params![format!("clock {boot}"), offset.to_string()])?;
@@ -294,6 +348,12 @@ fn insert(step: &rusqlite::Transaction<'_>, report: &Report) -> Result<()> {
     Ok(())
 }
 
+/// Remembers a run as the one of its target that is held.
+fn hold(step: &rusqlite::Transaction<'_>, report: &Report) -> Result<()> {
+    let (run, target) = (report.run.as_str(), report.target.as_str());
+    step.execute("INSERT OR REPLACE INTO holds VALUES (?1, ?2, ?3)", params![run, target, text(report)?]).map(drop)
+}
+
 /// Remembers whether deleting freed anything, for the next run of the target.
 fn stall(step: &rusqlite::Transaction<'_>, report: &Report) -> Result<()> {
     if !went_on(report) {
@@ -307,9 +367,12 @@ fn stall(step: &rusqlite::Transaction<'_>, report: &Report) -> Result<()> {
     Ok(())
 }
 
+fn version(db: &Connection) -> Result<u32> {
+    db.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
 fn migrate(db: &mut Connection) -> Result<()> {
-    let version: u32 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    let version = version as usize;
+    let version = version(db)? as usize;
     if version > STEPS.len() {
         return Err(failed(&format!("it is of version {version}, and this janitor knows {} only", STEPS.len())));
     }
@@ -329,6 +392,21 @@ impl Hold {
     pub fn of(report: &Report) -> Option<Self> {
         let held = report.held.filter(|_| report.outcome == Outcome::Held)?;
         let why = report.message.clone().unwrap_or_default();
-        Some(Self { run: report.run.clone(), target: report.target.clone(), at: report.started, held, why })
+        let report = Arc::new(report.clone());
+        Some(Self { run: report.run.clone(), target: report.target.clone(), at: report.started, held, why, report })
+    }
+
+    /// Returns whether a later run of the target was held by the same cause, so that this hold stays: by the same guard,
+    /// and where files are counted not by many more than a release would let go.
+    #[must_use]
+    pub fn is_confirmed_by(&self, later: &Self) -> bool {
+        let guard = self.held.guard;
+        let is_same_cause = match guard {
+            Guard::MaxDeletes => later.held.files.unwrap_or(u64::MAX) <= self.held.released_files().unwrap_or(0),
+            Guard::Require | Guard::Root => later.why == self.why,
+            // The words tell the time.
+            Guard::Clock => true,
+        };
+        later.held.guard == guard && is_same_cause
     }
 }

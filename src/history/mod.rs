@@ -1,21 +1,25 @@
 //! What must survive the daemon: runs with their reports, when each target was last due, pauses, held runs, and which
 //! directory each root was.
 //!
-//! It lies in one SQLite file in the state directory, which anybody may query. One thread owns it and does what it is
-//! told in turn, so that nobody waits for the disk who does not want to. A state that is broken, full or read-only
-//! stops nothing: it is told, and everything goes on without a memory.
+//! It lies in one SQLite file in the state directory, which anybody may query; what the operator has stopped lies in a
+//! file of its own beside it (`stops`). One thread owns both and does what it is told in turn (`keeper`), so that nobody
+//! waits for the disk who does not want to. A state that is broken, full or read-only stops nothing: it is told, tried
+//! again, and what happens meanwhile is written later. Where it is not known what was stopped, the schedule is.
 
 mod db;
+mod keeper;
 mod lock;
+mod stops;
 mod target_lock;
 #[cfg(test)]
 mod tests;
 
+pub use stops::{Stops, Word};
 pub use target_lock::{TargetLock, Turn, lock_target};
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -26,7 +30,7 @@ use crate::fsys::{self, Denied, OwnDir, Purpose, Trust};
 use crate::names::{RunId, TargetName};
 use crate::report::{Held, KnownRoot, Outcome, Report, Stalled};
 use db::Db;
-use lock::Lock;
+use keeper::{Keeper, Told};
 
 /// The mode of a state directory that is made.
 const MODE: u32 = 0o700;
@@ -47,6 +51,8 @@ pub struct Hold {
     pub held: Held,
     /// Why, in words.
     pub why: String,
+    /// The whole of what is known of the run.
+    pub report: Arc<Report>,
 }
 
 /// What was remembered when the state was opened.
@@ -58,10 +64,6 @@ pub struct Remembered {
     pub last_successes: BTreeMap<TargetName, Timestamp>,
     /// When each target was last due, or known not to be.
     pub due: BTreeMap<TargetName, Timestamp>,
-    /// Whether the schedule was stopped as a whole.
-    pub stopped: bool,
-    /// The targets that were paused.
-    pub paused: BTreeSet<TargetName>,
     /// The held runs.
     pub holds: Vec<Hold>,
     /// The roots.
@@ -79,7 +81,6 @@ pub struct Remembered {
 #[derive(Debug, Default)]
 pub struct StateHealth {
     error: Mutex<Option<String>>,
-    is_distrusted: AtomicBool,
 }
 
 impl StateHealth {
@@ -89,37 +90,72 @@ impl StateHealth {
         self.error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether the state was not opened because somebody else could have written it. Then it is not known whether the
-    /// schedule was stopped, so it is.
-    #[must_use]
-    pub fn is_distrusted(&self) -> bool {
-        self.is_distrusted.load(Ordering::Relaxed)
-    }
-
     fn set(&self, error: Option<String>) {
         *self.error.lock().unwrap_or_else(PoisonError::into_inner) = error;
     }
 }
 
-type Job = Box<dyn FnOnce(&mut Db) -> Result<(), rusqlite::Error> + Send>;
+/// What the next run of a target goes by, as the state has it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Known {
+    /// Which directory its root was.
+    pub root: Option<KnownRoot>,
+    /// That deleting freed nothing on its file system.
+    pub stalled: Option<Stalled>,
+    /// The newest beginning of a run that was not held, of any target.
+    pub newest_run: Option<Timestamp>,
+    /// See [`Remembered::clock_offset`].
+    pub clock_offset: Option<i128>,
+}
 
-/// What the thread is told.
-enum Told {
-    Do(Job),
-    /// Everything that was told before is on the disk.
-    Settle(mpsc::Sender<()>),
-    /// There is nothing more to do.
-    End,
+/// Something that is to be remembered.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// A target was due, or is new and was not due before.
+    Due(TargetName, Timestamp),
+    /// A run has ended.
+    Ended(Arc<Report>),
+    /// This run is the one that is held of its target.
+    Held(Arc<Report>),
+    /// A held run waits no more.
+    Released(RunId),
+    /// The wall clock is taken to be right: it is so many nanoseconds ahead of the time since the machine was started.
+    Clock(i128),
+}
+
+/// Something that happened to the state.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// What was stopped was written down, or could not be. It is tried again until it can be.
+    Kept {
+        /// The number of the last word that this is about.
+        number: u64,
+        /// Why it could not be, in words.
+        result: Result<(), String>,
+    },
+    /// What is stopped was not known, and now is.
+    Word(Stops),
+    /// The database could not be used, or was gone, and now can be: what it remembers.
+    Returned(Box<Remembered>),
 }
 
 /// The state of one daemon. Dropping it waits for what was told, but not for ever.
 #[derive(Debug)]
 pub struct Store {
-    told: Option<mpsc::Sender<Told>>,
+    told: mpsc::Sender<Told>,
     health: Arc<StateHealth>,
     ended: mpsc::Receiver<()>,
     thread: Option<JoinHandle<()>>,
-    boot: String,
+}
+
+/// A state that was opened, and what it said.
+pub struct Opened {
+    /// What is known of the operator's word.
+    pub word: Word,
+    /// What is remembered; nothing where the state cannot be used for now.
+    pub remembered: Remembered,
+    health: Arc<StateHealth>,
+    keeper: Keeper,
 }
 
 /// Why the state cannot be had at all.
@@ -140,109 +176,61 @@ fn boot() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
-impl Store {
-    /// One that remembers nothing.
+/// Opens the state in a directory, for the one daemon that may work with it, and makes what is missing. A database that
+/// is damaged is put aside. Where the state cannot be used, [`StateHealth`] says why, and it is tried again.
+///
+/// # Errors
+/// [`InUse`] when another daemon has it.
+pub fn open(dir: &Path) -> Result<Opened, InUse> {
+    let health = Arc::new(StateHealth::default());
+    let (keeper, word, remembered) = Keeper::open(dir.to_path_buf(), health.clone())?;
+    Ok(Opened { word, remembered, health, keeper })
+}
+
+impl Opened {
+    /// How the state is doing.
     #[must_use]
-    pub fn nowhere() -> Self {
-        let (_, ended) = mpsc::channel();
-        Self { told: None, health: Arc::default(), ended, thread: None, boot: String::new() }
+    pub fn health(&self) -> Arc<StateHealth> {
+        self.health.clone()
     }
 
-    /// Opens the state in a directory, for the one daemon that may work with it, and makes what is missing. A file that
-    /// is no good is put aside. Where it cannot be had, it is one that remembers nothing, and [`StateHealth`] says why.
+    /// Starts the thread that owns the state. It tells `hear` what happens to that.
     ///
     /// # Errors
-    /// [`InUse`] when another daemon has it.
-    pub fn open(dir: &Path, now: Timestamp) -> Result<(Self, Remembered), InUse> {
-        let broken = |why: String| {
-            let nowhere = Self::nowhere();
-            nowhere.health.set(Some(why));
-            (nowhere, Remembered::default())
-        };
-        let refused = |denied: &Denied| {
-            let (nowhere, nothing) = broken(cannot_use(dir, denied));
-            nowhere.health.is_distrusted.store(denied.is_breach(), Ordering::Relaxed);
-            (nowhere, Remembered { stopped: denied.is_breach(), ..nothing })
-        };
-        let own = match Trust::of_process().directory(Purpose::State, dir, Some(MODE)) {
-            Ok(own) => own,
-            Err(denied) => return Ok(refused(&denied)),
-        };
-        for warning in own.warnings() {
-            tracing::warn!("The state directory `{}` may not be trusted: {warning}", shown(dir));
-        }
-        let lock = match Lock::take(&own) {
-            Ok(Some(lock)) => lock,
-            Ok(None) => return Err(InUse(dir.to_path_buf())),
-            Err(denied) => return Ok(refused(&denied)),
-        };
-        if let Err(denied) = db::check(&own) {
-            return Ok(refused(&denied));
-        }
-        let boot = boot();
-        let opened = Db::open(&own, now).and_then(|mut db| {
-            let remembered = db.remembered(&boot)?;
-            Ok((db, remembered))
-        });
-        let (db, remembered) = match opened {
-            Ok(opened) => opened,
-            Err(error) => return Ok(broken(format!("the state in `{}` cannot be used: {error}", shown(dir)))),
-        };
-        let health = Arc::new(StateHealth::default());
+    /// When the system has no thread.
+    pub fn start(self, hear: impl FnMut(Event) + Send + 'static) -> io::Result<Store> {
+        let Self { health, keeper, .. } = self;
         let (told, work) = mpsc::channel();
         let (end, ended) = mpsc::channel();
-        let also = health.clone();
         let work = move || {
-            serve(db, &work, &also);
-            drop((lock, end));
+            keeper.serve(&work, Box::new(hear));
+            drop(end);
         };
-        match std::thread::Builder::new().name("state".into()).spawn(work) {
-            Ok(thread) => Ok((Self { told: Some(told), health, ended, thread: Some(thread), boot }, remembered)),
-            Err(error) => Ok(broken(format!("cannot start a thread: {error}"))),
-        }
+        let thread = Some(std::thread::Builder::new().name("state".into()).spawn(work)?);
+        Ok(Store { told, health, ended, thread })
     }
+}
 
+impl Store {
     /// How it is doing.
     #[must_use]
     pub fn health(&self) -> Arc<StateHealth> {
         self.health.clone()
     }
 
-    fn tell(&self, job: impl FnOnce(&mut Db) -> Result<(), rusqlite::Error> + Send + 'static) {
-        if let Some(told) = &self.told {
-            // A thread that has ended has said why in the health.
-            drop(told.send(Told::Do(Box::new(job))));
-        }
+    fn tell(&self, told: Told) {
+        // The thread ends when this is dropped, and not before.
+        drop(self.told.send(told));
     }
 
-    /// A target was due, or is new and was not due before.
-    pub fn due(&self, target: &TargetName, at: Timestamp) {
-        let target = target.clone();
-        self.tell(move |db| db.due(&target, at));
+    /// Remembers something.
+    pub fn change(&self, change: Change) {
+        self.tell(Told::Change(change));
     }
 
-    /// What is stopped and paused is now this.
-    pub fn paused(&self, stopped: bool, paused: &BTreeSet<TargetName>) {
-        let paused = paused.clone();
-        self.tell(move |db| db.paused(stopped, &paused));
-    }
-
-    /// A run has ended.
-    pub fn ended(&self, report: Arc<Report>) {
-        let boot = self.boot.clone();
-        self.tell(move |db| db.ended(&report, &boot));
-    }
-
-    /// A held run waits no more.
-    pub fn released(&self, run: &RunId) {
-        let run = run.clone();
-        self.tell(move |db| db.released(&run));
-    }
-
-    /// The wall clock is taken to be right: it is so much ahead of the time since the machine was started.
-    pub fn clock(&self, offset: i128) {
-        let boot = self.boot.clone();
-        self.tell(move |db| db.clock(&boot, offset));
+    /// Writes down what is stopped from now on. [`Event::Kept`] comes back with this number, or a later one.
+    pub fn keep(&self, stops: Stops, number: u64) {
+        self.tell(Told::Keep(stops, number));
     }
 
     /// Something that waits until everything that was told before is on the disk, or a few seconds.
@@ -251,7 +239,7 @@ impl Store {
         move || {
             let told = told.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let (done, settled) = mpsc::channel();
-            if told.is_some_and(|told| told.send(Told::Settle(done)).is_ok()) {
+            if told.send(Told::Settle(done)).is_ok() {
                 _ = settled.recv_timeout(PATIENCE);
             }
         }
@@ -260,34 +248,13 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        if let Some(told) = self.told.take() {
-            // Others, who wait for something to be settled, may keep it open.
-            drop(told.send(Told::End));
-        }
+        // Others, who wait for something to be settled, may keep the channel open.
+        self.tell(Told::End);
         // A disk that hangs must not keep the process.
         if self.ended.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Disconnected)
             && let Some(thread) = self.thread.take()
         {
             drop(thread.join());
-        }
-    }
-}
-
-fn serve(mut db: Db, work: &mpsc::Receiver<Told>, health: &StateHealth) {
-    while let Ok(told) = work.recv() {
-        match told {
-            Told::Do(job) => match job(&mut db) {
-                Ok(()) => health.set(None),
-                Err(error) => {
-                    if health.error().is_none() {
-                        tracing::error!("The state cannot be written, and what happens is not remembered: {error}");
-                    }
-                    health.set(Some(error.to_string()));
-                }
-            },
-            // Who waits may have given up.
-            Told::Settle(done) => drop(done.send(())),
-            Told::End => return,
         }
     }
 }
@@ -315,29 +282,33 @@ pub fn run(dir: &Path, run: &RunId) -> Result<Option<Report>, String> {
     Db::look(&own).and_then(|db| db.run(run)).map_err(|error| error.to_string())
 }
 
-/// What is known of the file system of a target, if deleting freed nothing there; for a run that no daemon does.
+/// What the next run of a target goes by, for a run that no daemon does. Where there is no state, nothing is known.
 ///
 /// # Errors
 /// In words.
-pub fn stalled(dir: &Path, target: &TargetName) -> Result<Option<Stalled>, String> {
+pub fn known(dir: &Path, target: &TargetName) -> Result<Known, String> {
+    if !exists(dir) {
+        return Ok(Known::default());
+    }
     let own = directory(dir)?;
-    Db::look(&own).and_then(|db| db.stalled(target.as_str())).map_err(|error| error.to_string())
+    Db::look(&own).and_then(|db| db.known(target.as_str(), &boot())).map_err(|error| error.to_string())
 }
 
-/// Whether a directory holds a state at all.
+/// Whether a directory holds a database.
 #[must_use]
 pub fn exists(dir: &Path) -> bool {
     dir.join(db::FILE).exists()
 }
 
-/// Adds a run that no daemon did.
+/// Adds a run that no daemon did, and what follows from it for the next. A state that is missing is begun.
 ///
 /// # Errors
 /// In words, when it cannot be written down.
 pub fn add(dir: &Path, report: &Report, now: Timestamp) -> Result<(), String> {
     let own = Trust::of_process().directory(Purpose::State, dir, Some(MODE));
     let own = own.map_err(|denied| cannot_use(dir, &denied))?;
-    Db::open(&own, now).and_then(|mut db| db.ended_elsewhere(report)).map_err(|error| error.to_string())
+    stops::begin(&own).map_err(|error| format!("the state in `{}` cannot be begun: {error}", shown(dir)))?;
+    Db::open(&own, now).and_then(|mut db| db.ended(report, &boot())).map_err(|error| error.to_string())
 }
 
 /// Returns the directory, to read what is in it: its owner is the daemon's user, who may be another than this one.
@@ -351,10 +322,14 @@ fn cannot_use(dir: &Path, denied: &Denied) -> String {
     format!("the state directory `{}` cannot be used: {denied}", shown(dir))
 }
 
-/// Whether a run went on to judge: it was neither held nor kept from beginning, and no dry run.
+/// Whether a run got past the guards: it was neither held nor kept from beginning, and no dry run. One that was cancelled
+/// did where it had removed something.
 #[must_use]
 pub fn went_on(report: &Report) -> bool {
-    !report.dry_run
-        && !report.skipped
-        && matches!(report.outcome, Outcome::Done | Outcome::Partial | Outcome::Cancelled)
+    let is_past = match report.outcome {
+        Outcome::Done | Outcome::Partial => true,
+        Outcome::Cancelled => report.counts.deleted > 0,
+        Outcome::Held | Outcome::Failed => false,
+    };
+    !report.dry_run && !report.skipped && is_past
 }

@@ -21,6 +21,12 @@ use crate::names::Escaped;
 /// How often the file is looked for, and an outage is tried to be ended.
 const LOOK: SignedDuration = SignedDuration::from_secs(1);
 
+/// How long after a rotation that failed the next one is tried for the same size.
+const AGAIN: SignedDuration = SignedDuration::from_secs(60);
+
+/// So many bytes after the last time, whoever can is asked again to rotate the file.
+const ASK_EACH: u64 = 1 << 20;
+
 /// The mode of a new log, and of directories that are made for it.
 const FILE: u32 = 0o640;
 const DIRECTORY: u32 = 0o755;
@@ -28,10 +34,17 @@ const DIRECTORY: u32 = 0o755;
 pub(super) struct LogFile {
     path: PathBuf,
     rotation: Rotation,
+    max_size: Option<u64>,
     keep: usize,
     zone: TimeZone,
     health: Arc<LogHealth>,
     open: Option<Open>,
+    /// The size of the file, as far as is known: others may write to it.
+    size: u64,
+    /// The size at which somebody else is asked to rotate the file, where the thread that writes cannot.
+    ask_at: u64,
+    /// When a rotation has failed; it is not tried again at once.
+    failed: Option<Timestamp>,
     /// The period of the records that are in the file.
     period: Option<String>,
     /// When the file was last looked for.
@@ -49,6 +62,8 @@ pub(super) struct LogFile {
 /// The file as it was opened, and where that was.
 struct Open {
     appender: RollingFileAppender,
+    /// What was in it then, in bytes.
+    size: u64,
     identity: Identity,
     directory: Identity,
     place: OwnFile,
@@ -66,10 +81,14 @@ impl LogFile {
         let mut file = Self {
             path: path.to_path_buf(),
             rotation: settings.rotation,
+            max_size: settings.max_size,
             keep: settings.keep,
             zone: zone.clone(),
             health,
             open: None,
+            size: 0,
+            ask_at: 0,
+            failed: None,
             period: None,
             looked: now,
             torn: false,
@@ -95,6 +114,7 @@ impl LogFile {
         }
         self.path = path.to_path_buf();
         self.rotation = settings.rotation;
+        self.max_size = settings.max_size;
         self.keep = settings.keep;
         self.zone = zone.clone();
         self.reopen(now);
@@ -110,7 +130,7 @@ impl LogFile {
             Ok(place) => {
                 self.period = self.period_on_disk(&place);
                 if self.period.is_some() && self.period < current {
-                    self.rotate(&place);
+                    self.rotate(&place, now);
                 }
                 self.open(place, now);
             }
@@ -132,11 +152,12 @@ impl LogFile {
                     complain(&format!("warning: the log `{path}` may not be trusted: {warning}"));
                     self.warned.push(warning);
                 }
-                if self.rotation != Rotation::Never
-                    && let Err(error) = rotation::prune(&open.place, self.keep, now, &self.zone)
-                {
+                let rotates = self.rotation != Rotation::Never || self.max_size.is_some();
+                if rotates && let Err(error) = rotation::prune(&open.place, self.keep, now, &self.zone) {
                     complain(&format!("cannot remove old logs: {error}"));
                 }
+                self.size = open.size;
+                self.ask_at = self.max_size.unwrap_or(u64::MAX);
                 self.open = Some(open);
                 if self.lost == 0 {
                     self.why.clear();
@@ -153,11 +174,31 @@ impl LogFile {
         rotation::period(self.rotation, Timestamp::from_second(entry.modified).ok()?, &self.zone)
     }
 
-    fn rotate(&mut self, place: &OwnFile) {
-        let Some(period) = &self.period else { return };
+    fn rotate(&mut self, place: &OwnFile, now: Timestamp) {
+        // Without periods, a file that is full has the name of the day on which it became that.
+        let day = || rotation::period(Rotation::Daily, now, &self.zone);
+        let Some(period) = self.period.clone().or_else(day) else { return };
         let is_ours = place.entry().is_ok_and(|entry| entry.is_some_and(|entry| entry.is_ours_alone));
-        if is_ours && let Err(error) = rotation::rotate(place, period) {
+        self.failed = None;
+        if is_ours && let Err(error) = rotation::rotate(place, &period) {
             complain(&format!("cannot rotate the log: {error}"));
+            self.failed = Some(now);
+        }
+    }
+
+    /// Whether the file has reached its size, and it is time to begin another.
+    fn is_full(&self, now: Timestamp) -> bool {
+        let is_settled = self.failed.is_none_or(|failed| now.duration_since(failed).abs() >= AGAIN);
+        self.open.is_some() && is_settled && self.max_size.is_some_and(|most| self.size >= most)
+    }
+
+    /// Takes note of bytes that were written. A thread that is kept to a target cannot rotate the file.
+    fn grow(&mut self, bytes: usize) {
+        self.size += bytes as u64;
+        if self.size >= self.ask_at && fsys::is_confined() {
+            // Not with each record from here on.
+            self.ask_at = self.size.saturating_add(ASK_EACH);
+            self.health.fill();
         }
     }
 
@@ -185,6 +226,7 @@ impl LogFile {
         };
         match write_all(&mut open.appender, &bytes) {
             Ok(()) => {
+                self.grow(bytes.len());
                 self.torn = false;
                 self.why.clear();
                 if self.lost > 0 {
@@ -211,7 +253,8 @@ impl LogFile {
         let current = rotation::period(self.rotation, now, &self.zone);
         // When the clock goes back, what belongs to an earlier hour goes into the file of the later one.
         let is_new_period = self.open.is_some() && self.period < current;
-        if !is_new_period && now.duration_since(self.looked).abs() < LOOK {
+        let is_over = is_new_period || self.is_full(now);
+        if !is_over && now.duration_since(self.looked).abs() < LOOK {
             return;
         }
         self.looked = now;
@@ -231,9 +274,10 @@ impl LogFile {
             // It is another file by now: another process may have rotated it.
             return self.reopen(now);
         }
-        if is_new_period {
+        self.size = place.entry().ok().flatten().map_or(self.size, |entry| entry.size);
+        if is_over {
             self.open = None;
-            self.rotate(&place);
+            self.rotate(&place, now);
             self.period = current;
             self.open(place, now);
         }
@@ -291,7 +335,7 @@ fn open(place: OwnFile) -> Result<(Open, Vec<Breach>), Denied> {
         let cause = std::error::Error::source(&error).map(ToString::to_string);
         failed(io::Error::other(cause.unwrap_or_else(|| error.to_string())))
     })?;
-    Ok((Open { appender, identity, directory, place }, warnings))
+    Ok((Open { appender, size: about.size(), identity, directory, place }, warnings))
 }
 
 fn cannot(what: &str, path: &Path, denied: &Denied) -> String {

@@ -40,10 +40,21 @@ fn parse<'a>(name: &'a str, file: &str) -> Option<(&'a str, u32)> {
     (is_date && is_hour).then_some((period, number))
 }
 
-/// Moves the log file out of the way, to the name of its period; where that is taken, to the next free number.
+/// Moves the log file out of the way, to the name of its period, with a number behind those of that period that are there:
+/// what has a lower number is older.
 pub(super) fn rotate(log: &OwnFile, period: &str) -> io::Result<()> {
-    const NUMBERS: u32 = 10_000;
-    for number in 0..NUMBERS {
+    const TRIES: u32 = 10_000;
+    let file = log.name.to_str().unwrap_or_default();
+    // What is not ours says nothing.
+    let is_ours = |name: &OsStr| matches!(log.dir.entry(name), Ok(Some(entry)) if entry.is_ours_alone);
+    let number_of = |name: &OsStr| match parse(name.to_str()?, file)? {
+        (of, number) if of == period && is_ours(name) => Some(number),
+        _ => None,
+    };
+    let last = log.dir.names()?.iter().filter_map(|name| number_of(name)).max();
+    let first = last.map_or(0, |last| last.saturating_add(1));
+    // Another process may rotate at the same time, and what is not ours may have the name.
+    for number in first..first.saturating_add(TRIES) {
         let mut to = log.name.clone();
         to.push(format!(".{period}"));
         if number > 0 {

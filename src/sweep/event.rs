@@ -5,19 +5,11 @@ use std::io;
 use std::path::Path;
 
 use crate::entry::Facts;
-use crate::names::Escaped;
+use crate::names::Shortened;
 use crate::verdict::{Because, Reason};
 
-/// A longer path is printed without its middle. No system call takes one, so it is of no use to anybody; and whoever may
-/// write in a target could fill the disk of the log with a chain of directories, each line longer than the one before.
-const LONGEST: usize = 4096;
-
-/// So much of it is printed at either end, in bytes.
-const SHOWN: usize = 1024;
-
 /// Where an entry is: its directory, relative to the root (empty for the root), and its name. Printed as a relative
-/// path, escaped; of one that is longer than 4096 bytes, the middle is left out: `a/b/\[2555904 bytes]/y/z`. (A backslash
-/// in a name is printed as two.)
+/// path, [`Shortened`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct At<'a> {
     /// The directory's path relative to the root; empty for the root itself.
@@ -39,25 +31,11 @@ impl fmt::Display for At<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.directory, self.name) {
             (b"", b"") => out.write_str("."),
-            (b"", only) | (only, b"") => shortened(only, out),
-            (directory, name) => {
-                shortened(directory, out)?;
-                write!(out, "/{}", Escaped(name))
-            }
+            (b"", name) => write!(out, "{}", Shortened::name(name)),
+            (directory, b"") => write!(out, "{}", Shortened::path(directory)),
+            (directory, name) => write!(out, "{}/{}", Shortened::path(directory), Shortened::name(name)),
         }
     }
-}
-
-fn shortened(path: &[u8], out: &mut fmt::Formatter<'_>) -> fmt::Result {
-    if path.len() <= LONGEST {
-        return write!(out, "{}", Escaped(path));
-    }
-    // A component has 255 bytes at most, so there is a slash near each end.
-    let slash = |byte: &u8| *byte == b'/';
-    let start = path[..SHOWN].iter().rposition(slash).unwrap_or(SHOWN);
-    let end = path.len() - SHOWN;
-    let end = end + path[end..].iter().position(slash).unwrap_or(0);
-    write!(out, "{}/\\[{} bytes]{}", Escaped(&path[..start]), end - start, Escaped(&path[end..]))
 }
 
 /// One thing that happened in a sweep.
@@ -138,9 +116,9 @@ mod tests {
         let long = long.join("/");
         for (name, tail) in [("file", "é/file"), ("", "é")] {
             let shown = At { directory: long.as_bytes(), name: name.as_bytes() }.to_string();
-            assert!(shown.len() < 2200, "{shown}");
+            assert!(shown.len() < 1100, "{shown}");
             assert!(shown.starts_with("00000\\né") && shown.ends_with(tail), "{shown}");
-            assert!(shown.contains("é/\\[2068344 bytes]/09996\\né"), "{shown}");
+            assert!(shown.contains("é/\\[2069172 bytes]/09998\\né"), "{shown}");
         }
     }
 }

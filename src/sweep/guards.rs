@@ -39,8 +39,8 @@ impl Guards {
     /// How many files may go, where `max_deletes` says so: somewhat more than were counted when the run was held, if it
     /// was released from that.
     pub(super) fn most_deletes(&self, max_deletes: Option<u64>) -> Option<u64> {
-        let counted = self.released.filter(|held| held.guard == Guard::MaxDeletes).and_then(|held| held.files);
-        max_deletes.map(|most| most.max(counted.map_or(0, |files| files.saturating_add(files / 10))))
+        let released = self.released.filter(|held| held.guard == Guard::MaxDeletes);
+        max_deletes.map(|most| most.max(released.and_then(Held::released_files).unwrap_or(0)))
     }
 }
 

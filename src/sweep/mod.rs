@@ -47,8 +47,9 @@ pub use undo::{Beside, UndoError, in_trash, trashes, undo};
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -60,6 +61,9 @@ use crate::report::{Counts, Failures, Outcome, Report, Trigger};
 use crate::target::{Action, Missing, Sandbox, Target};
 use act::{Act, Move, Preview, Remove};
 use trash::ToTrash;
+
+/// How long a file system may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is to be swept, and why.
 #[derive(Clone, Debug)]
@@ -126,9 +130,18 @@ pub struct Control {
     /// What it has counted so far.
     pub progress: Arc<Progress>,
     cancelled: OnceLock<String>,
+    /// Not 0 once the process was interrupted.
+    interrupted: Arc<AtomicUsize>,
 }
 
 impl Control {
+    /// Returns one that cancels the sweep once `interrupted` is not 0 any more: all that a signal handler can do is to
+    /// set a number.
+    #[must_use]
+    pub fn watching(interrupted: Arc<AtomicUsize>) -> Self {
+        Self { interrupted, ..Self::default() }
+    }
+
     /// Stops the sweep before its next file. The first reason counts.
     pub fn cancel(&self, why: impl Into<String>) {
         // A second cancel finds the place taken, which is as good.
@@ -138,6 +151,9 @@ impl Control {
     /// Why the sweep is to stop, if it is.
     #[must_use]
     pub fn cancelled(&self) -> Option<&str> {
+        if self.interrupted.load(Ordering::Relaxed) != 0 {
+            self.cancel("it was interrupted");
+        }
         self.cancelled.get().map(String::as_str)
     }
 }
@@ -201,7 +217,9 @@ pub fn sweep(order: &Order, control: &Control, observer: &Observer<'_>) -> Repor
 /// Opens the directory that files are moved to, which may lead elsewhere than when the config was checked.
 fn open_destination(order: &Order, to: &Path) -> Result<Destination, String> {
     let root = fsys::resolve(to, false).map_err(|error| error.to_string())?;
-    let above = root.path.ancestors().skip(1).filter_map(|above| fsys::identity(above).ok().flatten());
+    let path = root.path.clone();
+    let above = move || path.ancestors().skip(1).filter_map(|above| fsys::identity(above).ok().flatten()).collect();
+    let above: Vec<_> = fsys::within(PATIENCE, &root.path, above).map_err(|error| error.to_string())?;
     let way: Vec<_> = [root.identity].into_iter().chain(above).collect();
     let protected = &order.protected;
     let refused = protected.refuse(&root.path, Some(root.identity));

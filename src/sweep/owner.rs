@@ -2,8 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::fsys;
 use crate::target::Target;
+
+/// How long a file system may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The path with every link on the way resolved, but not the last name: a link is judged itself.
 fn resolved(path: &Path) -> Option<PathBuf> {
@@ -24,10 +29,13 @@ fn resolved(path: &Path) -> Option<PathBuf> {
 /// Only for asking: a sweep goes by handles, and never by such a path.
 #[must_use]
 pub fn owners(targets: &[Arc<Target>], path: &Path) -> Option<Vec<(Arc<Target>, PathBuf)>> {
-    let path = resolved(path)?;
-    Some(innermost(targets, |target| {
-        let root = target.path.canonicalize().ok()?;
-        let relative = path.strip_prefix(&root).ok()?.to_path_buf();
+    let path = {
+        let asked = path.to_path_buf();
+        fsys::within(PATIENCE, path, move || resolved(&asked)).ok().flatten()?
+    };
+    Some(innermost(targets, |_, root| {
+        let root = root?;
+        let relative = path.strip_prefix(root).ok()?.to_path_buf();
         Some((root.components().count(), relative))
     }))
 }
@@ -36,24 +44,34 @@ pub fn owners(targets: &[Arc<Target>], path: &Path) -> Option<Vec<(Arc<Target>, 
 /// what is there.
 #[must_use]
 pub fn owners_by_name(targets: &[Arc<Target>], path: &Path) -> Vec<(Arc<Target>, PathBuf)> {
-    innermost(targets, |target| {
-        let real = target.path.canonicalize().ok();
-        let mut roots = [Some(&target.path), real.as_ref()].into_iter().flatten();
+    innermost(targets, |target, real| {
+        let mut roots = [Some(target.path.as_path()), real].into_iter().flatten();
         let relative = roots.find_map(|root| path.strip_prefix(root).ok())?.to_path_buf();
         // Roots that are written in different ways are compared by what is left below them.
         Some((path.components().count() - relative.components().count(), relative))
     })
 }
 
-/// The targets that lie the deepest of those in which the path lies.
+/// The targets that lie the deepest of those in which the path lies. `place` says where it lies in one, of which it is told
+/// the real path, if that is known.
 fn innermost(
     targets: &[Arc<Target>],
-    place: impl Fn(&Target) -> Option<(usize, PathBuf)>,
+    place: impl Fn(&Target, Option<&Path>) -> Option<(usize, PathBuf)>,
 ) -> Vec<(Arc<Target>, PathBuf)> {
-    let below: Vec<_> = targets
-        .iter()
-        .filter_map(|target| place(target).map(|(depth, relative)| (depth, target.clone(), relative)))
-        .collect();
+    let mut below = Vec::new();
+    let paths = targets.iter().map(|target| target.path.clone()).collect();
+    // Nothing is known to lie in a target that does not answer.
+    fsys::each_within(
+        PATIENCE,
+        paths,
+        |path| path.canonicalize().ok(),
+        |at, real| {
+            let target = &targets[at];
+            let place = place(target, real.ok().flatten().as_deref());
+            below.extend(place.map(|(depth, relative)| (depth, target.clone(), relative)));
+            true
+        },
+    );
     let innermost = below.iter().map(|(depth, ..)| *depth).max();
     let inner = below.into_iter().filter(|(depth, ..)| Some(*depth) == innermost);
     inner.map(|(_, target, relative)| (target, relative)).collect()

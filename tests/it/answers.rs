@@ -128,6 +128,7 @@ fn every_answer_is_as_it_is_described() {
     let undone = post(undo, &format!("/cleanup/runs/{}/undo", id(&trashed)), 200);
     assert_eq!(undone["restored"], 3, "{undone}");
     post(undo, "/cleanup/runs/x/undo", 404);
+    post("/cleanup/targets/{name}/release", "/cleanup/targets/nobody/release", 404);
     let release = "/cleanup/runs/{id}/release";
     post(release, &format!("/cleanup/runs/{}/release", id(&held)), 200);
     post(release, "/cleanup/runs/x/release", 404);

@@ -25,7 +25,7 @@ fn json_has_the_same_fields() {
 fn a_log_that_cannot_be_written_stops_nothing_and_is_told() {
     let yard = Yard::new();
     yard.file("marked_images/a");
-    let daemon = Daemon::with(&yard, "");
+    let daemon = Daemon::with(&yard, "[log]\nmax_size = \"9223000TB\"\n");
     // As long as the file system lets a file be, so that nothing can be appended to it.
     let log = fs::File::options().write(true).open(yard.path("cleanup_scheduler.log")).expect("there");
     let (mut fits, mut too_long) = (0, u64::MAX >> 1);
@@ -99,4 +99,55 @@ fn debug_says_of_each_file_why_it_went_or_stayed() {
     ] {
         assert!(log.contains(line), "{line} in {log}");
     }
+}
+
+/// Whoever may write in a target chooses the names that are logged.
+#[test]
+fn hostile_names_take_no_more_of_the_log_than_long_ones() {
+    const FILES: usize = 300;
+    let yard = Yard::new();
+    let hostile = "\u{1b}".repeat(250);
+    let directory = format!("marked_images/{}", [hostile.as_str(); 8].join("/"));
+    for number in 0..FILES {
+        yard.file(format!("{directory}/{number:04}{hostile}"));
+    }
+    let target = "[[target]]\npath = \"marked_images\"\nschedule = \"@yearly\"\ninclude = [\"**\"]\n";
+    yard.config(&format!("[admin]\nlisten = \"off\"\n{target}"));
+    assert_eq!(yard.run(&["clean", "--quiet"]).code, Some(0));
+    assert!(yard.left("marked_images").is_empty());
+    let log = fs::read_to_string(yard.path("cleanup_scheduler.log")).expect("there");
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("Deleted file: ")).collect();
+    assert_eq!(lines.len(), FILES);
+    let longest = lines.iter().map(|line| line.len()).max();
+    assert!(longest < Some(2048), "{longest:?}");
+    for number in 0..FILES {
+        assert!(
+            lines.iter().any(|line| line.contains(&format!("/{number:04}\\u{{1b}}"))),
+            "each is told apart: {number}"
+        );
+    }
+}
+
+#[test]
+fn a_log_that_is_full_is_rotated_while_a_sweep_writes_it_and_no_line_is_lost() {
+    const FILES: usize = 5000;
+    let yard = Yard::new();
+    for number in 0..FILES {
+        yard.file(format!("marked_images/{number}-{}", "x".repeat(100)));
+    }
+    let daemon = Daemon::with(&yard, "[log]\nmax_size = \"64kB\"\nrotation = \"never\"\nkeep = 1000\n");
+    assert_eq!(daemon.post("/cleanup/manual").json()["success"], true);
+    assert!(yard.left("marked_images").is_empty());
+    wait_for("the last rotation", || {
+        (yard.path("cleanup_scheduler.log").metadata().ok()?.len() < 64_000).then_some(())
+    });
+    let names: Vec<String> =
+        yard.left("").into_iter().filter(|name| name.starts_with("cleanup_scheduler.log")).collect();
+    assert!(names.len() > 2, "{names:?}");
+    let told = |name: &String| {
+        let text = fs::read_to_string(yard.path(name)).expect("readable");
+        assert!(text.ends_with('\n'), "{name} ends with a line");
+        text.lines().filter(|line| line.contains(" - Deleted file: ")).count()
+    };
+    assert_eq!(names.iter().map(told).sum::<usize>(), FILES);
 }

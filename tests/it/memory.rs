@@ -99,6 +99,78 @@ fn a_held_run_is_listed_and_released_by_its_id_once() {
 }
 
 #[test]
+fn a_held_run_keeps_its_id_while_the_cause_is_the_same_and_is_released_by_its_target_once() {
+    let yard = Yard::new();
+    for number in 0..20 {
+        yard.file(format!("target/{number}"));
+    }
+    let mut daemon = Daemon::with(&yard, &format!("{DAILY}include = [\"*\"]\nmax_deletes = 10\n"));
+    let held = |daemon: &Daemon<'_>| daemon.post("/cleanup/manual").json()["runs"][0]["run"].clone();
+    let hold = |daemon: &Daemon<'_>| daemon.status()["holds"][0]["run"].clone();
+    let first = held(&daemon);
+    let second = held(&daemon);
+    yard.file("target/20");
+    assert!(first != second && held(&daemon) != first, "each run has an id of its own");
+    assert_eq!(hold(&daemon), first);
+    end(&mut daemon);
+    let daemon = Daemon::start(&yard);
+    assert_eq!(hold(&daemon), first, "after a restart");
+    held(&daemon);
+    assert_eq!(hold(&daemon), first, "and a run after that");
+    // Many more files are another cause.
+    for number in 30..40 {
+        yard.file(format!("target/{number}"));
+    }
+    let other = held(&daemon);
+    assert_eq!(hold(&daemon), other);
+    assert_eq!(daemon.post(&format!("/cleanup/runs/{}/release", first.as_str().expect("an id"))).status, 404);
+    // The id of a later run that was held by the same cause means the hold, too.
+    let later = held(&daemon);
+    assert_eq!(hold(&daemon), other);
+    let port = daemon.port().to_string();
+    for wrong in ["nobody", "target2"] {
+        let told = yard.run(&["release", wrong, "--admin", &port]);
+        assert!(told.code == Some(64) && told.err.contains("no target is named"), "{told:?}");
+    }
+    let released = yard.run(&["release", "target", "--admin", &port]);
+    assert_eq!(released.code, Some(0), "{released:?}");
+    assert!(yard.left("target").is_empty());
+    let again = yard.run(&["release", "target", "--admin", &port]);
+    assert!(again.code == Some(1) && again.err.contains("no run of target is held"), "{again:?}");
+    assert_eq!(daemon.post(&format!("/cleanup/runs/{}/release", later.as_str().expect("an id"))).status, 404);
+    assert_eq!(daemon.get("/cleanup/targets/target/release").status, 405);
+    assert_eq!(daemon.count("The held run of target released by uid "), 1);
+}
+
+#[test]
+fn a_clean_without_a_daemon_is_in_the_history_and_is_held_by_what_the_daemon_is_held_by() {
+    let yard = Yard::new();
+    yard.file("target/a");
+    yard.config(&format!("{PORT_ANY}{DAILY}include = [\"*\"]\nmax_deletes = 10\n"));
+    let cleaned = |code| {
+        let ran = yard.run(&["clean", "--json"]);
+        assert_eq!(ran.code, Some(code), "{ran:?}");
+        ran.json()["runs"][0].clone()
+    };
+    let run = cleaned(0);
+    let known = history(&yard, &[]);
+    assert_eq!((known.len(), &known[0]["id"], &known[0]["outcome"]), (1, &run["run"], &"done".into()), "{known:?}");
+    for number in 0..20 {
+        yard.file(format!("target/{number}"));
+    }
+    let held = cleaned(75);
+    assert_eq!((&held["outcome"], &held["held"]["guard"]), (&"held".into(), &"max_deletes".into()), "{held}");
+    assert_eq!(yard.left("target").len(), 20);
+    assert_eq!(history(&yard, &[]).len(), 2);
+    // A state that only `clean` has made is whole: a daemon takes it over, with what is held.
+    let daemon = Daemon::start(&yard);
+    let status = daemon.status();
+    assert_eq!((&status["is_running"], &status["holds"][0]["run"]), (&true.into(), &held["run"]), "{status}");
+    assert_eq!(daemon.post("/cleanup/targets/target/release").json()["success"], true);
+    assert!(yard.left("target").is_empty());
+}
+
+#[test]
 fn a_released_run_takes_not_much_more_than_was_held() {
     let yard = Yard::new();
     for number in 0..12 {

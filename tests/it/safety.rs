@@ -37,7 +37,8 @@ fn tests() -> BTreeSet<String> {
 
 /// The functions that come right after `#[test]`, but for those that are ignored, and those listed for a namespace.
 fn names(text: &str) -> impl Iterator<Item = &str> {
-    let listed = text.split("\ncrate::mounts::in_namespace! {").skip(1).filter_map(|after| after.split('}').next());
+    let listed = ["\ncrate::mounts::in_namespace! {", "\nwith_mounts! {"].into_iter();
+    let listed = listed.flat_map(|list| text.split(list).skip(1).filter_map(|after| after.split('}').next()));
     let listed = listed.flat_map(str::split_whitespace);
     text.split("#[test]\n")
         .skip(1)

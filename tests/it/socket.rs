@@ -224,3 +224,21 @@ fn a_port_that_is_flooded_leaves_the_socket_answering() {
     let _crowd: Vec<_> = (0..100).map(|_| UnixStream::connect(yard.path("admin.sock"))).collect();
     assert_eq!(daemon.get("/healthz").status, 200);
 }
+
+#[test]
+fn one_that_was_removed_is_made_again() {
+    let yard = Yard::new();
+    yard.config("[admin]\nlisten = \"off\"\nsocket = \"door/admin.sock\"\n");
+    let daemon = Daemon::start(&yard);
+    let socket = yard.path("door/admin.sock");
+    for remove in ["rm \"$1\"/admin.sock", "rm -r \"$1\""] {
+        super::disk::sh(remove, &[&yard.path("door")]);
+        wait_for("the socket", || UnixStream::connect(&socket).is_ok().then_some(()));
+        assert_eq!(through(&socket, "GET", "/healthz").status, 200);
+    }
+    assert_eq!(daemon.count("The admin socket was removed, and is made again: "), 2, "{}", daemon.log());
+    // What somebody else put there is left alone.
+    super::disk::sh("rm \"$1\"/admin.sock && touch \"$1\"/admin.sock", &[&yard.path("door")]);
+    wait_for("the warning", || (daemon.count("and cannot be made again: ") == 1).then_some(()));
+    assert!(fs::metadata(&socket).expect("there").is_file());
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::daemon::wait_for;
 use super::needs;
 use super::yard::Yard;
 
@@ -232,4 +233,43 @@ fn two_targets_in_one_directory_keep_their_runs_apart() {
     assert_eq!(listed.as_array().expect("a list").len(), 1);
     assert_eq!(yard.run(&["undo", id(&runs[1])]).code, Some(0));
     assert_eq!((yard.left("target").len(), yard.left("other").len()), (0, 1));
+}
+
+/// Each level of a chain has its name in memory, not its path: those of three thousand levels would be two gigabytes.
+#[test]
+fn a_chain_of_three_thousand_directories_in_the_trash_is_purged_in_little_memory() {
+    use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
+    const LEVELS: usize = 3000;
+    let yard = Yard::new();
+    let config = |keep: &str| {
+        let target = "[[target]]\npath = \"uploads\"\nschedule = \"@yearly\"\ninclude = [\"**\"]\naction = \"trash\"\n";
+        yard.config(&format!("[admin]\nlisten = \"off\"\n{target}trash_keep = \"{keep}\"\n"));
+    };
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut at = openat(CWD, yard.directory("uploads"), flags, Mode::empty()).expect("there");
+    let name = "d".repeat(250);
+    for _ in 0..LEVELS {
+        mkdirat(&at, &name, Mode::RWXU).expect("made");
+        at = openat(&at, &name, flags, Mode::empty()).expect("there");
+    }
+    drop(openat(&at, "file", OFlags::CREATE | OFlags::WRONLY, Mode::RUSR | Mode::WUSR).expect("made"));
+    let limited = |command: &str| {
+        let script = format!("ulimit -v 700000; exec \"$0\" {command}");
+        let ran = yard.run_as(|janitor| {
+            *janitor = std::process::Command::new("sh");
+            janitor.args(["-c", &script, super::yard::JANITOR]);
+            janitor.current_dir(yard.path("")).env("TZ", "UTC").env("HOME", "/nonexistent");
+        });
+        assert_eq!(ran.code, Some(0), "{command}: {ran:?}");
+        ran.out
+    };
+    config("1s");
+    limited("clean");
+    assert!(yard.path(".janitor-trash").exists() && limited("trash").contains("1 file(s)"));
+    wait_for("its time in the trash", || {
+        limited("clean");
+        limited("trash").contains("the trash is empty").then_some(())
+    });
+    // The library would hold a handle for each level.
+    super::disk::sh("rm -rf \"$1\"", &[&yard.path("uploads")]);
 }

@@ -18,6 +18,7 @@ use super::answer::Answer;
 use super::changes::Work;
 use super::query::Query;
 use super::roster;
+use super::threads::Threads;
 use super::visit::Inside;
 use crate::target::Target;
 use snapshot::Snapshot;
@@ -37,6 +38,9 @@ const HEAD: usize = 8 * 1024;
 /// … and for each target.
 const OF_TARGET: usize = 1536;
 
+/// Requests whose text is written at once.
+static AT_ONCE: Threads = Threads::new(2);
+
 /// The metrics.
 pub(super) fn metrics(Inside { handle, bulletin, .. }: Inside, query: Query) -> Work {
     Box::pin(async move {
@@ -52,20 +56,16 @@ pub(super) fn metrics(Inside { handle, bulletin, .. }: Inside, query: Query) -> 
         let snapshot = Snapshot { status, targets, disks, tallied };
         let is_open = prefers_open(query.accept.as_deref().unwrap_or_default());
         // With a thousand targets it is some megabytes of text, for which nobody else is to wait.
-        let written = tokio::task::spawn_blocking(move || {
+        let written = AT_ONCE.run(move || {
             let mut registry = Registry::with_prefix(PREFIX);
             let help = "How long runs took that were no dry runs";
             registry.register("run_duration_seconds", help, durations);
             registry.register_collector(Box::new(snapshot));
             write(&registry, is_open, size)
         });
-        match written.await {
-            Ok(Ok(text)) => Ok(Answer::text(text, if is_open { OPEN } else { CLASSIC })),
-            Ok(Err(fmt::Error)) => Err(Answer::internal()),
-            Err(error) => {
-                tracing::error!("A request failed inside the daemon: {error}");
-                Err(Answer::internal())
-            }
+        match written.await? {
+            Ok(text) => Ok(Answer::text(text, if is_open { OPEN } else { CLASSIC })),
+            Err(fmt::Error) => Err(Answer::internal()),
         }
     })
 }

@@ -117,6 +117,7 @@ impl Snapshot {
                 TargetState::Queued,
                 TargetState::Running,
                 TargetState::Paused,
+                TargetState::Unreachable,
                 TargetState::Disabled,
             ]
             .map(|state| (state.word(), 0_u64)),
@@ -130,6 +131,12 @@ impl Snapshot {
         sheet.gauge("clock_distrusted", help, u64::from(status.clock.is_some()))?;
         let help = "Whether what happens cannot be remembered at the moment.";
         sheet.gauge("state_error", help, u64::from(status.state.error().is_some()))?;
+        let help = "Whether the schedule is stopped because nobody can say whether it was.";
+        sheet.gauge("stop_unknown", help, u64::from(status.stop_unknown.is_some()))?;
+        let help = "Whether it cannot be written down what is stopped, so that a restart forgets it.";
+        sheet.gauge("stop_not_kept", help, u64::from(status.stop_not_kept.is_some()))?;
+        let help = "Tasks of the daemon that are dead, and are started anew.";
+        sheet.gauge("dead_tasks", help, status.dead_tasks.len() as u64)?;
         let help = "Whether the log file cannot be written at the moment.";
         sheet.gauge("log_error", help, u64::from(status.log.last_error().is_some()))?;
         sheet.counter("log_lost_records", "Records that never reached the log file.", status.log.lost())

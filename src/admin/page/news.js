@@ -174,6 +174,8 @@ function reasons() {
   if (clockProblem) add("bad", "clock", `The clock cannot be trusted: ${clockProblem}`);
   if (config.rejection) add("bad", "config", "The config on disk was rejected; the last good one stays in force");
   several("bad", "failed", count => `The last run of ${counted(count, "target")} failed`, lastWas("failed"));
+  if (state.stop_unknown) add("bad", "stop-unknown", `Nobody can say what was stopped, so everything is: ${state.stop_unknown}`);
+  if (state.stop_not_kept) add("bad", "stop-not-kept", `What is stopped is not written down, a restart forgets it: ${state.stop_not_kept}`);
   if (state.error) add("bad", "state", `What must survive a restart cannot be kept: ${state.error}`);
   if (log.error) add("bad", "log", `The log cannot be written: ${log.error}`);
   if (log.lost_records) add("wait", "lost", `${counted(log.lost_records, "record")} of the log ${log.lost_records === 1 ? "was" : "were"} lost`);

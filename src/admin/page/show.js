@@ -2,7 +2,7 @@
 // The overview.
 
 const OUTCOMES = { done: "ok", partial: "wait", held: "wait", cancelled: "note", failed: "bad" };
-const STATES = { scheduled: "", queued: "note", running: "note live", paused: "wait", disabled: "" };
+const STATES = { scheduled: "", queued: "note", running: "note live", paused: "wait", unreachable: "bad", disabled: "" };
 const badge = (word, level) => h("span", { class: `badge ${level}` }, word);
 const outcome = run => badge(run.outcome + (run.dry_run ? ", dry run" : ""), OUTCOMES[run.outcome]);
 const button = (text, what, data = {}, kind = "") => {

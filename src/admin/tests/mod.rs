@@ -91,6 +91,9 @@ fn status() -> Status {
         state: Arc::default(),
         holds: Vec::new(),
         clock: None,
+        stop_unknown: None,
+        stop_not_kept: None,
+        dead_tasks: Default::default(),
         log: Arc::new(LogHealth::default()),
     }
 }
@@ -254,7 +257,9 @@ impl Setup {
         let thread = std::thread::spawn(move || {
             tracing::subscriber::with_default(subscriber, || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-                runtime.block_on(self.server.serve(bound, served, also, async { stopped.await.unwrap_or(()) }));
+                runtime
+                    .block_on(self.server.serve(bound, served, also, async { stopped.await.unwrap_or(()) }))
+                    .expect("it serves to its end");
             });
         });
         Port { address, socket, access, told, log, publish, _state: state, stop: Some(stop), thread: Some(thread) }

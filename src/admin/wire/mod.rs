@@ -73,6 +73,9 @@ pub(super) struct Done {
     pub(super) success: bool,
     /// What was done, for people.
     pub(super) message: String,
+    /// Why that cannot be written down, so that a restart of the daemon forgets it; only there where that is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) not_kept: Option<String>,
 }
 
 /// `/healthz` and `/readyz`.

@@ -43,8 +43,10 @@ struct SchedulerStatus<'a> {
     /// Why the wall clock cannot be trusted.
     clock_problem: Option<&'a str>,
     config: Config<'a>,
-    state: State,
+    state: State<'a>,
     log: Log,
+    /// The tasks of the daemon that are dead, and are started anew.
+    dead_tasks: Vec<DeadTask<'a>>,
     /// The owner beside root and the daemon's user whose files are trusted (`--trust-owner`): `UID` or `UID:GID`.
     trusted_owner: Option<String>,
     version: &'static str,
@@ -65,7 +67,12 @@ impl<'a> StatusAnswer<'a> {
             holds: status.holds.iter().map(|hold| Waiting::new(hold, zone)).collect(),
             clock_problem: status.clock.as_deref(),
             config: Config::new(&status.config, zone),
-            state: State { error: status.state.error() },
+            state: State {
+                error: status.state.error(),
+                stop_unknown: status.stop_unknown.as_deref(),
+                stop_not_kept: status.stop_not_kept.as_deref(),
+            },
+            dead_tasks: status.dead_tasks.iter().map(|(name, why)| DeadTask { name, why }).collect(),
             log: Log { lost_records: status.log.lost(), error: status.log.last_error() },
             trusted_owner: Trust::of_process().extra().map(|owner| owner.to_string()),
             version: env!("CARGO_PKG_VERSION"),
@@ -258,8 +265,19 @@ fn shown(path: &Path) -> String {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-struct State {
+struct State<'a> {
+    /// Why nothing is remembered at the moment.
     error: Option<String>,
+    /// Why it is not known what was stopped. Then the schedule is.
+    stop_unknown: Option<&'a str>,
+    /// Why it is not written down what is stopped. A restart forgets it then.
+    stop_not_kept: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct DeadTask<'a> {
+    name: &'a str,
+    why: &'a str,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]

@@ -69,6 +69,35 @@ fn a_new_day_of_local_time_begins_a_new_file() {
 }
 
 #[test]
+fn a_file_that_is_full_is_rotated_and_the_newest_are_kept_in_their_order() {
+    for (rotation, period) in [(Rotation::Never, "2026-11-22"), (Rotation::Daily, "2026-11-22")] {
+        let mut log = Log::new(rotation, 2);
+        log.settings.max_size = Some(10);
+        let mut file = log.open("2026-11-22T12:00:00Z");
+        let now = "2026-11-22T12:00:01Z";
+        for line in ["a 456789", "b", "c 456789 123456789", "d 456789", "e 456789", "f"] {
+            write(&mut file, now, line);
+        }
+        // The numbers of those that went are not given again: what is newer has the higher one.
+        log.holds(&[
+            ("j.log", "f\n"),
+            (&format!("j.log.{period}.2"), "d 456789\ne 456789\n"),
+            (&format!("j.log.{period}.1"), "c 456789 123456789\n"),
+        ]);
+    }
+}
+
+#[test]
+fn a_file_that_is_full_at_the_start_is_rotated_with_the_first_record() {
+    let mut log = Log::new(Rotation::Never, 5);
+    log.settings.max_size = Some(10);
+    fs::write(log.path(), "as it was left\n").expect("written");
+    let mut file = log.open("2026-11-22T12:00:00Z");
+    write(&mut file, "2026-11-22T12:00:01Z", "a");
+    log.holds(&[("j.log", "a\n"), ("j.log.2026-11-22", "as it was left\n")]);
+}
+
+#[test]
 fn a_repeated_hour_stays_in_one_file() {
     let log = Log::new(Rotation::Hourly, 14);
     let mut file = log.open("2026-10-25T00:10:00Z");

@@ -11,6 +11,7 @@ fn settings(file: &Path) -> LogSettings {
     LogSettings {
         file: Some(file.into()),
         rotation: Rotation::Never,
+        max_size: None,
         keep: 14,
         format: LogFormat::Text,
         level: LogLevel::Info,

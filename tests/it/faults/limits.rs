@@ -14,6 +14,8 @@ use crate::yard::{JANITOR, Yard};
 
 with_mounts! {
     eagain_of_a_thread_limit_fails_runs_and_nothing_else
+    eagain_of_a_thread_limit_ends_neither_reloads_nor_requests
+    eagain_of_a_thread_limit_has_a_scheduled_run_wait
 }
 
 const ALL: &str = "include = [\"**\"]";
@@ -112,7 +114,7 @@ fn enomem_of_an_address_space_limit_fails_runs_and_nothing_else() {
     let size =
         status.lines().find_map(|line| line.strip_prefix("VmSize:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
     // Room for what it allocates, and not for the stack of another thread.
-    limit(&(size.expect("a size") * 1024 + 1_500_000).to_string());
+    limit(&(size.expect("a size") * 1024 + 1_900_000).to_string());
     let answer = pair.0.post("/cleanup/manual?target=bad");
     assert_eq!(answer.status, 200, "{answer:?}");
     let run = answer.json()["runs"][0].clone();
@@ -174,39 +176,117 @@ fn sigio_of_a_lease_that_somebody_breaks_ends_nothing() {
 
 mod made {
     use super::{Pair, configure, lay};
-    use crate::daemon::Daemon;
+    use crate::daemon::{Daemon, wait_for};
     use crate::faults::pair::script;
     use crate::yard::{JANITOR, Yard};
+    use rustix::process::Signal;
     use std::process::Command;
 
-    /// As a user of whom nobody else has processes.
-    pub fn eagain_of_a_thread_limit_fails_runs_and_nothing_else(yard: &Yard) {
-        configure(yard, super::ALL);
-        lay(yard);
-        script(yard, "mkdir good && chown -R 61234 .");
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid", "61234", "--regid", "61234", "--clear-groups", JANITOR, "run"]);
-        command.current_dir(yard.path("")).env("TZ", "UTC").env("HOME", "/nonexistent");
-        let mut pair = Pair(Daemon::spawn(yard, command));
-        // Only who it belongs to may do that, where root has not all its rights.
-        let limit = |to: &str| {
+    /// A daemon of a user of whom nobody else has processes.
+    struct Alone<'a>(Pair<'a>);
+
+    impl<'a> Alone<'a> {
+        fn start(yard: &'a Yard) -> Self {
+            configure(yard, super::ALL);
+            lay(yard);
+            script(yard, "mkdir good && chown -R 61234 .");
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid", "61234", "--regid", "61234", "--clear-groups", JANITOR, "run"]);
+            command.current_dir(yard.path("")).env("TZ", "UTC").env("HOME", "/nonexistent");
+            Self(Pair(Daemon::spawn(yard, command)))
+        }
+
+        /// Only who it belongs to may do that, where root has not all its rights.
+        fn limit(&self, to: &str) {
             let mut command = Command::new("setpriv");
             command.args(["--reuid", "61234", "--regid", "61234", "--clear-groups", "prlimit"]);
-            let id = pair.0.id().to_string();
+            let id = self.0.0.id().to_string();
             let done = command.args(["--pid", &id, &format!("--nproc={to}:")]).status();
             assert!(done.expect("setpriv runs").success());
-        };
-        let limits = std::fs::read_to_string(format!("/proc/{}/limits", pair.0.id())).expect("it runs");
-        let most = limits.lines().find_map(|line| line.strip_prefix("Max processes")?.split_whitespace().nth(1));
-        limit("1");
-        let answer = pair.0.post("/cleanup/manual?target=bad");
+        }
+
+        /// The limit that it has.
+        fn most(&self) -> String {
+            let limits = std::fs::read_to_string(format!("/proc/{}/limits", self.0.0.id())).expect("it runs");
+            let most = limits.lines().find_map(|line| line.strip_prefix("Max processes")?.split_whitespace().nth(1));
+            most.expect("a limit").to_owned()
+        }
+
+        fn threads(&self) -> Vec<String> {
+            let tasks = std::fs::read_dir(format!("/proc/{}/task", self.0.0.id())).expect("it runs");
+            let name = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+            tasks.flatten().map(name).collect()
+        }
+    }
+
+    pub fn eagain_of_a_thread_limit_fails_runs_and_nothing_else(yard: &Yard) {
+        let mut alone = Alone::start(yard);
+        let most = alone.most();
+        alone.limit("1");
+        let answer = alone.0.0.post("/cleanup/manual?target=bad");
         assert_eq!(answer.status, 200, "{answer:?}");
         let run = answer.json()["runs"][0].clone();
         assert_eq!(run["outcome"], "failed", "{run}");
         assert!(run["message"].as_str().expect("words").contains("thread"), "{run}");
-        limit(most.expect("a limit"));
-        pair.is_well();
+        alone.limit(&most);
+        alone.0.is_well();
         script(yard, "touch good/x && chown 61234 good/x");
-        pair.is_mended();
+        alone.0.is_mended();
+    }
+
+    /// No thread, or one more, at the moment of a save, of a signal, of every kind of request.
+    pub fn eagain_of_a_thread_limit_ends_neither_reloads_nor_requests(yard: &Yard) {
+        let mut alone = Alone::start(yard);
+        let most = alone.most();
+        for round in 0..2 {
+            // A pool that starts threads on demand would have none left after a while.
+            wait_for("an idle daemon", || alone.threads().iter().all(|name| !name.starts_with("tokio")).then_some(()));
+            let limit = if round == 0 { "1".to_owned() } else { (alone.threads().len() + 1).to_string() };
+            alone.limit(&limit);
+            configure(yard, &format!("{}\nname = \"under{round}\"", super::ALL));
+            alone.0.0.wait_for_status("a reload with the threads that there are", |status| {
+                status["targets"][0]["name"] == format!("under{round}").as_str()
+            });
+            alone.0.0.signal(Signal::HUP);
+            for (method, path) in [
+                ("POST", "/cleanup/reload"),
+                ("POST", "/cleanup/start"),
+                ("GET", "/cleanup/runs"),
+                ("GET", "/metrics"),
+                ("GET", "/cleanup/targets"),
+                ("GET", "/cleanup/preview?target=good"),
+            ] {
+                let answer = crate::client::request(alone.0.0.port(), method, path);
+                assert!(answer.status == 200 || answer.status == 503, "{path}: {answer:?}");
+                if answer.status == 503 {
+                    assert_eq!(answer.json()["error"], "no_thread", "{path}: {answer:?}");
+                }
+            }
+            alone.limit(&most);
+            alone.0.is_well();
+            configure(yard, super::ALL);
+            alone.0.0.wait_for_status("the next save", |status| status["targets"][0]["name"] == "bad");
+            for path in ["/cleanup/reload", "/cleanup/start", "/cleanup/stop", "/cleanup/start"] {
+                let answer = alone.0.0.post(path);
+                assert_eq!(answer.status, 200, "{path}: {answer:?}");
+            }
+            assert_eq!(alone.0.0.get("/readyz").status, 200);
+        }
+        script(yard, "touch good/x && chown 61234 good/x");
+        alone.0.is_mended();
+    }
+
+    pub fn eagain_of_a_thread_limit_has_a_scheduled_run_wait(yard: &Yard) {
+        let alone = Alone::start(yard);
+        let most = alone.most();
+        alone.limit("1");
+        configure(yard, &format!("{}\nname = \"soon\"\nskip_open = true", super::ALL));
+        let text = std::fs::read_to_string(yard.path("config/janitor.toml")).expect("there");
+        yard.config(&text.replacen("0 0 1 1 *", "* * * * * *", 1).replacen("base = \"..\"\n", "", 1));
+        wait_for("the run", || alone.0.0.stderr().contains("Cannot start a thread, the run waits").then_some(()));
+        assert_eq!(super::left(yard).len(), 4);
+        alone.limit(&most);
+        wait_for("what waits", || super::left(yard).is_empty().then_some(()));
+        assert_eq!(alone.0.0.target("soon")["last_run"]["outcome"], "done");
     }
 }

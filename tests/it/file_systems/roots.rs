@@ -2,6 +2,7 @@
 
 crate::mounts::in_namespace! {
     a_root_on_another_file_system_holds_the_run_until_it_is_released
+    a_clean_without_a_daemon_is_held_by_a_root_on_another_file_system
     a_root_that_was_mounted_again_is_no_other
     a_preview_by_the_port_knows_that_the_root_lies_elsewhere
 }
@@ -32,6 +33,19 @@ mod private {
         assert_eq!(swept(&daemon)["outcome"], "done", "it is known now");
         other.unmount();
         assert_eq!(swept(&daemon)["outcome"], "held", "and so is that nothing is mounted any more");
+    }
+
+    pub fn a_clean_without_a_daemon_is_held_by_a_root_on_another_file_system(yard: &Yard) {
+        yard.file("target/a");
+        yard.config(DAILY);
+        assert_eq!(yard.run(&["clean"]).code, Some(0));
+        let other = mount(yard, Kind::Ext4, "target");
+        yard.file("target/precious");
+        let ran = yard.run(&["clean"]);
+        assert!(ran.code == Some(75) && ran.err.contains("another file system"), "{ran:?}");
+        assert_eq!(yard.left("target"), ["precious"]);
+        other.unmount();
+        assert_eq!(yard.run(&["clean"]).code, Some(0), "it is where it was");
     }
 
     pub fn a_root_that_was_mounted_again_is_no_other(yard: &Yard) {

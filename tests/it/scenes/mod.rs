@@ -155,7 +155,6 @@ fn remembered() -> &'static (Vec<u8>, String) {
         let yard = Yard::new();
         yard.config("[[target]]\npath = \"known\"\nschedule = \"@daily\"\ninclude = [\"*\"]\n");
         yard.directory("known");
-        fs::write(yard.directory("state").join("janitor.sqlite"), "").expect("written");
         let run = cleaned(&yard).expect("it works")["run"].as_str().expect("an id").to_owned();
         (fs::read(yard.path("state/janitor.sqlite")).expect("it is there"), run)
     })
@@ -163,7 +162,14 @@ fn remembered() -> &'static (Vec<u8>, String) {
 
 /// Lays out that state.
 pub fn remember(yard: &Yard) {
-    fs::write(yard.directory("state").join("janitor.sqlite"), &remembered().0).expect("written");
+    lay_state(yard, &remembered().0);
+}
+
+/// Lays out a state with this database, in which nothing is stopped.
+pub fn lay_state(yard: &Yard, database: &[u8]) {
+    let state = yard.directory("state");
+    fs::write(state.join("janitor.sqlite"), database).expect("written");
+    fs::write(state.join("stops.json"), "{\"all\":false,\"targets\":[]}\n").expect("written");
 }
 
 /// The ids of the runs that are remembered.

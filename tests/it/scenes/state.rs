@@ -4,7 +4,9 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::OnceLock;
 
-use super::{Scene, Wrong, Yard, account, cleaned, found, history, integrity, old, remembered, state_is_whole};
+use super::{
+    Scene, Wrong, Yard, account, cleaned, found, history, integrity, lay_state, old, remembered, state_is_whole,
+};
 
 /// A state that an older janitor has left is brought to the version of this one. The oldest there is has nothing in it.
 pub struct Migration;
@@ -21,7 +23,7 @@ const GARBAGE: &str =
 fn lay(yard: &Yard, state: &[u8]) -> Vec<String> {
     old(yard, "target/a");
     yard.config("[[target]]\npath = \"target\"\nschedule = \"@daily\"\ninclude = [\"*\"]\nthreads = 1\n");
-    fs::write(yard.directory("state").join("janitor.sqlite"), state).expect("written");
+    lay_state(yard, state);
     ["clean", "--json"].map(str::to_owned).into()
 }
 

@@ -1,0 +1,151 @@
+//! What the operator has stopped: a small file of its own beside the database, so that a database that is damaged,
+//! locked, newer, full or gone cannot lose it.
+//!
+//! The file is there from the first start on, also while nothing is stopped. So a state without the file is one that has
+//! lost it, and then nobody can say what was stopped.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+use super::db;
+use crate::fsys::{Denied, OwnDir};
+use crate::names::TargetName;
+
+/// The name of the file in the state directory.
+pub const STOPS_FILE: &str = "stops.json";
+
+/// The largest file that is read, in bytes: names of targets, and no more than anybody has.
+const LONGEST: u64 = 16 << 20;
+
+/// What is stopped.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stops {
+    /// Whether the schedule is stopped as a whole, also for targets that are new.
+    pub all: bool,
+    /// The targets whose schedule is stopped, by name, whether or not the config has them.
+    pub targets: BTreeSet<TargetName>,
+}
+
+/// What is known of the operator's word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// This is what is stopped.
+    Known(Stops),
+    /// The state is new, so nothing is.
+    New,
+    /// Nobody can say what is stopped: why. Then the schedule is.
+    Unknown(String),
+}
+
+impl Stops {
+    /// Reads what a file says.
+    fn parse(text: &[u8]) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err("it is empty".to_owned());
+        }
+        serde_json::from_slice(text).map_err(|error| error.to_string())
+    }
+
+    fn text(&self) -> io::Result<Vec<u8>> {
+        let mut text = serde_json::to_vec(self)?;
+        text.push(b'\n');
+        Ok(text)
+    }
+}
+
+/// Returns what the file says. A state without a file is new where it has no database either.
+fn word(read: Result<Vec<u8>, Denied>, has_database: bool) -> Word {
+    let unknown = |why: &dyn std::fmt::Display| {
+        Word::Unknown(format!("`{STOPS_FILE}` in the state directory says what is stopped, and {why}"))
+    };
+    match read {
+        Ok(text) => Stops::parse(&text).map_or_else(|why| unknown(&format!("cannot be read: {why}")), Word::Known),
+        Err(denied) if denied.is_missing() && !has_database => Word::New,
+        Err(denied) if denied.is_missing() => unknown(&"is not there, though there is a database"),
+        Err(denied) => unknown(&format!("cannot be read: {denied}")),
+    }
+}
+
+/// Returns whether a state directory has a database, or what is left of one.
+fn has_database(dir: &OwnDir) -> bool {
+    // Where it cannot be listed, it is taken to have one.
+    let is_of_one = |name: &std::ffi::OsString| name.as_encoded_bytes().starts_with(db::FILE.as_bytes());
+    dir.names().map_or(true, |names| names.iter().any(is_of_one))
+}
+
+/// Reads what is stopped.
+pub(super) fn read(dir: &OwnDir) -> Word {
+    let text = dir.file(OsStr::new(STOPS_FILE)).and_then(|file| file.read(LONGEST)).map(|read| read.bytes);
+    word(text, has_database(dir))
+}
+
+/// Writes what is stopped: whole or not at all, and on the disk before this returns.
+pub(super) fn write(dir: &OwnDir, stops: &Stops) -> io::Result<()> {
+    dir.file(OsStr::new(STOPS_FILE)).map_err(io::Error::other)?.put(&stops.text()?)
+}
+
+/// Makes the file in a state that is new, before the database: a state that has a database has the file.
+pub(super) fn begin(dir: &OwnDir) -> io::Result<()> {
+    if has_database(dir) {
+        return Ok(());
+    }
+    match dir.file(OsStr::new(STOPS_FILE)).map_err(io::Error::other)?.begin(&Stops::default().text()?) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        done => done,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> TargetName {
+        TargetName::new(text).expect("a name")
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_anything_else_is_unknown() {
+        for stops in [
+            Stops::default(),
+            Stops { all: true, targets: BTreeSet::new() },
+            Stops { all: false, targets: [name("a"), name("ü \"x\"")].into() },
+        ] {
+            assert_eq!(word(Ok(stops.text().expect("text")), true), Word::Known(stops));
+        }
+        for text in [
+            "",
+            "\n",
+            "{",
+            "{}",
+            "[]",
+            "null",
+            "{\"all\":true}",
+            "{\"all\":1,\"targets\":[]}",
+            "{\"all\":false,\"targets\":[],\"until\":1}",
+            "{\"all\":false,\"targets\":[\"\"]}",
+            "{\"all\":false,\"targets\":[]}{}",
+            "\0\0\0\0",
+        ] {
+            assert!(matches!(word(Ok(text.into()), true), Word::Unknown(_)), "{text}");
+        }
+        // Every half of what was written.
+        let whole = Stops { all: false, targets: [name("a"), name("b")].into() }.text().expect("text");
+        for end in 0..whole.len() - 2 {
+            assert!(matches!(word(Ok(whole[..end].to_vec()), true), Word::Unknown(_)), "{end}");
+        }
+    }
+
+    #[test]
+    fn a_state_without_the_file_is_new_only_where_nothing_else_is_there() {
+        let missing = || Err(Denied::Missing(STOPS_FILE.into()));
+        assert_eq!(word(missing(), false), Word::New);
+        assert!(matches!(word(missing(), true), Word::Unknown(_)));
+        for has_database in [false, true] {
+            assert!(matches!(word(Err(Denied::NotRegular(STOPS_FILE.into())), has_database), Word::Unknown(_)));
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! `janitor clean` interrupted: what it did is told.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::daemon::wait_for;
+use super::yard::{JANITOR, Yard};
+
+/// Files of one round, and rounds: beside those that are interrupted too early or too late, which count too.
+const FILES: usize = 2000;
+const ROUNDS: u32 = 100;
+
+const CONFIG: &str =
+    "[admin]\nlisten = \"off\"\n[[target]]\npath = \"crowd\"\nschedule = \"@yearly\"\ninclude = [\"*\"]\n";
+
+fn names(yard: &Yard) -> BTreeSet<String> {
+    yard.left("crowd").into_iter().filter(|name| !name.starts_with('.')).collect()
+}
+
+/// Makes the files that are not there, for a round.
+fn refill(yard: &Yard, round: u32) -> BTreeSet<String> {
+    for number in names(yard).len()..FILES {
+        File::create(yard.path(format!("crowd/{round}-{number}"))).expect("made");
+    }
+    names(yard)
+}
+
+fn clean(yard: &Yard) -> Child {
+    let mut command = yard.command(&["clean"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts")
+}
+
+/// Names that the log tells of.
+fn told(yard: &Yard) -> BTreeSet<String> {
+    let log = fs::read_to_string(yard.path("cleanup_scheduler.log")).unwrap_or_default();
+    let name = |line: &str| line.split_once(" - Deleted file: ").map(|(_, name)| name.to_owned());
+    assert!(log.is_empty() || log.ends_with('\n'), "the last line is whole");
+    log.lines().filter_map(name).collect()
+}
+
+/// A seeded sequence: which moments were tried can be tried again.
+struct Moments(u64);
+
+impl Moments {
+    fn next(&mut self, below: Duration) -> Duration {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        below.mul_f64((self.0 >> 11) as f64 / (1_u64 << 53) as f64)
+    }
+}
+
+#[test]
+fn each_file_that_is_gone_has_its_line_whenever_it_is_interrupted() {
+    let yard = Yard::new();
+    yard.config(CONFIG);
+    let crowd = yard.directory("crowd");
+    refill(&yard, 0);
+    #[expect(clippy::disallowed_methods, reason = "it is real time that is measured")]
+    let began = std::time::Instant::now();
+    assert!(clean(&yard).wait().expect("our child").success());
+    let took = began.elapsed();
+    let mut moments = Moments(1);
+    let mut in_the_middle = 0;
+    for round in 1..=ROUNDS {
+        // In turn where names are enough, and where each file is verified.
+        let mode = if round % 2 == 0 { 0o777 } else { 0o755 };
+        fs::set_permissions(&crowd, Permissions::from_mode(mode)).expect("ours");
+        let before = refill(&yard, round);
+        let (signal, code) = if round % 3 == 0 { (Signal::TERM, 143) } else { (Signal::INT, 130) };
+        let child = clean(&yard);
+        std::thread::sleep(moments.next(took));
+        // It may have ended by itself.
+        _ = kill_process(Pid::from_child(&child), signal);
+        let output = child.wait_with_output().expect("our child");
+        let left = names(&yard);
+        let gone: BTreeSet<&String> = before.difference(&left).collect();
+        let told = told(&yard);
+        let untold: Vec<_> = gone.iter().filter(|name| !told.contains(**name)).collect();
+        assert!(untold.is_empty(), "round {round}: {} of {} are not told of: {output:?}", untold.len(), gone.len());
+        let out = String::from_utf8_lossy(&output.stdout).into_owned();
+        match (output.status.code(), output.status.signal()) {
+            (Some(0), None) => assert!(left.is_empty(), "round {round}: {output:?}"),
+            (Some(ended), None) => {
+                assert_eq!(ended, code, "round {round}: {output:?}");
+                if !left.is_empty() {
+                    in_the_middle += u32::from(!gone.is_empty());
+                    let report = format!("crowd: deleted {} file(s)", gone.len());
+                    assert!(out.contains(&report), "round {round}: {report}: {output:?}");
+                }
+            }
+            // Before it had begun to sweep.
+            _ => assert!(gone.is_empty(), "round {round}: {output:?}"),
+        }
+    }
+    assert!(in_the_middle >= ROUNDS / 10, "only {in_the_middle} rounds were interrupted in the middle");
+}
+
+#[test]
+fn the_targets_that_it_did_not_come_to_are_named() {
+    let yard = Yard::new();
+    yard.config(&format!("{CONFIG}[[target]]\npath = \"other\"\nschedule = \"@yearly\"\ninclude = [\"*\"]\n"));
+    let crowd = yard.directory("crowd");
+    fs::set_permissions(&crowd, Permissions::from_mode(0o777)).expect("ours");
+    yard.file("other/a");
+    // On a busy machine it can be done before the signal comes.
+    let interrupted = (0..50).find_map(|round| {
+        refill(&yard, round);
+        let before = told(&yard).len();
+        let child = clean(&yard);
+        wait_for("the first removal", || (told(&yard).len() > before).then_some(()));
+        // It may have ended.
+        _ = kill_process(Pid::from_child(&child), Signal::HUP);
+        let output = child.wait_with_output().expect("our child");
+        yard.file("other/a");
+        (output.status.code() != Some(0)).then_some(output)
+    });
+    let output = interrupted.expect("one of them is interrupted");
+    assert_eq!(output.status.code(), Some(129), "{output:?}");
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(err.contains("crowd: cancelled: it was interrupted"), "{err}");
+    assert!(err.contains("other: not swept, since it was interrupted"), "{err}");
+    assert_eq!(yard.left("other"), ["a"]);
+}
+
+#[test]
+fn a_signal_that_it_was_started_to_ignore_stays_ignored() {
+    let yard = Yard::new();
+    yard.config(CONFIG);
+    yard.directory("crowd");
+    refill(&yard, 0);
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' HUP INT && exec \"$0\" clean", JANITOR]);
+    command.current_dir(yard.path("")).env("TZ", "UTC").env("HOME", "/nonexistent").stdout(Stdio::null());
+    let mut child = command.spawn().expect("sh starts");
+    wait_for("the first removal", || (!told(&yard).is_empty()).then_some(()));
+    for signal in [Signal::HUP, Signal::INT] {
+        _ = kill_process(Pid::from_child(&child), signal);
+    }
+    assert!(child.wait().expect("our child").success());
+    assert!(names(&yard).is_empty());
+}
