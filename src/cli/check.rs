@@ -12,6 +12,7 @@ use super::{Done, Exit, output};
 use crate::admin::{remarks, sentence};
 use crate::clock;
 use crate::config::Config;
+use crate::fsys;
 use crate::history;
 use crate::judge;
 use crate::names::{OneLine, TargetName};
@@ -75,7 +76,8 @@ pub(super) fn check(config: Option<&Path>, args: &CheckArgs) -> Done {
         let (log, socket) = (settings.log.file.as_deref().map(shown), settings.admin.socket.as_deref().map(shown));
         output::json(&json!({
             "success": strictly.is_ok(), "config": from, "base": shown(&settings.base), "state_dir": shown(&settings.state_dir),
-            "log": log, "socket": socket, "targets": targets,
+            "log": log, "socket": socket, "opening": fsys::opening().word(),
+            "sandbox_problem": fsys::unconfinable(), "targets": targets,
         }))?;
         return strictly;
     }
@@ -88,6 +90,10 @@ pub(super) fn check(config: Option<&Path>, args: &CheckArgs) -> Done {
     ] {
         output::foreign(&format!("  {what}: {}", path.map_or("off".into(), |path| path.to_string_lossy())))?;
     }
+    output::line(format_args!("  below a target, directories are opened with: {}", fsys::opening()))?;
+    let why = fsys::unconfinable();
+    let sandbox = why.map_or("Landlock, where the kernel has it".to_owned(), |why| format!("none: {why}"));
+    output::line(format_args!("  sandbox: {sandbox}"))?;
     for target in targets {
         output::foreign("")?;
         output::foreign(&format!("{}: {}", target.name, target.path.to_string_lossy()))?;

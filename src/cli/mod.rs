@@ -51,6 +51,11 @@ type Done = Result<(), Exit>;
 
 /// Runs the command that the arguments ask for; the first is the program's name.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<_> = arguments.collect();
+    if arguments.get(1).is_some_and(|first| first == crate::fsys::ASK_FOR_LANDLOCK) {
+        crate::fsys::ask_for_landlock();
+        return ExitCode::SUCCESS;
+    }
     let exit = match Args::try_parse_from(arguments) {
         Ok(args) => dispatch(args).err().unwrap_or(Exit::Ok),
         Err(asked) => {

@@ -17,7 +17,7 @@ use crate::admin::{self, Access, Bound, Bulletin, Served, Token};
 use crate::clock;
 use crate::config::{AdminSettings, Settings};
 use crate::daemon::{Applied, Daemon, LogHealth, News, Signals, Start, Stopped, Surface, sweeper};
-use crate::fsys::Trust;
+use crate::fsys::{self, Opening, Trust};
 use crate::history::{self, Opened};
 use crate::logging::{self, Logging, Terminal};
 use crate::names::Escaped;
@@ -129,6 +129,12 @@ fn start(config: Option<&Path>) -> Result<Started, Exit> {
     info!("janitor {} starts, config: {from}", env!("CARGO_PKG_VERSION"));
     if config.targets.is_empty() {
         warn!("{NO_TARGET}");
+    }
+    if fsys::opening() == Opening::Openat {
+        info!("Below a target, directories are opened with {}", Opening::Openat);
+    }
+    if let Some(why) = fsys::unconfinable() {
+        warn!("No sweep has a sandbox: {why}");
     }
     let state = history::open(&settings.state_dir).map_err(|in_use| {
         error!("{in_use}");

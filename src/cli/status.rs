@@ -129,6 +129,9 @@ fn show_status(answer: &Value, disks: &Disks) -> Done {
     for task in status["dead_tasks"].as_array().into_iter().flatten() {
         output::foreign(&format!("DEAD, and started anew: {}: {}", text(task, "name"), text(task, "why")))?;
     }
+    if let Some(why) = status["kernel"]["sandbox_problem"].as_str() {
+        output::foreign(&format!("NO SWEEP HAS A SANDBOX: {why}"))?;
+    }
     if let Some(error) = status["state"]["error"].as_str() {
         output::foreign(&format!("NOTHING IS REMEMBERED: {error}"))?;
     }

@@ -4,14 +4,23 @@
 //! any more. It is no wall against foreign code in this process, since threads share their memory.
 
 use std::cell::Cell;
+use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use landlock::{
     ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr,
     RulesetStatus,
 };
 
+use rustix::thread::{SecureComputingMode, secure_computing_mode};
+
 use super::dir::Dir;
+
+/// The argument with which this program asks for Landlock in a process of its own, and ends.
+pub const ASK_FOR_LANDLOCK: &str = "ask-for-landlock";
 
 /// The oldest version of Landlock that is used: the first with renames between directories and truncation (Linux 6.2).
 const VERSION: ABI = ABI::V3;
@@ -48,12 +57,48 @@ fn rights(may: May) -> BitFlags<AccessFs> {
     }
 }
 
+/// Confines this thread to nothing. A filter of system calls may kill the process meanwhile.
+pub fn ask_for_landlock() {
+    // Whether the kernel has Landlock is not asked here.
+    drop(confine_now(&[]));
+}
+
+/// Returns why no thread can be confined, if that is known without trying. A filter of system calls may kill who asks
+/// for Landlock (`@system-service` of systemd 252 does), so another process asks first where there is a filter.
+#[must_use]
+pub fn unconfinable() -> Option<String> {
+    /// Whether who asks is killed.
+    static KILLS: Mutex<Option<bool>> = Mutex::new(None);
+    let mut kills = KILLS.lock().unwrap_or_else(PoisonError::into_inner);
+    if kills.is_none() {
+        match is_killed() {
+            Ok(killed) => *kills = Some(killed),
+            Err(error) => return Some(format!("no process can be started to ask for Landlock: {error}")),
+        }
+    }
+    let unit = "a unit needs SystemCallFilter=landlock_create_ruleset landlock_add_rule landlock_restrict_self";
+    kills.unwrap_or_default().then(|| format!("a filter of system calls kills who asks for Landlock ({unit})"))
+}
+
+fn is_killed() -> io::Result<bool> {
+    if !matches!(secure_computing_mode(), Ok(SecureComputingMode::Filter)) {
+        return Ok(false);
+    }
+    let mut command = Command::new("/proc/self/exe");
+    command.arg(ASK_FOR_LANDLOCK).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().map(|status: ExitStatus| status.signal() == Some(rustix::process::Signal::SYS.as_raw()))
+}
+
 /// From here on this thread, and every thread that it starts, reads and changes nothing but what lies below these
 /// directories. It cannot be undone, so it is for a thread of one's own. Files that are open stay so.
 ///
 /// # Errors
 /// In words, when the kernel does not do all of it; then the thread is as it was.
 pub fn confine(to: &[(&Dir, May)]) -> Result<(), String> {
+    unconfinable().map_or_else(|| confine_now(to), Err)
+}
+
+fn confine_now(to: &[(&Dir, May)]) -> Result<(), String> {
     let restrict = || {
         let mut rules = Ruleset::default()
             .set_compatibility(CompatLevel::HardRequirement)

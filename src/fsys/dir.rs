@@ -10,23 +10,18 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, SeekFrom, StatVfsMountFlags, Statx, StatxAttributes,
-    StatxFlags, fstatvfs, openat2, seek, statx, syncfs, unlinkat,
+    AtFlags, FileType, Mode, OFlags, RawDir, SeekFrom, StatVfsMountFlags, Statx, StatxAttributes, StatxFlags, fstatvfs,
+    seek, statx, syncfs, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::path::Arg;
 
+use super::beneath::{Mounts, open_beneath};
 use super::identity_of;
 use crate::entry::{Asked, Facts, Identity, Kind, Stamp, Stamps};
 
 /// How a directory is opened to be read.
 pub(super) const READ: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-
-/// What no step below a root may do: leave it, follow a link, cross into another mount.
-pub(super) const BENEATH: ResolveFlags = ResolveFlags::BENEATH
-    .union(ResolveFlags::NO_SYMLINKS)
-    .union(ResolveFlags::NO_MAGICLINKS)
-    .union(ResolveFlags::NO_XDEV);
 
 /// The kernel takes paths of less than 4096 bytes; longer ones are walked in hops.
 const HOP: usize = 4000;
@@ -34,9 +29,6 @@ const HOP: usize = 4000;
 /// How often a step is tried again when the kernel could not tell whether it stays beneath, because something was
 /// renamed meanwhile (`EAGAIN`), or when a signal came (`EINTR`).
 const TRIES: usize = 100;
-
-/// How often what may be a mount point is looked at again.
-const XDEV_TRIES: usize = 3;
 
 /// A directory held open. It stays the same directory wherever its name goes.
 #[derive(Debug)]
@@ -148,19 +140,9 @@ pub(super) fn again<T>(mut step: impl FnMut() -> rustix::io::Result<T>) -> io::R
     }
 }
 
-/// Opens something beneath a directory.
-///
-/// `EXDEV` says that a mount point is on the way; but the kernel says so too when what it has just found was moved out
-/// from below the directory meanwhile (openat2(2) looks again at the end). So it is asked more than once: what was moved
-/// is not there the next time.
+/// Opens something beneath a directory, on the same mount.
 pub(super) fn open_below(dir: BorrowedFd<'_>, name: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
-    let mut tries = 0;
-    loop {
-        match again(|| openat2(dir, path(name), flags, Mode::empty(), BENEATH)) {
-            Err(error) if tries < XDEV_TRIES && error.raw_os_error() == Some(Errno::XDEV.raw_os_error()) => tries += 1,
-            done => return done,
-        }
-    }
+    open_beneath(dir, path(name), flags, Mounts::Stay)
 }
 
 pub(super) fn path(bytes: &[u8]) -> &Path {

@@ -1,12 +1,13 @@
 //! Every system call on a target: nothing else in the project opens, looks at or unlinks anything below one.
 //!
 //! All of it goes through handles. [`resolve`] walks from `/` to a target's root and opens it; everything below is
-//! opened beneath a handle with `openat2` (Linux 5.6), which refuses symbolic links, magic links, mount points and any
-//! way out of the handle's directory. Names are bytes and single components; no path below a root is ever handed to the
+//! opened beneath a handle, which refuses symbolic links, magic links, mount points and any way out of the handle's
+//! directory (`beneath`). Names are bytes and single components; no path below a root is ever handed to the
 //! kernel, except the relative ones that [`Dir::open_beneath`] resolves beneath the root.
 
 #[cfg(test)]
 mod attacks;
+mod beneath;
 mod confine;
 mod copy;
 mod dir;
@@ -37,7 +38,8 @@ mod way;
 mod whole_copy;
 mod whole_slot;
 
-pub use confine::{May, confine, is_confined, note_confined};
+pub use beneath::{Opening, opening};
+pub use confine::{ASK_FOR_LANDLOCK, May, ask_for_landlock, confine, is_confined, note_confined, unconfinable};
 pub use dir::{Dir, Found, Listed, ListingBuffer, Space};
 pub use idle::become_idle;
 pub use lease::Usage;

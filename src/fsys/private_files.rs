@@ -13,12 +13,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat, fstat, fsync, openat, openat2, renameat_with,
-    statat, unlinkat,
+    AtFlags, FileType, Mode, OFlags, RenameFlags, Stat, fstat, fsync, openat, renameat_with, statat, unlinkat,
 };
 use rustix::io::Errno;
 
-use super::dir::{Dir, ListingBuffer, again};
+use super::beneath::{Mounts, open_beneath};
+use super::dir::{Dir, ListingBuffer};
 use super::trust::{Breach, Denied, Fault, Purpose, Trust, stat_of};
 use super::walk::{Reached, Rule, Walk};
 use crate::entry::Identity;
@@ -275,8 +275,7 @@ impl OwnDir {
         // A handle that only names a file is refused with other flags than these.
         let only_names = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let flags = if flags == OFlags::PATH { only_names } else { flags | CAREFULLY };
-        let strictly = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        let opened = again(|| openat2(&self.at, name, flags, Mode::empty(), strictly));
+        let opened = open_beneath(self.at.as_fd(), Path::new(name), flags, Mounts::Cross);
         let file = opened.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Denied::Missing(path.clone()),
             // What a symbolic link, a FIFO that nobody reads, or a directory says.

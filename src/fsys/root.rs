@@ -6,9 +6,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{Mode, ResolveFlags, openat2};
+use rustix::fs::Mode;
 use rustix::io::Errno;
 
+use super::beneath::open_absolute;
 use super::dir::{Dir, READ};
 use super::reach::{Unreachable, within};
 use super::trust::{Denied, Trust};
@@ -112,11 +113,7 @@ pub fn resolve_now(path: &Path, create: bool) -> Result<Root, RootError> {
     // What was reached is opened once more, by its path and without any link, so that the path that is checked against
     // the protected places and the directory that is swept cannot be two.
     let failed = |error: io::Error| RootError::Io(path.clone(), error);
-    let strictly = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    let fd = openat2(rustix::fs::CWD, &path, READ, Mode::empty(), strictly).map_err(|error| match error {
-        Errno::NOSYS => failed(io::Error::other("this kernel has no openat2; Linux 5.6 or later is needed")),
-        error => failed(error.into()),
-    })?;
+    let fd = open_absolute(&path, READ).map_err(failed)?;
     let dir = Dir::of(fd);
     let (identity, found) = dir.look_at_itself().map_err(failed)?;
     let has_birth_times = found.facts.stamps.created.is_some();

@@ -8,13 +8,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, StatxFlags, chmodat, chownat, fstat, open, openat2, statx,
-};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, StatxFlags, chmodat, chownat, fstat, open, statx};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with};
 
-use super::dir::{BENEATH, again, path as name_of};
+use super::beneath::{Mounts, open_beneath};
+use super::dir::{again, path as name_of};
 use super::identity_of;
 use super::private_files::OwnDir;
 use super::trust::{Denied, Purpose, Trust};
@@ -207,7 +206,7 @@ impl OwnSocket {
     fn set_mode(&self) -> io::Result<()> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let name = name_of(self.name.as_bytes());
-        let handle = again(|| openat2(self.dir.at(), name, flags, Mode::empty(), BENEATH))?;
+        let handle = open_beneath(self.dir.at(), name, flags, Mounts::Stay)?;
         let found = again(|| statx(&handle, c"", AtFlags::EMPTY_PATH, StatxFlags::INO | StatxFlags::GID))?;
         if identity_of(&found) != self.identity {
             return Err(Errno::STALE.into());

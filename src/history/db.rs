@@ -59,21 +59,12 @@ pub(super) fn may_pass(error: &rusqlite::Error) -> bool {
         CannotOpen, DatabaseBusy, DatabaseCorrupt, DatabaseLocked, DiskFull, FileLockingProtocolFailed, NotADatabase,
         OperationInterrupted, OutOfMemory, PermissionDenied, ReadOnly, SystemIoFailure,
     };
-    let passing = [
-        CannotOpen,
-        DatabaseBusy,
-        DatabaseCorrupt,
-        DatabaseLocked,
-        DiskFull,
-        FileLockingProtocolFailed,
-        NotADatabase,
-        OperationInterrupted,
-        OutOfMemory,
-        PermissionDenied,
-        ReadOnly,
-        SystemIoFailure,
-    ];
-    error.sqlite_error_code().is_some_and(|code| passing.contains(&code))
+    let code = error.sqlite_error_code();
+    let is_of_the_file =
+        matches!(code, Some(CannotOpen | DatabaseCorrupt | NotADatabase | PermissionDenied | ReadOnly));
+    let is_of_others = matches!(code, Some(DatabaseBusy | DatabaseLocked | FileLockingProtocolFailed));
+    let is_of_the_system = matches!(code, Some(DiskFull | OperationInterrupted | OutOfMemory | SystemIoFailure));
+    is_of_the_file || is_of_others || is_of_the_system
 }
 
 pub(super) fn is_no_good(error: &rusqlite::Error) -> bool {

@@ -1,11 +1,12 @@
 //! What the program asks of the kernel, seen by strace; and mounts, which need root.
 
+use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use super::needs;
-use super::yard::{JANITOR, Yard};
+use super::yard::{Filter, JANITOR, Yard};
 
 fn tree() -> Yard {
     let yard = Yard::new();
@@ -215,17 +216,24 @@ fn mounts_below_a_target_are_never_entered() {
     if !needs::root() || !needs::tool("unshare") {
         return;
     }
-    let yard = Yard::new();
+    // Below a target, with and without openat2.
+    for yard in [Yard::new(), Yard::new().behind(Filter::NoOpenat2)] {
+        mounts_are_not_entered(&yard);
+    }
+}
+
+fn mounts_are_not_entered(yard: &Yard) {
     for path in
         ["victim/precious", "victim-file", "target/bind/x", "target/other/x", "target/file-bind", "target/plain"]
     {
         yard.file(path);
     }
     yard.config("[[target]]\npath = \"target\"\nschedule = \"@daily\"\ninclude = [\"**\"]\n");
+    let janitor = yard.program().join(OsStr::new(" ")).into_string().expect("text");
     let script = format!(
         "set -e; mount --bind victim target/bind; mount --bind victim-file target/file-bind; \
          mount -t tmpfs none target/other; touch target/other/in-tmpfs; \
-         {JANITOR} clean --json; ls target/other"
+         {janitor} clean --json; ls target/other"
     );
     let mut shell = Command::new("unshare");
     shell.args(["-m", "--propagation", "private", "sh", "-c", &script]).current_dir(yard.path("")).env("TZ", "UTC");

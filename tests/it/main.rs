@@ -22,6 +22,7 @@ mod events;
 mod examples;
 mod faults;
 mod file_systems;
+mod filtered;
 mod flood;
 mod globs;
 mod hostile;

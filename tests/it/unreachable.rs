@@ -8,12 +8,13 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::daemon::{Daemon, PORT_ANY, wait_for};
 use super::mounts::Kind;
-use super::yard::Yard;
+use super::yard::{Filter, Yard};
 
 crate::mounts::in_namespace! {
     a_mount_that_does_not_answer_keeps_no_other_target_from_being_swept
     commands_for_other_targets_do_not_wait_for_a_mount_that_does_not_answer
     a_mount_that_stops_to_answer_leaves_one_thread_behind_and_is_swept_when_it_answers
+    a_mount_below_a_target_that_does_not_answer_is_passed_by
 }
 
 /// A FUSE file system whose server can be stopped.
@@ -24,7 +25,11 @@ struct Server {
 
 impl Server {
     fn mount(yard: &Yard) -> Self {
-        let (from, at) = (yard.directory("behind"), yard.directory("nas"));
+        Self::mount_at(yard, "nas")
+    }
+
+    fn mount_at(yard: &Yard, at: &str) -> Self {
+        let (from, at) = (yard.directory("behind"), yard.directory(at));
         yard.file("behind/a");
         let mut command = Command::new("bindfs");
         let child = command.arg("-f").args([&from, &at]).stdin(Stdio::null()).spawn().expect("bindfs starts");
@@ -158,6 +163,24 @@ mod private {
         server.signal(Signal::CONT);
         let run = daemon.post("/cleanup/manual?target=nas").json()["runs"][0].clone();
         assert_eq!((&run["outcome"], &run["deleted"]), (&"done".into(), &1.into()), "{run}");
+        drop(server);
+    }
+
+    pub fn a_mount_below_a_target_that_does_not_answer_is_passed_by(yard: &Yard) {
+        if !Kind::Fuse.is_there() {
+            return;
+        }
+        let server = Server::mount_at(yard, "square/nas");
+        server.stop();
+        yard.config("[[target]]\npath = \"square\"\nschedule = \"@daily\"\ninclude = [\"**\"]\n");
+        let filtered = Yard::at(&yard.path("")).behind(Filter::NoOpenat2);
+        for yard in [yard, &filtered] {
+            yard.file("square/deep/a");
+            let ran = yard.run_within(Duration::from_secs(60), &["clean", "--json"]);
+            let run = ran.json()["runs"][0].clone();
+            let told = (&run["outcome"], &run["deleted"], &run["skipped_directories"]);
+            assert_eq!(told, (&"done".into(), &1.into(), &1.into()), "{ran:?}");
+        }
         drop(server);
     }
 }

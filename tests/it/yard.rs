@@ -1,7 +1,7 @@
 //! A directory with files in it, for a daemon to work in.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, FileTimes, Permissions};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -22,6 +22,16 @@ const MARKED_IMAGES: &str = "\n[[target]]\nname = \"marked_images\"\npath = \"ma
 pub struct Yard {
     _temporary: Option<tempfile::TempDir>,
     top: PathBuf,
+    filter: Option<Filter>,
+}
+
+/// A filter of system calls that the program runs behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filter {
+    /// `openat2` is hidden.
+    NoOpenat2,
+    /// Who asks for Landlock is killed.
+    LandlockKills,
 }
 
 impl Yard {
@@ -35,12 +45,29 @@ impl Yard {
         let temporary = tempfile::tempdir_in(directory).expect("a temporary directory");
         fs::set_permissions(temporary.path(), Permissions::from_mode(0o755)).expect("ours");
         let top = temporary.path().canonicalize().expect("it exists");
-        Self { _temporary: Some(temporary), top }
+        Self { _temporary: Some(temporary), top, filter: None }
     }
 
     /// One in a directory that is there, and stays.
     pub fn at(top: &Path) -> Self {
-        Self { _temporary: None, top: top.canonicalize().expect("it exists") }
+        Self { _temporary: None, top: top.canonicalize().expect("it exists"), filter: None }
+    }
+
+    /// Has the program run behind a filter from here on.
+    pub fn behind(self, filter: Filter) -> Self {
+        Self { filter: Some(filter), ..self }
+    }
+
+    /// The program, after what runs it behind a filter.
+    pub fn program(&self) -> Vec<OsString> {
+        let Some(filter) = self.filter else { return vec![JANITOR.into()] };
+        let filtered = Path::new(JANITOR).with_file_name("examples").join("filtered");
+        assert!(filtered.exists(), "build it with: cargo build --example filtered");
+        let filter = match filter {
+            Filter::NoOpenat2 => "openat2=ENOSYS",
+            Filter::LandlockKills => "landlock=KILL",
+        };
+        vec![filtered.into(), filter.into(), JANITOR.into()]
     }
 
     /// The path of something in it.
@@ -129,8 +156,9 @@ impl Yard {
 
     /// The program, to be run in this yard.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(JANITOR);
-        command.args(arguments).current_dir(&self.top).env("TZ", "UTC").env("HOME", "/nonexistent");
+        let program = self.program();
+        let mut command = Command::new(&program[0]);
+        command.args(&program[1..]).args(arguments).current_dir(&self.top).env("TZ", "UTC").env("HOME", "/nonexistent");
         command.env_remove("RUST_BACKTRACE").stdin(Stdio::null());
         command
     }
@@ -150,7 +178,8 @@ impl Yard {
     /// The same, and it has to end within this time.
     pub fn run_within(&self, limit: Duration, arguments: &[&str]) -> Ran {
         let mut command = Command::new("timeout");
-        command.args(["--signal", "KILL", &limit.as_secs().to_string(), JANITOR]).args(arguments);
+        command.args(["--signal", "KILL", &limit.as_secs().to_string()]);
+        command.args(self.program()).args(arguments);
         command.current_dir(&self.top).env("TZ", "UTC").env("HOME", "/nonexistent").stdin(Stdio::null());
         Ran::of(command.output().expect("timeout runs"))
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{Run, Waiting, local, rfc3339};
 use crate::daemon::{ConfigStatus, Rejection, RunningStatus, Status, TargetStatus};
-use crate::fsys::{Space, Trust};
+use crate::fsys::{Space, Trust, opening, unconfinable};
 use crate::history::Hold;
 use crate::names::Escaped;
 use crate::report::Report;
@@ -44,6 +44,7 @@ struct SchedulerStatus<'a> {
     clock_problem: Option<&'a str>,
     config: Config<'a>,
     state: State<'a>,
+    kernel: Kernel,
     log: Log,
     /// The tasks of the daemon that are dead, and are started anew.
     dead_tasks: Vec<DeadTask<'a>>,
@@ -72,6 +73,7 @@ impl<'a> StatusAnswer<'a> {
                 stop_unknown: status.stop_unknown.as_deref(),
                 stop_not_kept: status.stop_not_kept.as_deref(),
             },
+            kernel: Kernel::new(),
             dead_tasks: status.dead_tasks.iter().map(|(name, why)| DeadTask { name, why }).collect(),
             log: Log { lost_records: status.log.lost(), error: status.log.last_error() },
             trusted_owner: Trust::of_process().extra().map(|owner| owner.to_string()),
@@ -272,6 +274,20 @@ struct State<'a> {
     stop_unknown: Option<&'a str>,
     /// Why it is not written down what is stopped. A restart forgets it then.
     stop_not_kept: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct Kernel {
+    /// How directories are opened below a target: `openat2` or `openat`.
+    opening: &'static str,
+    /// Why no sweep has a sandbox, where that is known beforehand.
+    sandbox_problem: Option<String>,
+}
+
+impl Kernel {
+    fn new() -> Self {
+        Self { opening: opening().word(), sandbox_problem: unconfinable() }
+    }
 }
 
 #[derive(Debug, Serialize, JsonSchema)]

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::naive::{self, Rule};
 use super::{DAY, Told, watch};
-use crate::yard::Yard;
+use crate::yard::{Filter, Yard};
 
 /// What a run does with what goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +51,8 @@ impl Action {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sweeper {
     Janitor,
+    /// The program where it opens name by name.
+    WithoutOpenat2,
     Naive,
 }
 
@@ -88,6 +90,7 @@ pub struct Field {
 impl Field {
     pub fn new(below: &Path, elsewhere: Option<&Path>, action: Action, sweeper: Sweeper, lasts: Duration) -> Self {
         let yard = Yard::below(below);
+        let yard = if sweeper == Sweeper::WithoutOpenat2 { yard.behind(Filter::NoOpenat2) } else { yard };
         for directory in ["archive", "kept"] {
             yard.directory(directory);
         }
@@ -119,14 +122,14 @@ impl Field {
     pub fn goes_on(&self, told: &Told) -> bool {
         let time = self.began.elapsed();
         match self.sweeper {
-            Sweeper::Janitor => time < self.lasts || (told.removed == 0 && time < PATIENCE),
+            Sweeper::Janitor | Sweeper::WithoutOpenat2 => time < self.lasts || (told.removed == 0 && time < PATIENCE),
             Sweeper::Naive => told.losses + told.escapes == 0 && time < PATIENCE,
         }
     }
 
     /// Whether the program under test sweeps.
     pub fn is_janitor(&self) -> bool {
-        self.sweeper == Sweeper::Janitor
+        self.sweeper != Sweeper::Naive
     }
 
     /// The directory that files are put into; for actions that keep them.
@@ -156,7 +159,7 @@ impl Field {
     /// One run, which has to end. Counts what it did.
     pub fn sweep(&self, told: &mut Told) -> Value {
         let run = match self.sweeper {
-            Sweeper::Janitor => super::cleaned(&self.yard),
+            Sweeper::Janitor | Sweeper::WithoutOpenat2 => super::cleaned(&self.yard),
             Sweeper::Naive => json!({ "deleted": naive::sweep(&self.rule.borrow()), "remarks": [] }),
         };
         told.count(&run);

@@ -65,23 +65,25 @@ fn on_each_file_system(attack: &str, actions: &[Action], run: impl Fn(&Field) ->
         return;
     }
     let places = needs::file_systems();
-    for (place, action) in places.iter().flat_map(|place| actions.iter().map(move |action| (place, *action))) {
+    let sweepers = [(Sweeper::Janitor, ""), (Sweeper::WithoutOpenat2, " without openat2")];
+    let each = places.iter().flat_map(|place| actions.iter().map(move |action| (place, *action)));
+    for ((place, action), (sweeper, way)) in each.flat_map(|one| sweepers.map(|sweeper| (one, sweeper))) {
         let other = places.iter().find(|other| other.kind != place.kind).map(|other| &*other.path);
         if action == Action::Across && other.is_none() {
             needs::say("\n*** NOT RUN: there is no second file system to move to ***\n");
             continue;
         }
-        let field = Field::new(&place.path, other, action, Sweeper::Janitor, Duration::from_secs_f64(seconds()));
+        let field = Field::new(&place.path, other, action, sweeper, Duration::from_secs_f64(seconds()));
         let told = run(&field);
         let Told { rounds, escapes, losses, restored, conflicts, removed } = told;
         let name = action.name();
         eprintln!(
-            "attack: {attack} ({name}) on {}: {rounds} rounds, {escapes} escapes, {losses} losses, {restored} \
+            "attack: {attack} ({name}{way}) on {}: {rounds} rounds, {escapes} escapes, {losses} losses, {restored} \
              restored, {conflicts} conflicts, {removed} removed",
             place.kind
         );
-        assert_eq!((escapes, losses), (0, 0), "{attack} ({name}) on {}", place.kind);
-        assert!(rounds > 0 && removed > 0, "{attack} ({name}) on {}: the runs did nothing: {told:?}", place.kind);
+        assert_eq!((escapes, losses), (0, 0), "{attack} ({name}{way}) on {}", place.kind);
+        assert!(rounds > 0 && removed > 0, "{attack} ({name}{way}) on {}: the runs did nothing: {told:?}", place.kind);
     }
 }
 

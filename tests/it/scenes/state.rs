@@ -1,6 +1,5 @@
 //! The state.
 
-use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::OnceLock;
 
