@@ -163,6 +163,10 @@ async fn serve(started: Started, signals: Signals) -> Done {
     let (state_dir, bulletin) = served;
     let served = Served { handle: daemon.handle(), bulletin, state_dir };
     let doors = tokio::spawn(keep_doors(admin, bound, served, access));
+    // Signals are handled and the doors are open: from here on systemd may reload it (`Type=notify`).
+    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        warn!("Cannot tell systemd that the daemon is ready: {error}");
+    }
     let stopped = daemon.run(signals).await;
     // Answers that are late are not waited for; that is no failure.
     drop(tokio::time::timeout(LAST_ANSWERS, doors).await);

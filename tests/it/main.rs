@@ -48,6 +48,7 @@ mod socket;
 mod squatter;
 mod stops;
 mod stuck;
+mod systemd;
 mod tmpfiles;
 mod tracer;
 mod trash;
