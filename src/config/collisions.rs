@@ -4,15 +4,13 @@ use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::Settings;
 use super::check::Checker;
 use super::looks::Look;
 use super::raw::{At, RawConfig};
-use super::{STATE_FILE, Settings};
+use super::state_files::is_of_state;
 use crate::entry::Identity;
 use crate::names::Escaped;
-
-/// What the names of the files in the state directory begin with.
-const STATE_NAMES: [&str; 2] = [STATE_FILE, "janitor.lock"];
 
 /// One of the janitor's own files, or its state directory.
 struct Own {
@@ -75,6 +73,5 @@ fn clash(first: &Own, second: &Own) -> Option<String> {
         return below.map(|_| format!("{} lies in {}, which is {}", shown(second), shown(first), first.what));
     }
     let name = below?.components().next()?.as_os_str().as_bytes();
-    let is_of_state = STATE_NAMES.iter().any(|known| name.starts_with(known.as_bytes()));
-    is_of_state.then(|| format!("{} has the name of a file of {}: {}", second.what, first.what, shown(second)))
+    is_of_state(name).then(|| format!("{} has the name of a file of {}: {}", second.what, first.what, shown(second)))
 }

@@ -13,9 +13,6 @@ const SYSTEM_DIRECTORY: &str = "/etc/janitor";
 /// The name of the config file in the directories of the system and of the user.
 const FILE: &str = "janitor.toml";
 
-/// The name of the database in the state directory.
-pub const STATE_FILE: &str = "janitor.sqlite";
-
 /// The name of the default log file.
 const LOG: &str = "cleanup_scheduler.log";
 

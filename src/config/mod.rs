@@ -15,16 +15,18 @@ mod raw;
 mod schema;
 mod settings;
 mod source;
+mod state_files;
 mod target;
 #[cfg(test)]
 mod tests;
 mod values;
 
-pub use env::{DEFAULT_FILE, Env, STATE_FILE, locate};
+pub use env::{DEFAULT_FILE, Env, locate};
 pub use problems::Problems;
 pub use schema::schema;
 pub use settings::{AdminSettings, LogFormat, LogLevel, LogSettings, Rotation, Settings};
 pub use source::{ReadConfig, ReadError, read};
+pub use state_files::{LOCK_FILE, STATE_FILE, STOPS_FILE, target_lock_file};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

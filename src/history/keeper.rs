@@ -286,7 +286,7 @@ impl Keeper {
         let Some((stops, number)) = self.word.clone() else { return };
         let written = self.take_place().and_then(|()| match &self.place {
             Some(place) => stops::write(&place.own, &stops).map_err(|error| {
-                let at = shown(&self.dir.join(stops::STOPS_FILE));
+                let at = shown(&self.dir.join(crate::config::STOPS_FILE));
                 Trouble::of(format!("what is stopped cannot be written to `{at}`: {error}"))
             }),
             None => Err(Trouble::of("the state directory cannot be used")),

@@ -9,7 +9,7 @@ use crate::fsys::{Denied, OwnDir};
 
 /// The file that is locked. Only its owner can open it, so nobody else can hold it. Since it could be deleted, and made
 /// anew, the directory is locked, too; where others can open that, their lock on it counts for nothing.
-const FILE: &str = "janitor.lock";
+const FILE: &str = crate::config::LOCK_FILE;
 
 /// How often it is opened again when somebody removes it meanwhile.
 const TRIES: usize = 100;

@@ -11,11 +11,9 @@ use std::io;
 use serde::{Deserialize, Serialize};
 
 use super::db;
+use crate::config::STOPS_FILE;
 use crate::fsys::{Denied, OwnDir};
 use crate::names::TargetName;
-
-/// The name of the file in the state directory.
-pub const STOPS_FILE: &str = "stops.json";
 
 /// The largest file that is read, in bytes: names of targets, and no more than anybody has.
 const LONGEST: u64 = 16 << 20;

@@ -39,7 +39,7 @@ const TRIES: usize = 100;
 pub fn lock_target(state: &Path, target: &TargetName, who: &str) -> Result<Turn, String> {
     let failed =
         |error: &dyn std::fmt::Display| format!("cannot lock the target in `{}`: {error}", super::shown(state));
-    let name = OsString::from(format!("target-{target}.lock"));
+    let name = OsString::from(crate::config::target_lock_file(target));
     let dir = Trust::of_process().directory(Purpose::State, state, Some(0o700)).map_err(|denied| failed(&denied))?;
     for _ in 0..TRIES {
         let mut file = dir.open_or_make(&name).map_err(|denied| failed(&denied))?;

@@ -83,6 +83,18 @@ fn own_files_do_not_get_in_each_other_s_way() {
             "f:2:14: the token has the name of a file of the state: `/srv/janitor/state/janitor.sqlite-wal`",
         ),
         (
+            "[admin]\ntoken_file = \"state/target-a.lock\"",
+            "f:2:14: the token has the name of a file of the state: `/srv/janitor/state/target-a.lock`",
+        ),
+        (
+            "[log]\nfile = \"state/stops.json\"",
+            "f:2:8: the log has the name of a file of the state: `/srv/janitor/state/stops.json`",
+        ),
+        (
+            "[log]\nfile = \"state/.stops.json.7\"",
+            "f:2:8: the log has the name of a file of the state: `/srv/janitor/state/.stops.json.7`",
+        ),
+        (
             "state_dir = \"cleanup_scheduler.log\"\n[admin]\nsocket = \"off\"",
             "f:1:13: the state and the log are the same: `/srv/janitor/cleanup_scheduler.log`",
         ),
