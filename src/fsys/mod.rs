@@ -56,7 +56,7 @@ pub use transfer::{Destination, GoOn};
 pub use trash::{PutBack, Trash, TrashedRun, Weight};
 pub use trust::{Breach, Denied, Owner, Purpose, Trust, owner_of, sudo_user, trust_owner};
 pub use whole_copy::WholeCopy;
-pub use whole_slot::{NotTaken, WholeRecovered, WholeSlot, recover_whole};
+pub use whole_slot::{NotTaken, WholeRecovered, WholeSlot, finish_whole, recover_whole};
 
 use std::io;
 use std::path::Path;

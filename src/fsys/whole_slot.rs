@@ -62,6 +62,8 @@ pub enum NotTaken {
 pub struct WholeRecovered {
     /// Directories that are back in the root: their names, escaped.
     pub restored: Vec<String>,
+    /// Whether there are directories whose removal is to be finished.
+    pub is_unfinished: bool,
     /// Directories whose removal was finished: their names, escaped, and how many files were left in them.
     pub finished: Vec<(String, u64)>,
     /// Directories that wait in a slot: their paths there, escaped, and why.
@@ -240,19 +242,39 @@ impl Destination {
     }
 }
 
-/// Puts back or removes to the end what earlier runs that were killed have taken aside as a whole below this root.
+/// What is done with what an earlier run has left in a slot.
+type Rest = fn(&mut WholeSlot, &Dir, &mut WholeRecovered) -> io::Result<()>;
+
+/// Puts back what earlier runs that were killed had taken aside as a whole below this root. Removes nothing.
 ///
 /// # Errors
 /// When a directory of slots cannot be read, or something in it is not a private directory of ours.
 pub fn recover_whole(root: &Dir) -> io::Result<WholeRecovered> {
+    with_the_rest(root, WholeSlot::recover)
+}
+
+/// Removes to the end what earlier runs that were killed or stopped had begun to remove as a whole below this root.
+///
+/// # Errors
+/// As [`recover_whole`].
+pub fn finish_whole(root: &Dir) -> io::Result<WholeRecovered> {
+    with_the_rest(root, WholeSlot::finish)
+}
+
+fn with_the_rest(root: &Dir, work: Rest) -> io::Result<WholeRecovered> {
     let mut recovered = WholeRecovered::default();
     for (slots, slots_name) in own_slots(root)? {
-        recover_slots(root, &slots, &slots_name, &mut recovered)?;
+        recover_slots(root, (&slots, &slots_name), work, &mut recovered)?;
     }
     Ok(recovered)
 }
 
-fn recover_slots(root: &Dir, slots: &Dir, slots_name: &[u8], recovered: &mut WholeRecovered) -> io::Result<()> {
+fn recover_slots(
+    root: &Dir,
+    (slots, slots_name): (&Dir, &[u8]),
+    work: Rest,
+    recovered: &mut WholeRecovered,
+) -> io::Result<()> {
     for name in slots.names()? {
         let number = std::str::from_utf8(&name).ok().and_then(|name| name.strip_prefix(WHOLE)?.parse::<usize>().ok());
         let Some(number) = number else { continue };
@@ -267,7 +289,7 @@ fn recover_slots(root: &Dir, slots: &Dir, slots_name: &[u8], recovered: &mut Who
             (Err(error), _) | (_, Err(error)) => return Err(error),
         };
         let place = format!("{}/{WHOLE}{number}", Escaped(slots_name));
-        WholeSlot { place, slot, aside, going, stuck: false }.recover(root, recovered)?;
+        work(&mut WholeSlot { place, slot, aside, going, stuck: false }, root, recovered)?;
     }
     Ok(())
 }
@@ -276,12 +298,17 @@ fn recover_slots(root: &Dir, slots: &Dir, slots_name: &[u8], recovered: &mut Who
 const FRESH: &str = "something in it is newer than its removal";
 
 impl WholeSlot {
-    fn recover(mut self, root: &Dir, recovered: &mut WholeRecovered) -> io::Result<()> {
+    fn recover(&mut self, root: &Dir, recovered: &mut WholeRecovered) -> io::Result<()> {
         for name in self.aside.names()? {
             let put =
                 self.aside.open(&name).map_err(NotTaken::Failed).and_then(|held| self.put_back(root, &name, &held));
             self.told(&name, put, recovered);
         }
+        recovered.is_unfinished |= !self.going.names()?.is_empty();
+        Ok(())
+    }
+
+    fn finish(&mut self, root: &Dir, recovered: &mut WholeRecovered) -> io::Result<()> {
         // When the last directory came here.
         let since = self.going.look_at_itself()?.1.facts.stamps.modified;
         for name in self.going.names()? {

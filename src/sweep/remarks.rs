@@ -88,7 +88,7 @@ pub(super) fn recovered(found: io::Result<Recovered>) -> Vec<Remark> {
 
 /// What earlier runs had left aside as a whole.
 pub(super) fn recovered_whole(found: io::Result<WholeRecovered>) -> Vec<Remark> {
-    let WholeRecovered { restored, finished, waiting } = match found {
+    let WholeRecovered { restored, finished, waiting, .. } = match found {
         Ok(recovered) => recovered,
         // That has been said of single files.
         Err(_) => return Vec::new(),

@@ -54,6 +54,11 @@ impl Refused {
         Report { held: self.held, ..order.not_run(self.outcome, self.why) }
     }
 
+    /// The report of a run of which there is this to be said all the same.
+    fn report_with(self, order: &Order, remarks: Vec<Remark>) -> Report {
+        Report { remarks, ..self.report(order) }
+    }
+
     /// By a guard.
     pub(super) fn held(guard: Guard, files: Option<u64>, why: impl Into<String>) -> Self {
         Self { outcome: Outcome::Held, why: why.into(), held: Some(Held { guard, files }) }
@@ -150,13 +155,17 @@ pub(super) fn run<A: Act>(
     spacious: &Spacious<'_>,
 ) -> Report {
     let mut sweep = begin(order, control, observer, act, root, known);
-    let mut before = if act.may_change() { sweep.make_ready() } else { Vec::new() };
-    before.extend(act.tidy().into_iter().map(Remark::from));
+    let (mut before, is_unfinished) = if act.may_change() { sweep.put_back() } else { (Vec::new(), false) };
     let plan = match sweep.prepare(spacious) {
         Ok(plan) => plan,
-        Err(refused) => return refused.report(order),
+        Err(refused) => return refused.report_with(order, before),
     };
     let mut limits = plan.quotas.clone();
+    // Nothing is removed before every guard has let the run pass, not what an earlier run has left either.
+    if act.may_change() {
+        before.extend(sweep.make_ready(is_unfinished));
+        before.extend(act.tidy().into_iter().map(Remark::from));
+    }
     if !act.may_change() {
         // What a preview does not remove frees nothing, so it goes by what was found beforehand.
         limits.extend(plan.space.clone());
@@ -204,11 +213,23 @@ pub(super) fn run<A: Act>(
 }
 
 impl<A: Act> Sweep<'_, A> {
-    /// Puts back what a run that was killed has left aside, and makes slots while there is room for them. What is to be
-    /// said of it.
-    fn make_ready(&self) -> Vec<Remark> {
+    /// Puts back what a run that was killed has left aside. What is to be said of it, and whether there is more that such
+    /// a run had begun to remove.
+    fn put_back(&self) -> (Vec<Remark>, bool) {
         let mut said = remarks::recovered(fsys::recover(self.root));
-        said.extend(remarks::recovered_whole(fsys::recover_whole(self.root)));
+        let whole = fsys::recover_whole(self.root);
+        let is_unfinished = whole.as_ref().is_ok_and(|whole| whole.is_unfinished);
+        said.extend(remarks::recovered_whole(whole));
+        (said, is_unfinished)
+    }
+
+    /// Removes the rest of what a run that was killed or stopped had begun to remove, if there is any, and makes slots
+    /// while there is room for them. What is to be said of it.
+    fn make_ready(&self, is_unfinished: bool) -> Vec<Remark> {
+        let said = match is_unfinished {
+            true => remarks::recovered_whole(fsys::finish_whole(self.root)),
+            false => Vec::new(),
+        };
         if self.policy().whole_dirs {
             // What keeps one from being made is told when it is needed.
             drop(self.whole_slots.make(self.root));

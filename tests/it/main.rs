@@ -25,6 +25,7 @@ mod file_systems;
 mod filtered;
 mod flood;
 mod globs;
+mod guards;
 mod hostile;
 mod interrupted;
 mod location;
