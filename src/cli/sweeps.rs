@@ -234,7 +234,7 @@ pub(super) fn clean(config: Option<&Path>, args: &Clean) -> Done {
             complain(format_args!("the history does not have this run: {}", OneLine(&error)));
         }
         if !args.quiet && !args.printed.json {
-            printed = printed.and(output::line(summary(&report)));
+            printed = printed.and(output::line(summary(&report, &target.action)));
         }
         reports.push(report);
     }
@@ -313,9 +313,16 @@ fn clean_one(order: &Order, args: &Clean, control: &Control) -> Report {
     report
 }
 
-fn summary(report: &Report) -> String {
+fn summary(report: &Report, action: &Action) -> String {
     let counts = &report.counts;
-    let deleted = if report.dry_run { "would delete" } else { "deleted" };
+    let deleted = match (report.dry_run, action) {
+        (true, Action::Delete) => "would delete",
+        (true, Action::MoveTo(_)) => "would move",
+        (true, Action::Trash) => "would trash",
+        (false, Action::Delete) => "deleted",
+        (false, Action::MoveTo(_)) => "moved",
+        (false, Action::Trash) => "trashed",
+    };
     let message = report.message.as_deref().filter(|_| report.outcome == Outcome::Done);
     let remark = message.map(|message| format!(" ({message})")).unwrap_or_default();
     format!(

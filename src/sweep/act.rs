@@ -241,7 +241,18 @@ impl Act for Move {
 
     fn copy_whole(&self, held: &Dir, control: &Control) -> io::Result<Option<WholeCopy<'_>>> {
         let go_on: GoOn<'_> = &|| if control.cancelled().is_some() { Err(Refusal::Stopped) } else { Ok(()) };
-        if self.0.is_apart_from(held)? { self.0.copy_whole(held, go_on).map(Some) } else { Ok(None) }
+        if !self.0.is_apart_from(held)? {
+            return Ok(None);
+        }
+        let copied = self.0.copy_whole(held, go_on).map(Some);
+        copied.map_err(|error| match error.raw_os_error() == Some(Errno::XDEV.raw_os_error()) {
+            true => {
+                let what =
+                    "something in it cannot be copied to another file system: a FIFO, a socket, a device or a mount";
+                io::Error::new(error.kind(), format!("{what} ({error})"))
+            }
+            false => error,
+        })
     }
 
     fn whole(&self, aside: &Dir, name: &[u8], _: &Reason, _: &Dir) -> io::Result<Whole> {

@@ -54,12 +54,7 @@ impl LogLines {
                 debug!(target_name = %target, "Why {at} went: {reason}");
             }
             Event::WouldRemove { at, reason, .. } => {
-                let would = match self.action {
-                    Action::Delete => "delete",
-                    Action::MoveTo(_) => "move",
-                    Action::Trash => "trash",
-                };
-                info!(target_name = %target, "Would {would} file: {at} ({reason})");
+                info!(target_name = %target, "Would {} file: {at} ({reason})", self.to_do());
             }
             Event::RemovedDirectory { at, reason } => {
                 info!(target_name = %target, "Deleted directory: {at}");
@@ -77,7 +72,7 @@ impl LogLines {
             }
             Event::NotRemoved { at, error } => {
                 if self.has_room(error) {
-                    error!(target_name = %target, "Failed to delete {at}: {error}");
+                    error!(target_name = %target, "Failed to {} {at}: {error}", self.to_do());
                 }
             }
             Event::Unreadable { at, error } => {
@@ -85,6 +80,15 @@ impl LogLines {
                     error!(target_name = %target, "Failed to read {at}: {error}");
                 }
             }
+        }
+    }
+
+    /// What is to be done to what goes.
+    fn to_do(&self) -> &'static str {
+        match self.action {
+            Action::Delete => "delete",
+            Action::MoveTo(_) => "move",
+            Action::Trash => "trash",
         }
     }
 

@@ -76,8 +76,8 @@ pub(super) fn recovered(found: io::Result<Recovered>) -> Vec<Remark> {
         }
     };
     let restored = restored.iter().map(|path| Remark::Naming {
-        text: format!("`{path}` is back: a run that was killed had taken it aside"),
-        open: "a file is back: a run that was killed had taken it aside".to_owned(),
+        text: format!("`{path}` is back: an earlier run had taken it aside"),
+        open: "a file is back: an earlier run had taken it aside".to_owned(),
     });
     let waiting = waiting.iter().map(|why| Remark::Naming {
         text: format!("taken aside by an earlier run, and kept: {why}"),
@@ -94,8 +94,8 @@ pub(super) fn recovered_whole(found: io::Result<WholeRecovered>) -> Vec<Remark> 
         Err(_) => return Vec::new(),
     };
     let restored = restored.iter().map(|path| Remark::Naming {
-        text: format!("`{path}` is back: a run that was killed had taken it aside"),
-        open: "a directory is back: a run that was killed had taken it aside".to_owned(),
+        text: format!("`{path}` is back: an earlier run had taken it aside"),
+        open: "a directory is back: an earlier run had taken it aside".to_owned(),
     });
     let finished = finished.iter().map(|(path, files)| Remark::Naming {
         text: format!(
