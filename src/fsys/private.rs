@@ -81,6 +81,14 @@ impl Dir {
         self.names_that(|_| true)
     }
 
+    /// Makes sure that nothing is in it.
+    ///
+    /// # Errors
+    /// `ENOTEMPTY` when something is, and what else the kernel says.
+    pub fn expect_empty(&self) -> io::Result<()> {
+        if self.names()?.is_empty() { Ok(()) } else { Err(Errno::NOTEMPTY.into()) }
+    }
+
     /// Every name in it that is wanted.
     pub(super) fn names_that(&self, is_wanted: impl Fn(&[u8]) -> bool) -> io::Result<Vec<Vec<u8>>> {
         let mut names = Vec::new();

@@ -28,6 +28,7 @@ use super::transfer::{Destination, GoOn};
 use crate::entry::{Facts, Kind, Stamps};
 use crate::names::Escaped;
 
+mod emptied;
 #[cfg(test)]
 mod tests;
 

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use super::Control;
 use super::aside::Aside;
 use super::batch::Opened;
+use super::emptied::{self, Emptied};
 use super::walk::is_gone;
 use crate::entry::Facts;
 use crate::fsys::{Destination, Dir, Found, GoOn, May, Refusal, WholeCopy};
@@ -165,8 +166,8 @@ pub(super) trait Act: Sync {
         None
     }
 
-    /// Removes the directory `name` in `parent`, which must be empty.
-    fn directory(&self, parent: &Dir, name: &[u8]) -> io::Result<()>;
+    /// Removes the directory `name` in `parent`, which must be empty and the one that was judged.
+    fn directory(&self, parent: &Dir, name: &[u8], emptied: Emptied<'_>, hands: Hands<'_>) -> Result<(), Undone>;
 }
 
 /// What became of a directory that goes whole.
@@ -222,8 +223,8 @@ impl Act for Remove {
         }
     }
 
-    fn directory(&self, parent: &Dir, name: &[u8]) -> io::Result<()> {
-        parent.remove_directory(name)
+    fn directory(&self, parent: &Dir, name: &[u8], emptied: Emptied<'_>, hands: Hands<'_>) -> Result<(), Undone> {
+        emptied::remove(parent, name, emptied, hands, self.0)
     }
 }
 
@@ -283,8 +284,8 @@ impl Act for Move {
         tidied.err().map(|error| format!("cannot look for what a killed move has left: {error}")).into_iter().collect()
     }
 
-    fn directory(&self, parent: &Dir, name: &[u8]) -> io::Result<()> {
-        parent.remove_directory(name)
+    fn directory(&self, parent: &Dir, name: &[u8], emptied: Emptied<'_>, hands: Hands<'_>) -> Result<(), Undone> {
+        emptied::remove(parent, name, emptied, hands, self.1)
     }
 }
 
@@ -304,7 +305,7 @@ impl Act for Preview {
         Ok(How::Plain)
     }
 
-    fn directory(&self, _: &Dir, _: &[u8]) -> io::Result<()> {
+    fn directory(&self, _: &Dir, _: &[u8], _: Emptied<'_>, _: Hands<'_>) -> Result<(), Undone> {
         Ok(())
     }
 }

@@ -50,27 +50,33 @@ impl<'a> Aside<'a> {
     }
 
     /// Works with the worker's slot. That there is none is remembered.
-    fn with(
-        &self,
-        worker: usize,
-        directory: &Opened,
-        work: impl FnOnce(&mut Slot, &Taken<'_>) -> Result<(), Refusal>,
-    ) -> Result<(), Refusal> {
+    fn with(&self, worker: usize, work: impl FnOnce(&mut Slot) -> Result<(), Refusal>) -> Result<(), Refusal> {
         let mut slot = self.slot(worker).map_err(|error| {
             let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
             missing.get_or_insert_with(|| error.to_string());
             Refusal::Unverifiable(error)
         })?;
-        let from = directory.taken().map_err(Refusal::Unverifiable)?;
         match slot.as_mut() {
-            Some(slot) => work(slot, &from),
+            Some(slot) => work(slot),
             None => Err(Refusal::Unverifiable(io::ErrorKind::NotFound.into())),
         }
     }
 
     /// Removes a file by way of a slot.
     pub(super) fn remove(&self, worker: usize, directory: &Opened, name: &[u8], judged: &Found) -> Result<(), Refusal> {
-        self.with(worker, directory, |slot, from| slot.remove(from, name, judged))
+        let from = directory.taken().map_err(Refusal::Unverifiable)?;
+        self.with(worker, |slot| slot.remove(&from, name, judged))
+    }
+
+    /// Removes an empty directory by way of a slot, if it is the one that is meant.
+    pub(super) fn remove_directory(
+        &self,
+        worker: usize,
+        from: &Taken<'_>,
+        name: &[u8],
+        is_it: &dyn Fn(&Found) -> bool,
+    ) -> Result<(), Refusal> {
+        self.with(worker, |slot| slot.remove_directory(from, name, is_it))
     }
 
     /// Moves a file by way of a slot.
@@ -83,7 +89,8 @@ impl<'a> Aside<'a> {
         (to, into): (&Destination, &Dir),
         go_on: GoOn<'_>,
     ) -> Result<(), Refusal> {
-        self.with(worker, directory, |slot, from| slot.transfer(from, name, judged, to, into, go_on))
+        let from = directory.taken().map_err(Refusal::Unverifiable)?;
+        self.with(worker, |slot| slot.transfer(&from, name, judged, to, into, go_on))
     }
 
     /// Why files had to stay for want of a slot, if some did.

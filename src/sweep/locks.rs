@@ -43,7 +43,7 @@ impl Drop for Lock {
 /// The lock of a directory, held until all below it is done.
 #[derive(Debug)]
 pub(super) struct HeldAbove {
-    _lock: Arc<Lock>,
+    lock: Arc<Lock>,
     count: Arc<AtomicUsize>,
 }
 
@@ -54,7 +54,12 @@ impl HeldAbove {
             count.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        Some(Self { _lock: lock.clone(), count: count.clone() })
+        Some(Self { lock: lock.clone(), count: count.clone() })
+    }
+
+    /// The directory.
+    pub(super) fn dir(&self) -> &Dir {
+        &self.lock.dir
     }
 }
 

@@ -6,6 +6,8 @@
 mod act;
 mod aside;
 mod batch;
+mod close;
+mod emptied;
 mod event;
 mod explain;
 mod gather;

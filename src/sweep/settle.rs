@@ -3,15 +3,12 @@
 use std::ffi::CStr;
 use std::io;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard, PoisonError};
-
-use rustix::io::Errno;
+use std::sync::{MutexGuard, PoisonError};
 
 use super::act::{Act, Hands, How, Undone};
 use super::batch::Opened;
 use super::event::Event;
 use super::pass::{Pass, taken, worth};
-use super::tree::Node;
 use super::walk::{Sweep, TURNS, Worker, is_gone};
 use crate::entry::{Asked, Facts, Stamps};
 use crate::fsys::{Dir, Found, Usage};
@@ -29,9 +26,6 @@ pub(super) const TOO_MANY_ERRORS: &str = "50 files could not be removed, and tha
 
 /// So many errors, if they are half of the attempts, end a run.
 const BRAKE: u64 = 50;
-
-/// As many directories are held open on the way up.
-const HANDLES: usize = 4;
 
 impl<'a, A: Act> Worker<'a, A> {
     /// Looks at an entry; what is gone or cannot be looked at is counted.
@@ -265,102 +259,6 @@ impl<'a, A: Act> Worker<'a, A> {
             }
             (self.sweep.observer)(&Event::Stays { at: directory.at(name), because });
         }
-    }
-
-    /// Something in a directory is done. When that was the last, the directory may be empty by now, and then its
-    /// parent, and so on up.
-    pub(super) fn finish(&mut self, node: Arc<Node>) {
-        let mut node = node;
-        while node.done() {
-            let Some(parent) = node.parent.clone() else { return };
-            let closes = self.acts() && self.sweep.policy().remove_empty_dirs && !self.is_cancelled();
-            if closes {
-                self.close(&node, &parent);
-            }
-            node = parent;
-        }
-    }
-
-    fn close(&mut self, node: &Node, parent: &Arc<Node>) {
-        if node.is_emptied()
-            && self.sweep.policy().has_limits()
-            && let Some(stamps) = node.stamps.get()
-        {
-            // More may go from it before this run ends.
-            self.sweep.stamps_before.note(&node.path(), *stamps);
-        }
-        // A directory that goes whole is gone, or stays.
-        let (false, Some(stamps)) = (node.is_left() || parent.is_immutable(), node.stamps.get()) else {
-            return parent.leave();
-        };
-        match judge::empty_directory(self.sweep.policy(), stamps, node.is_emptied(), self.sweep.order.now) {
-            Ok(reason) => self.remove_directory(node, parent, &reason),
-            Err(because) => {
-                parent.leave();
-                let path = node.path();
-                let at = super::At { directory: &path, name: b"" };
-                (self.sweep.observer)(&Event::Stays { at, because: &because });
-            }
-        }
-    }
-
-    fn remove_directory(&mut self, node: &Node, parent: &Arc<Node>, reason: &Reason) {
-        let path = parent.path();
-        let opened = self.open_to_close(parent, &path);
-        let removed = opened.and_then(|()| match self.closing.last() {
-            Some((_, dir)) => self.sweep.act.directory(dir, node.name()),
-            None => Ok(()),
-        });
-        let at = super::At { directory: &path, name: node.name() };
-        let filled = [Errno::NOTEMPTY, Errno::EXIST, Errno::BUSY];
-        match removed {
-            Ok(()) => {
-                parent.empty();
-                self.directory_went(at, reason);
-            }
-            Err(error) if is_gone(&error) => {}
-            // Somebody has put something in, or mounted something on it.
-            Err(error) if filled.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error())) => {
-                parent.leave();
-            }
-            Err(error) => {
-                parent.leave();
-                self.walked.failures.add(&error, at);
-                (self.sweep.observer)(&Event::NotRemoved { at, error: &error });
-            }
-        }
-    }
-
-    /// Opens the directory, as the last of those that are open on the way up. A few above it are opened with it, since
-    /// the way from the root is long where a chain of many directories is removed.
-    fn open_to_close(&mut self, directory: &Arc<Node>, path: &[u8]) -> io::Result<()> {
-        if let Some(at) = self.closing.iter().position(|(open, _)| Arc::ptr_eq(open, directory)) {
-            self.closing.truncate(at + 1);
-            return Ok(());
-        }
-        self.closing.clear();
-        let up = std::iter::successors(Some(directory), |node| node.parent.as_ref());
-        let mut chain: Vec<_> = up.take(HANDLES).cloned().collect();
-        let below: usize = chain.iter().rev().skip(1).map(|node| node.name().len() + 1).sum();
-        while let Some(node) = chain.pop() {
-            let opened = match self.closing.last() {
-                Some((_, above)) => above.open(node.name()),
-                None if below >= path.len() => self.sweep.root.open(b"."),
-                None => self.sweep.root.open_beneath(&path[..path.len() - below]),
-            };
-            self.closing.push((node, opened?));
-        }
-        Ok(())
-    }
-
-    pub(super) fn directory_went(&mut self, at: super::At<'_>, reason: &Reason) {
-        self.walked.counts.directories += 1;
-        let event = if self.sweep.act.may_change() {
-            Event::RemovedDirectory { at, reason }
-        } else {
-            Event::WouldRemoveDirectory { at, reason }
-        };
-        (self.sweep.observer)(&event);
     }
 
     /// Why a file stays that a process may have open.

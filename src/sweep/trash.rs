@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::Order;
 use super::act::{Act, Hands, How, Remove, Undone, Whole, move_by_name, transfer};
 use super::batch::Opened;
+use super::emptied::Emptied;
 use crate::entry::{Facts, Stamp};
 use crate::fsys::{Destination, Dir, Found, May, Origin, Root, Trash, TrashedRun};
 use crate::names::{Escaped, RunId, TargetName};
@@ -252,8 +253,8 @@ impl Act for ToTrash<'_> {
         self.destination(root)?.take_whole(aside, name).map(|()| Whole::Went)
     }
 
-    fn directory(&self, parent: &Dir, name: &[u8]) -> io::Result<()> {
-        parent.remove_directory(name)
+    fn directory(&self, parent: &Dir, name: &[u8], emptied: Emptied<'_>, hands: Hands<'_>) -> Result<(), Undone> {
+        self.remove.directory(parent, name, emptied, hands)
     }
 
     fn tidy(&self) -> Vec<String> {

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::locks::HeldAbove;
-use crate::entry::Stamps;
+use super::stamps_before::Then;
 
 /// A directory that is to be read, is read, or has been.
 ///
@@ -21,8 +21,8 @@ pub(super) struct Node {
     emptied: AtomicBool,
     /// Whether it is immutable or append-only, so that nothing can be removed from it.
     immutable: AtomicBool,
-    /// Its stamps before anything in it went.
-    pub(super) stamps: OnceLock<Stamps>,
+    /// What it was before anything in it went.
+    pub(super) then: OnceLock<Then>,
     /// Its lock, until all below it is done.
     pub(super) lock: OnceLock<HeldAbove>,
 }
@@ -40,7 +40,7 @@ impl Node {
             left: AtomicBool::new(false),
             emptied: AtomicBool::new(false),
             immutable: AtomicBool::new(false),
-            stamps: OnceLock::new(),
+            then: OnceLock::new(),
             lock: OnceLock::new(),
         })
     }

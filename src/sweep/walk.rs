@@ -22,7 +22,7 @@ use super::nested::Nested;
 use super::pass::{Gathered, Pass};
 use super::queue::{Queue, Waiting, Work};
 use super::sample::{Estimate, Sample};
-use super::stamps_before::StampsBefore;
+use super::stamps_before::{StampsBefore, Then};
 use super::stuck::Stuck;
 use super::trash::Restored;
 use super::tree::Node;
@@ -311,10 +311,10 @@ impl<'a, A: Act> Worker<'a, A> {
         let path = node.path();
         let (dir, lock) = self.open_dir(&node, &path, last)?;
         if self.sweep.policy().remove_empty_dirs
-            && let Ok((_, found)) = dir.look_at_itself()
+            && let Ok((identity, found)) = dir.look_at_itself()
         {
             // Nobody else has read it yet, so the place is free.
-            _ = node.stamps.set(found.facts.stamps.of_directory());
+            _ = node.then.set(Then::found(identity, &found));
             if [&b"work"[..], b"index"].contains(&node.name()) && dir.is_closed_to_all().unwrap_or(true) {
                 node.leave();
                 let at = At { directory: &path, name: b"" };

@@ -18,7 +18,7 @@ use super::walk::{Sweep, Worker, walk};
 use super::walked::Walked;
 use crate::clock::{self, Mark};
 use crate::globs::Entered;
-use crate::judge::{self, limits::Cut};
+use crate::judge::limits::Cut;
 use crate::report::{LimitKey, Stalled};
 use crate::target::Watermark;
 use crate::verdict::Reason;
@@ -307,34 +307,8 @@ impl<A: Act> Worker<'_, A> {
                 self.goes(directory, &name, &found, &reason);
             }
             if self.walked.counts.deleted > before && self.sweep.policy().remove_empty_dirs {
-                self.empty_upwards(parent);
+                self.empty_upwards(directory);
             }
-        }
-    }
-
-    /// Removes the directory, if it is empty now and old enough, and then the one it lay in, and so on.
-    fn empty_upwards(&mut self, path: &[u8]) {
-        let mut path = path;
-        while !path.is_empty() {
-            let (parent, name) = match path.iter().rposition(|byte| *byte == b'/') {
-                Some(slash) => (&path[..slash], &path[slash + 1..]),
-                None => (&b""[..], path),
-            };
-            // What cannot be told to be old enough stays.
-            let Some(stamps) = self.sweep.stamps_before.get(path) else { return };
-            let judged = judge::empty_directory(self.sweep.policy(), &stamps, true, self.sweep.order.now);
-            let Ok(reason) = judged else { return };
-            let dir = if parent.is_empty() { self.sweep.root.open(b".") } else { self.sweep.root.open_beneath(parent) };
-            let removed = dir.and_then(|dir| {
-                self.sweep.stamps_before.note_of(parent, &dir);
-                self.sweep.act.directory(&dir, name)
-            });
-            match removed {
-                Ok(()) => self.directory_went(super::At { directory: parent, name }, &reason),
-                // Mostly because it is not empty.
-                Err(_) => return,
-            }
-            path = parent;
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::entry::Facts;
 use crate::fsys::Dir;
 use crate::sweep::act::{Act, Hands, How, Remove, Undone};
 use crate::sweep::batch::Opened;
+use crate::sweep::emptied::Emptied;
 use crate::sweep::pass::Pass;
 use crate::sweep::queue::Queue;
 use crate::sweep::sample::EXACT;
@@ -317,7 +318,7 @@ impl Act for EndsTheRun<'_> {
         Ok(How::Verified)
     }
 
-    fn directory(&self, _: &Dir, _: &[u8]) -> std::io::Result<()> {
+    fn directory(&self, _: &Dir, _: &[u8], _: Emptied<'_>, _: Hands<'_>) -> Result<(), Undone> {
         Ok(())
     }
 }
@@ -354,7 +355,7 @@ impl Act for Conflicts {
         Err(Undone::Stays(Because::Conflict(".janitor-slots/0/file/planted".into())))
     }
 
-    fn directory(&self, _: &Dir, _: &[u8]) -> std::io::Result<()> {
+    fn directory(&self, _: &Dir, _: &[u8], _: Emptied<'_>, _: Hands<'_>) -> Result<(), Undone> {
         Ok(())
     }
 }

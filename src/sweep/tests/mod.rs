@@ -13,6 +13,7 @@ mod forest;
 mod group;
 mod held;
 mod oracle;
+mod ranked;
 mod refusing;
 mod wish;
 

@@ -18,6 +18,7 @@ use crate::fsys::{Dir, Found};
 use crate::report::Outcome;
 use crate::sweep::act::{Act, Hands, How, Remove, Undone};
 use crate::sweep::batch::Opened;
+use crate::sweep::emptied::Emptied;
 use crate::target::{Target, Unverifiable};
 use crate::verdict::{Because, Reason};
 
@@ -65,8 +66,8 @@ impl Act for Refusing<'_> {
         self.remove.act(directory, name, found, reason, hands)
     }
 
-    fn directory(&self, parent: &Dir, name: &[u8]) -> std::io::Result<()> {
-        self.remove.directory(parent, name)
+    fn directory(&self, parent: &Dir, name: &[u8], emptied: Emptied<'_>, hands: Hands<'_>) -> Result<(), Undone> {
+        self.remove.directory(parent, name, emptied, hands)
     }
 }
 

@@ -1,0 +1,37 @@
+//! Empty directories go by way of a slot, too.
+
+use rustix::io::Errno;
+
+use super::{Slot, Taken, rename_aside};
+use crate::fsys::dir::Found;
+use crate::fsys::place::is;
+use crate::fsys::refusal::Refusal;
+
+impl Slot {
+    /// Removes the directory `name` of `from`, which must be empty, if it is the one that is meant.
+    ///
+    /// # Errors
+    /// See [`Refusal`]. With each the directory is where it was, but for a conflict.
+    pub fn remove_directory(
+        &mut self,
+        from: &Taken<'_>,
+        name: &[u8],
+        is_it: &dyn Fn(&Found) -> bool,
+    ) -> Result<(), Refusal> {
+        self.aim(from.origin).map_err(Refusal::Unverifiable)?;
+        let shelf = self.shelf()?;
+        rename_aside(from.dir, name, shelf).map_err(|refused| match refused {
+            // Its `..` is written anew, which its own mode may not allow.
+            Refusal::Failed(error) if is(&error, Errno::ACCESS) => Refusal::Unverifiable(error),
+            refused => refused,
+        })?;
+        let why = match shelf.look(name) {
+            Ok(found) if is_it(&found) => match shelf.remove_directory(name) {
+                Ok(()) => return Ok(()),
+                Err(error) => Refusal::Failed(error),
+            },
+            _ => Refusal::Changed,
+        };
+        Err(self.put_back(from, name, why))
+    }
+}
