@@ -93,7 +93,7 @@ pub fn explain(order: &Order, control: &Control, path: &[u8]) -> Result<Explanat
         Reached::Whole(waiting) => {
             let name = waiting.node.name().to_vec();
             let facts = worker.facts_of_whole(&waiting);
-            worker.whole(&waiting);
+            worker.whole(&waiting, None);
             (name, facts, sweep.root_kept.clone())
         }
     };

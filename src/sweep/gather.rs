@@ -54,7 +54,7 @@ impl<A: Act> Worker<'_, A> {
         let weight = judge::weight(self.sweep.policy(), facts, self.sweep.order.now);
         self.write_path(directory, name);
         if taken(after, weight, &self.path).is_none() {
-            self.walked.gathered.next(weight, &self.path, whole);
+            self.walked.gathered.next(weight, &self.path, facts.identity, whole);
         }
     }
 }

@@ -17,6 +17,7 @@ mod locks;
 mod log;
 mod meter;
 mod nested;
+mod next;
 mod note;
 mod owner;
 mod pass;

@@ -40,8 +40,17 @@ pub(super) fn taken<'a>(limits: &'a [Limit], weight: i128, path: &[u8]) -> Optio
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Next {
     pub(super) rank: Rank,
+    /// Which inode has this rank: somebody may give its name to another.
+    pub(super) identity: Identity,
     /// Whether it is a directory that goes whole.
     pub(super) whole: bool,
+}
+
+impl Next {
+    /// Whether what has its name now is what was ranked, and its turn has not come to be a later one.
+    pub(super) fn is_still(&self, identity: Identity, weight: i128) -> bool {
+        identity == self.identity && weight >= self.rank.weight
+    }
 }
 
 /// What is known of all candidates together.
@@ -140,13 +149,14 @@ impl Gathered {
     }
 
     /// Takes in a candidate that is to go soon.
-    pub(super) fn next(&mut self, weight: i128, path: &[u8], whole: bool) {
+    pub(super) fn next(&mut self, weight: i128, path: &[u8], identity: Identity, whole: bool) {
+        let next = || Next { rank: Rank { weight, path: path.into() }, identity, whole };
         if self.first.len() < HELD {
-            self.first.push(Next { rank: Rank { weight, path: path.into() }, whole });
+            self.first.push(next());
         } else if let Some(mut last) = self.first.peek_mut()
             && last.rank.is_after(weight, path)
         {
-            *last = Next { rank: Rank { weight, path: path.into() }, whole };
+            *last = next();
         }
     }
 
@@ -167,7 +177,7 @@ impl Gathered {
             (ours, theirs) => *ours = ours.take().or(theirs),
         }
         for next in first {
-            self.next(next.rank.weight, &next.rank.path, next.whole);
+            self.next(next.rank.weight, &next.rank.path, next.identity, next.whole);
         }
         self.matched.extend(matched);
         self.missed.extend(missed);

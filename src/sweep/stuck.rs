@@ -88,9 +88,10 @@ impl<A: Act> Sweep<'_, A> {
                 }
                 worker.take(next, &mut last);
             }
-            let gone = worker.walked.gone;
+            let (gone, stale) = (worker.walked.gone, worker.walked.stale);
             walked.merge_second_look(worker.walked);
-            is_settled = gone.amount.meets(need) || gone.amount.files == 0;
+            // Where names have changed hands meanwhile, it is looked anew what goes first.
+            is_settled = gone.amount.meets(need) || (gone.amount.files == 0 && stale == 0);
         }
         // Somebody keeps what is to go as fast as it is found.
         match self.plan(spacious) {

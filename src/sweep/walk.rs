@@ -287,7 +287,7 @@ impl<'a, A: Act> Worker<'a, A> {
             }
             let node = waiting.node.clone();
             if waiting.whole {
-                self.whole(&waiting);
+                self.whole(&waiting, None);
             } else if let Some(mut directory) = self.open(waiting, last.as_deref()) {
                 let directory = if self.read_small(&mut directory) {
                     Arc::new(directory)

@@ -24,6 +24,8 @@ pub(super) struct Walked {
     pub(super) failures: Failures,
     /// Files that were to go, and stayed when it came to it: by the reason.
     pub(super) left: Failures,
+    /// How many were no longer what had been ranked when their turn came.
+    pub(super) stale: u64,
     /// Files that stay since they are immutable or append-only, or their directory is.
     pub(super) immutable: Failures,
     /// What else is to be said.
@@ -39,6 +41,7 @@ impl Walked {
         self.gone.has_links |= other.gone.has_links;
         self.failures.merge(other.failures);
         self.left.merge(other.left);
+        self.stale += other.stale;
         self.immutable.merge(other.immutable);
         self.remarks.extend(other.remarks);
         self.gathered.merge(other.gathered);

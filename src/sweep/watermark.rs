@@ -1,23 +1,18 @@
 //! `min_free`: what goes first is removed in order, and the file system read again, until enough is free.
 
-use std::ffi::CString;
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::act::Act;
 use super::batch::Opened;
-use super::locks;
 use super::meter::{FILES, Meter, PROBE, Removed};
 use super::pass::{Limit, Next, Overview, Pass};
-use super::queue::{Queue, Waiting};
+use super::queue::Queue;
 use super::remarks::{self, Unmet};
 use super::run::Spacious;
-use super::tree::Node;
 use super::walk::{Sweep, Worker, walk};
 use super::walked::Walked;
 use crate::clock::{self, Mark};
-use crate::globs::Entered;
 use crate::judge::limits::Cut;
 use crate::report::{LimitKey, Stalled};
 use crate::target::Watermark;
@@ -38,6 +33,9 @@ const SOON: [Duration; 3] = [Duration::from_millis(2), Duration::from_millis(8),
 
 /// As long is watched, at the most, what others do.
 const WATCHED: Duration = Duration::from_millis(100);
+
+/// As often is it looked anew what goes first, when all that was to go had become something else.
+const ANEW: u32 = 8;
 
 /// Where a run that makes room has ended.
 pub(super) struct Made {
@@ -68,7 +66,7 @@ impl<A: Act> Sweep<'_, A> {
             let why = format!("{}: {why}", LimitKey::MinFree.short_of(missing));
             Some(Unmet { limit: LimitKey::MinFree, missing, why })
         };
-        let mut is_first = true;
+        let (mut is_first, mut anew) = (true, 0);
         loop {
             let space = spacious(self.root)?;
             let limit = watermark.of(space.total);
@@ -92,7 +90,7 @@ impl<A: Act> Sweep<'_, A> {
             let pass = Pass::Act(vec![Limit { cut: Cut::All, reason }]);
             let mut worker = Worker::new(self, &pass, &queue, 1);
             let done = worker.free(&first, limit, spacious, &mut meter, &mut stalled);
-            let went = worker.walked.counts.deleted;
+            let (went, stale) = (worker.walked.counts.deleted, worker.walked.stale);
             walked.merge_second_look(worker.walked);
             match done? {
                 Freed::Enough => return made(None, stalled.filter(|_| !meter.is_proven())),
@@ -100,6 +98,8 @@ impl<A: Act> Sweep<'_, A> {
                     let seen = Stalled { at: self.order.now, free, probed: known.is_some() && stalled.is_some() };
                     return made(stopped(free, limit, remarks::NOTHING), Some(seen));
                 }
+                // Where names have changed hands meanwhile, it is looked anew what goes first.
+                Freed::NotYet if went == 0 && stale > 0 && anew < ANEW => anew += 1,
                 Freed::NotYet if went == 0 && self.control.cancelled().is_none() => {
                     return made(stopped(space.free, limit, "nothing more could be removed"), stalled);
                 }
@@ -255,60 +255,5 @@ impl<A: Act> Worker<'_, A> {
         let quiet = spacious(root)?.free;
         meter.settled(ours, (last, quiet, began.elapsed()));
         Ok(quiet)
-    }
-
-    /// Removes one of them, if it still may go.
-    pub(super) fn take(&mut self, next: &Next, last: &mut Option<Opened>) {
-        let path = &next.rank.path;
-        let (parent, name) = match path.iter().rposition(|byte| *byte == b'/') {
-            Some(slash) => (&path[..slash], &path[slash + 1..]),
-            None => (&b""[..], &path[..]),
-        };
-        if next.whole {
-            let node = Node::root().child(name);
-            let globs = &self.sweep.policy().globs;
-            if let Entered::Place(place) = globs.whole(&globs.root(), name) {
-                self.whole(&Waiting { node, place, whole: true });
-            }
-            return;
-        }
-        if last.as_ref().is_none_or(|last| last.path != parent) {
-            // Its lock would be in the way of the question whether anybody else has one.
-            *last = None;
-            let dir = if parent.is_empty() { self.sweep.root.open(b".") } else { self.sweep.root.open_beneath(parent) };
-            // One that is elsewhere by now is not the one that was surveyed.
-            let dir = dir.ok().filter(|dir| matches!(self.sweep.elsewhere(dir), Ok(None)));
-            let Some(dir) = dir.map(Arc::new) else {
-                self.walked.counts.vanished += 1;
-                return;
-            };
-            // Locked since it was surveyed: its files stay, as which they are counted already.
-            let Ok(None) = self.sweep.locked_on_the_way(parent) else { return };
-            let lock = match parent {
-                b"" => None,
-                _ => match locks::ask(&dir, self.sweep.act.may_change()) {
-                    Ok(locks::Asked::Free(lock)) => lock,
-                    _ => return,
-                },
-            };
-            self.sweep.stamps_before.note_of(parent, &dir);
-            let place = self.sweep.policy().globs.root();
-            // `keep_newest` held its own before, and what is not among the newest does not become so by removing others.
-            *last = Some(Opened::new(dir, Node::root(), parent.to_vec(), place).holding(lock));
-        }
-        if let Some(directory) = last
-            && let Ok(name) = CString::new(name)
-            && let Some(found) = self.look(directory, &name)
-            && found.kind == crate::entry::Kind::File
-            && !found.mount_point
-        {
-            let before = self.walked.counts.deleted;
-            if let Some(reason) = self.file(directory, name.to_bytes(), &found.facts) {
-                self.goes(directory, &name, &found, &reason);
-            }
-            if self.walked.counts.deleted > before && self.sweep.policy().remove_empty_dirs {
-                self.empty_upwards(directory);
-            }
-        }
     }
 }

@@ -18,7 +18,7 @@ use sum::Sum;
 use super::act::Act;
 use super::batch::Opened;
 use super::event::{At, Event};
-use super::pass::{Limit, Pass, taken};
+use super::pass::{Limit, Next, Pass, taken};
 use super::queue::Waiting;
 use super::tree::Node;
 use super::walk::{Worker, is_gone};
@@ -48,8 +48,8 @@ impl Look<'_> {
 }
 
 impl<A: Act> Worker<'_, A> {
-    /// Judges a directory that goes or stays whole.
-    pub(super) fn whole(&mut self, waiting: &Waiting) {
+    /// Judges a directory that goes or stays whole. `ranked`: what it was when it was ranked, if it was.
+    pub(super) fn whole(&mut self, waiting: &Waiting, ranked: Option<&Next>) {
         let node = &waiting.node;
         let name = node.name();
         let Some((dir, _lock)) = self.open_dir(node, name, None) else { return };
@@ -64,6 +64,10 @@ impl<A: Act> Worker<'_, A> {
             standing = Standing::Protected(Because::InImmutable);
         }
         self.protect_stuck(&mut standing, &root, name, &sum.facts);
+        if ranked.is_some_and(|next| !self.is_still(next, &sum.facts)) {
+            self.went_stale(&root, name);
+            return self.stays_whole(&root, name, &sum, &Because::Changed);
+        }
         match self.pass {
             Pass::Act(limits) => {
                 let verdict = self.verdict_of_whole(standing, &sum, name, limits);

@@ -1,10 +1,13 @@
-//! Names that change hands between the verdict and the act.
+//! Names that change hands between the ranking and the act.
 
-use std::os::unix::fs::PermissionsExt;
+use std::collections::BTreeSet;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::sync::Once;
 
+use super::refusing::Refusing;
 use super::*;
 use crate::fsys::Space;
-use crate::sweep::act::Remove;
+use crate::sweep::act::{Act, Remove};
 use crate::target::Watermark;
 
 /// What one file has on the disk.
@@ -14,6 +17,57 @@ const ONE: u64 = 4096;
 fn grow_old(path: &Path, age: Duration) {
     let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW as u64) - age;
     File::open(path).expect("there").set_times(FileTimes::new().set_modified(modified)).expect("ours");
+}
+
+/// Exchanges the names of the youngest and of the one that goes last of eight once the first has gone. Returns whether the
+/// youngest is still there.
+fn youngest_stays<A: Act>(yard: &Yard, policy: Policy, act: &A) -> bool {
+    let once = Once::new();
+    let swap = |event: &Event<'_>| {
+        if matches!(event, Event::Removed { .. }) {
+            once.call_once(|| {
+                let at = |name: &str| yard.root.join(name);
+                for (from, to) in [("4", "away"), ("1", "4"), ("away", "1")] {
+                    fs::rename(at(from), at(to)).expect("ours");
+                }
+            });
+        }
+    };
+    // Each that goes gives its space back.
+    let spacious = |_: &Dir| Ok(Space { total: 1 << 40, free: (8 - yard.files().len() as u64) * ONE });
+    let report = execute(&yard.order(policy), &Control::default(), &swap, act, &spacious);
+    assert_eq!((report.outcome, once.is_completed()), (Outcome::Done, true), "{report:?}");
+    let content = |path: &String| fs::read_to_string(yard.root.join(path)).expect("there");
+    let youngest = yard.root.join("1");
+    yard.files().iter().any(|path| content(path).starts_with(&*youngest.to_string_lossy()))
+}
+
+#[test]
+fn what_takes_the_name_of_what_was_ranked_stays() {
+    let mut lost = Vec::new();
+    for (whole, by_quota) in [(false, false), (true, false), (false, true)] {
+        let yard = Yard::new();
+        for age in 1..=8_u64 {
+            let age = (age.to_string(), Duration::from_secs(age * DAY));
+            yard.file(&if whole { format!("{}/file", age.0) } else { age.0.clone() }, age.1);
+            grow_old(&yard.root.join(age.0), age.1);
+        }
+        let mut policy = policy(&["*"], &[]);
+        policy.whole_dirs = whole;
+        let inode = |name: &str| yard.root.join(name).metadata().expect("there").ino();
+        let refused: BTreeSet<u64> =
+            if by_quota { ["8", "7", "6"].map(inode).into_iter().collect() } else { BTreeSet::new() };
+        let stays = if by_quota {
+            // Three are to go, and these refuse to.
+            policy.max_files = Some(5);
+            youngest_stays(&yard, policy, &Refusing::new(&refused))
+        } else {
+            policy.min_free = Some(Watermark::Bytes(5 * ONE));
+            youngest_stays(&yard, policy, &Remove(Unverifiable::Skip))
+        };
+        lost.extend((!stays).then_some((whole, by_quota)));
+    }
+    assert!(lost.is_empty(), "whole, by a quota: {lost:?}");
 }
 
 #[test]

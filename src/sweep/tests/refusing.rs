@@ -23,9 +23,15 @@ use crate::target::{Target, Unverifiable};
 use crate::verdict::{Because, Reason};
 
 /// An act that refuses some inodes, as the system does, or who has them open.
-struct Refusing<'a> {
+pub(super) struct Refusing<'a> {
     inodes: &'a BTreeSet<u64>,
     remove: Remove,
+}
+
+impl<'a> Refusing<'a> {
+    pub(super) fn new(inodes: &'a BTreeSet<u64>) -> Self {
+        Self { inodes, remove: Remove(Unverifiable::Skip) }
+    }
 }
 
 impl Act for Refusing<'_> {
@@ -91,7 +97,7 @@ fn replaces(wish: &Wish, sprouts: &[Sprout], one_in: usize) -> Result<(), TestCa
         require: wish.require.then(|| "sentinel".into()),
         ..(*order.target).clone()
     });
-    let act = Refusing { inodes: &inodes, remove: Remove(Unverifiable::Skip) };
+    let act = Refusing::new(&inodes);
     let (report, removed) = told(&order, &act, allocated.values().sum(), &AtomicBool::new(false));
     prop_assert_eq!(report.outcome, Outcome::Done, "{:?}", report);
     prop_assert_eq!(&removed, &expected, "{:?}", report);

@@ -1,0 +1,88 @@
+//! What a limit takes, one after the other in the order in which it was ranked.
+
+use std::ffi::CString;
+use std::sync::Arc;
+
+use super::act::Act;
+use super::batch::Opened;
+use super::locks;
+use super::pass::Next;
+use super::queue::Waiting;
+use super::tree::Node;
+use super::walk::Worker;
+use crate::entry::Facts;
+use crate::globs::Entered;
+use crate::judge;
+use crate::verdict::Because;
+
+impl<A: Act> Worker<'_, A> {
+    /// Whether what has a name now is what was ranked under it.
+    pub(super) fn is_still(&self, next: &Next, facts: &Facts) -> bool {
+        next.is_still(facts.identity, judge::weight(self.sweep.policy(), facts, self.sweep.order.now))
+    }
+
+    /// Notes that another has the name of what was ranked, or that its turn is a later one by now.
+    pub(super) fn went_stale(&mut self, directory: &Opened, name: &[u8]) {
+        self.walked.stale += 1;
+        self.walked.left.add(&Because::Changed, directory.at(name));
+    }
+
+    /// Removes one of them, if it still may go.
+    pub(super) fn take(&mut self, next: &Next, last: &mut Option<Opened>) {
+        let path = &next.rank.path;
+        let (parent, name) = match path.iter().rposition(|byte| *byte == b'/') {
+            Some(slash) => (&path[..slash], &path[slash + 1..]),
+            None => (&b""[..], &path[..]),
+        };
+        if next.whole {
+            let node = Node::root().child(name);
+            let globs = &self.sweep.policy().globs;
+            if let Entered::Place(place) = globs.whole(&globs.root(), name) {
+                self.whole(&Waiting { node, place, whole: true }, Some(next));
+            }
+            return;
+        }
+        if last.as_ref().is_none_or(|last| last.path != parent) {
+            // Its lock would be in the way of the question whether anybody else has one.
+            *last = None;
+            let dir = if parent.is_empty() { self.sweep.root.open(b".") } else { self.sweep.root.open_beneath(parent) };
+            // One that is elsewhere by now is not the one that was surveyed.
+            let dir = dir.ok().filter(|dir| matches!(self.sweep.elsewhere(dir), Ok(None)));
+            let Some(dir) = dir.map(Arc::new) else {
+                self.walked.counts.vanished += 1;
+                return;
+            };
+            // Locked since it was surveyed: its files stay, as which they are counted already.
+            let Ok(None) = self.sweep.locked_on_the_way(parent) else { return };
+            let lock = match parent {
+                b"" => None,
+                _ => match locks::ask(&dir, self.sweep.act.may_change()) {
+                    Ok(locks::Asked::Free(lock)) => lock,
+                    _ => return,
+                },
+            };
+            self.sweep.stamps_before.note_of(parent, &dir);
+            let place = self.sweep.policy().globs.root();
+            // `keep_newest` held its own before, and what is not among the newest does not become so by removing others.
+            *last = Some(Opened::new(dir, Node::root(), parent.to_vec(), place).holding(lock));
+        }
+        if let Some(directory) = last
+            && let Ok(name) = CString::new(name)
+            && let Some(found) = self.look(directory, &name)
+            && found.kind == crate::entry::Kind::File
+            && !found.mount_point
+        {
+            if !self.is_still(next, &found.facts) {
+                self.went_stale(directory, name.to_bytes());
+                return self.stays(directory, name.to_bytes(), &Because::Changed);
+            }
+            let before = self.walked.counts.deleted;
+            if let Some(reason) = self.file(directory, name.to_bytes(), &found.facts) {
+                self.goes(directory, &name, &found, &reason);
+            }
+            if self.walked.counts.deleted > before && self.sweep.policy().remove_empty_dirs {
+                self.empty_upwards(directory);
+            }
+        }
+    }
+}
