@@ -83,14 +83,28 @@ impl<A: Act> Worker<'_, A> {
     /// what came since.
     pub(super) fn within_guard(&self, files: u64) -> Result<(), Because> {
         let Some(most) = self.sweep.max_deletes else { return Ok(()) };
-        let before = self.sweep.taken.fetch_add(files, Ordering::Relaxed);
-        if before.saturating_add(files) <= most { Ok(()) } else { Err(Because::MaxDeletes(most)) }
+        let more = |taken: u64| taken.checked_add(files).filter(|taken| *taken <= most);
+        // What is refused takes no place: something smaller may still have it.
+        let taken = self.sweep.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        taken.map(drop).map_err(|_| {
+            self.sweep.over_guard.store(true, Ordering::Relaxed);
+            Because::MaxDeletes(most)
+        })
     }
 
-    /// A file that stayed leaves its place to another.
-    pub(super) fn give_back_guard(&self) {
+    /// Files that stayed leave their places to others.
+    pub(super) fn give_back_guard(&self, files: u64) {
         if self.sweep.max_deletes.is_some() {
-            self.sweep.taken.fetch_sub(1, Ordering::Relaxed);
+            let less = |taken: u64| Some(taken.saturating_sub(files));
+            // It is never refused.
+            _ = self.sweep.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        }
+    }
+
+    /// A file that stayed has left its place, which is not to be given to others yet.
+    pub(super) fn take_guard_again(&self) {
+        if self.sweep.max_deletes.is_some() {
+            self.sweep.taken.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

@@ -2,7 +2,7 @@
 //! removed in order until enough is free.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -120,6 +120,7 @@ pub(super) fn begin<'a, A>(
         links: Mutex::new(Links::default()),
         turns: [const { Mutex::new(()) }; TURNS],
         taken: AtomicU64::new(0),
+        over_guard: AtomicBool::new(false),
         restored: before.restored,
         max_deletes: order.guards.most_deletes(order.target.max_deletes),
         attempts: AtomicU64::new(0),
@@ -160,12 +161,12 @@ pub(super) fn run<A: Act>(
         Ok(plan) => plan,
         Err(refused) => return refused.report_with(order, before),
     };
-    let mut limits = plan.quotas.clone();
     // Nothing is removed before every guard has let the run pass, not what an earlier run has left either.
     if act.may_change() {
         before.extend(sweep.make_ready(is_unfinished));
         before.extend(act.tidy().into_iter().map(Remark::from));
     }
+    let mut limits = plan.quotas.clone();
     if !act.may_change() {
         // What a preview does not remove frees nothing, so it goes by what was found beforehand.
         limits.extend(plan.space.clone());

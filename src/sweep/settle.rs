@@ -216,7 +216,7 @@ impl<'a, A: Act> Worker<'a, A> {
                 let named = because.named().map(|named| format!("{at}: {named}"));
                 self.walked.left.add(because.without_names(), named.unwrap_or_else(|| at.to_string()));
                 self.could_not_go(directory, name, facts, &because);
-                self.give_back_guard();
+                self.give_back_guard(1);
                 self.stays(directory, name, &because);
                 false
             }
@@ -226,12 +226,13 @@ impl<'a, A: Act> Worker<'a, A> {
             }
             Err(Undone::Failed(error)) if is_gone(&error) => {
                 self.walked.counts.vanished += 1;
+                self.give_back_guard(1);
                 false
             }
             Err(Undone::Failed(error)) => {
                 directory.node.leave();
                 self.could_not_go(directory, name, facts, &Because::Refused(error.to_string().into()));
-                self.give_back_guard();
+                self.give_back_guard(1);
                 self.walked.counts.failed += 1;
                 self.walked.failures.add(&error, at);
                 (self.sweep.observer)(&Event::NotRemoved { at, error: &error });

@@ -2,6 +2,7 @@
 //! the next ones go instead.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::act::Act;
@@ -63,10 +64,17 @@ impl<A: Act> Sweep<'_, A> {
     pub(super) fn make_up(&self, plan: Plan, walked: &mut Walked, spacious: &Spacious<'_>) -> Plan {
         let mut plan = plan;
         let mut known = 0;
-        let mut is_settled = true;
+        let (mut is_settled, mut has_ended) = (!self.over_guard.load(Ordering::Relaxed), false);
         for _ in 0..ROUNDS {
             let stuck = self.stuck.count();
-            if (stuck == known && is_settled) || self.control.cancelled().is_some() {
+            if self.control.cancelled().is_some() {
+                return plan;
+            }
+            if stuck == known && has_ended {
+                // Nothing has gone since the limits were looked at, and nothing else is known to be in the way.
+                return short(plan);
+            }
+            if stuck == known && is_settled {
                 return plan;
             }
             known = stuck;
@@ -90,25 +98,30 @@ impl<A: Act> Sweep<'_, A> {
             }
             let (gone, stale) = (worker.walked.gone, worker.walked.stale);
             walked.merge_second_look(worker.walked);
+            is_settled = gone.amount.meets(need);
             // Where names have changed hands meanwhile, it is looked anew what goes first.
-            is_settled = gone.amount.meets(need) || (gone.amount.files == 0 && stale == 0);
+            has_ended = gone.amount.files == 0 && stale == 0;
         }
         // Somebody keeps what is to go as fast as it is found.
         match self.plan(spacious) {
-            Ok(again) => plan = again,
-            Err(_) => return plan,
+            Ok(again) => short(again),
+            Err(_) => plan,
         }
-        for limit in plan.quotas.iter().filter(|limit| limit.cut != Cut::Nothing) {
-            let (key, missing) = match limit.reason {
-                Reason::MaxFiles { .. } => (LimitKey::MaxFiles, plan.need.files),
-                _ => (LimitKey::MaxSize, plan.need.bytes),
-            };
-            if missing > 0 && plan.unmet.iter().all(|unmet| unmet.limit != key) {
-                plan.unmet.push(remarks::unmet(key, missing, &plan.overview));
-            }
-        }
-        plan
     }
+}
+
+/// Notes each limit that something more would have to go for, beside those that are known to be missed.
+fn short(mut plan: Plan) -> Plan {
+    for limit in plan.quotas.iter().filter(|limit| limit.cut != Cut::Nothing) {
+        let (key, missing) = match limit.reason {
+            Reason::MaxFiles { .. } => (LimitKey::MaxFiles, plan.need.files),
+            _ => (LimitKey::MaxSize, plan.need.bytes),
+        };
+        if missing > 0 && plan.unmet.iter().all(|unmet| unmet.limit != key) {
+            plan.unmet.push(remarks::unmet(key, missing, &plan.overview));
+        }
+    }
+    plan
 }
 
 impl<A: Act> Worker<'_, A> {

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
@@ -61,6 +61,8 @@ pub(super) struct Sweep<'a, A> {
     pub(super) turns: [Mutex<()>; TURNS],
     /// Files that went, or were to go, while a guard counts them.
     pub(super) taken: AtomicU64,
+    /// Whether the guard has kept something that a limit was to take.
+    pub(super) over_guard: AtomicBool,
     /// What was put back from the trash within a day.
     pub(super) restored: Option<Restored>,
     /// As many may go, if the target or who released the run says so.

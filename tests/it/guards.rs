@@ -1,8 +1,13 @@
 //! Guards hold a whole run, and count what goes in it.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::Duration;
 
+use rustix::fs::{CWD, FileType, mknodat};
+
+use super::needs;
 use super::yard::Yard;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -62,4 +67,37 @@ fn a_run_that_is_held_removes_nothing_and_tells_what_it_has_put_back() {
         assert!(said.contains("purged from the trash") && said.contains("`going` is gone"), "{said}");
         assert!(!yard.path(format!(".janitor-trash/{run}")).exists() && !slot.join("going/going").exists());
     }
+}
+
+#[test]
+fn a_unit_that_fails_leaves_its_place_to_the_next_and_a_missed_limit_is_told() {
+    let yard = Yard::new();
+    let device = |path: &Path| fs::metadata(path).map(|about| about.dev()).ok();
+    let there = tempfile::tempdir_in("/dev/shm").ok().filter(|there| device(there.path()) != device(&yard.path("")));
+    let Some(archive) = there else {
+        needs::missing("a second file system at /dev/shm");
+        return;
+    };
+    yard.directory("in/a");
+    // A FIFO cannot be copied.
+    mknodat(CWD, yard.path("in/a/fifo"), FileType::Fifo, 0o600.into(), 0).expect("made");
+    let old = rustix::fs::Timespec { tv_sec: 1_700_000_000, tv_nsec: 0 };
+    let times = rustix::fs::Timestamps { last_access: old, last_modification: old };
+    rustix::fs::utimensat(CWD, yard.path("in/a/fifo"), &times, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).expect("ours");
+    unit(&yard, "a", 1, 30 * DAY);
+    unit(&yard, "b", 5, 20 * DAY);
+    unit(&yard, "c", 5, 10 * DAY);
+    let action = format!("action = \"move:{}\"", archive.path().to_string_lossy());
+    // `a` would be enough, `b` is more than may go.
+    config(&yard, &format!("max_files = 10\nmax_deletes = 4\n{action}"));
+    let run = cleaned(&yard, 1);
+    assert_eq!((&run["deleted"], &run["unmet"]["max_files"]), (&0.into(), &2.into()), "{run}");
+    // And here it may, since `a` has given its place back.
+    config(&yard, &format!("max_files = 10\nmax_deletes = 6\n{action}"));
+    let ran = yard.run(&["clean"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.out.contains("t: moved 5 file(s), 1 failed"), "{ran:?}");
+    assert!(ran.err.contains("something in it cannot be copied to another file system: a FIFO"), "{ran:?}");
+    assert!(!ran.err.contains("over its limit"), "{ran:?}");
+    assert!(archive.path().join("b").exists() && !yard.path("in/b").exists() && yard.path("in/a/fifo").exists());
 }

@@ -78,9 +78,12 @@ impl<A: Act> Worker<'_, A> {
             return;
         }
         let sweep = self.sweep;
-        let freed = self.walked.counts.freed;
+        let (freed, deleted) = (self.walked.counts.freed, self.walked.counts.deleted);
         let done = sweep.whole_slots.with(sweep.root, |slot| self.by_way_of(slot, root, unit, reason));
         let name = unit.node.name();
+        // `max_deletes` counted all of it before.
+        let went = self.walked.counts.deleted - deleted;
+        self.give_back_guard(unit.sum.files.saturating_sub(went));
         match done.unwrap_or_else(|error| Err(Kept::Failed(error))) {
             Ok(true) => self.went_whole(root, &unit.sum, reason, freed),
             // What there was to say has been said.
@@ -324,6 +327,8 @@ impl<A: Act> Worker<'_, A> {
         if self.goes_by(&remove, opened, name, found, reason) {
             return Ok(());
         }
+        // Its place is given back with those of the whole.
+        self.take_guard_again();
         if self.walked.counts.failed > before.0 {
             return Err(Stopped::Failed);
         }
