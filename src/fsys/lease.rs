@@ -4,8 +4,8 @@ use std::io;
 
 use rustix::io::Errno;
 
+use super::claimed::Claimed;
 use super::dir::Dir;
-use super::pin::Pinned;
 use super::refusal::Refusal;
 use crate::entry::Identity;
 
@@ -36,10 +36,8 @@ impl Dir {
     /// when the file system has no leases, `EACCES` or `EPERM` when the janitor may not read it, or neither owns it nor
     /// has `CAP_LEASE`, `ENOENT` when it is gone, and what else the kernel says.
     pub fn usage(&self, name: &[u8], identity: Identity) -> io::Result<Usage> {
-        let asked = Pinned::open(self, name)
-            .and_then(|pinned| if pinned.identity() == identity { pinned.claim() } else { Err(Refusal::Changed) });
-        match asked {
-            Ok(()) => Ok(Usage::Free),
+        match Claimed::of(self, name, identity) {
+            Ok(_) => Ok(Usage::Free),
             Err(Refusal::InUse) => Ok(Usage::Open),
             Err(Refusal::Locked) => Ok(Usage::Locked),
             Err(Refusal::Unverifiable(error) | Refusal::Failed(error)) => Err(error),
@@ -61,6 +59,7 @@ mod tests {
     use rustix::fs::{FileType, Mode, mknodat};
 
     use super::*;
+    use crate::fsys::pin::Pinned;
     use crate::fsys::{identity, resolve};
 
     /// A directory, if its file system has leases.

@@ -8,6 +8,7 @@
 #[cfg(test)]
 mod attacks;
 mod beneath;
+mod claimed;
 mod confine;
 mod copy;
 mod dir;
@@ -39,6 +40,7 @@ mod whole_copy;
 mod whole_slot;
 
 pub use beneath::{Opening, opening};
+pub use claimed::Claimed;
 pub use confine::{ASK_FOR_LANDLOCK, May, ask_for_landlock, confine, is_confined, note_confined, unconfinable};
 pub use dir::{Dir, Found, Listed, ListingBuffer, Space};
 pub use idle::become_idle;

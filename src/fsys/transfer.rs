@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::{Gid, Mode, Uid, fchmod, fchown, fstat, mkdirat};
 use rustix::io::Errno;
 
+use super::claimed::Claimed;
 use super::copy;
 use super::dir::{Dir, Found, again, path};
 use super::pin::Pinned;
@@ -149,23 +150,52 @@ impl Destination {
         into: &Dir,
         go_on: GoOn<'_>,
     ) -> Result<(), Refusal> {
+        self.take_held(from, name, judged, into, (None, go_on))
+    }
+
+    /// The same for a file that is held meanwhile, so that nobody else has it open or locked.
+    ///
+    /// # Errors
+    /// As [`Destination::take`], and [`Refusal::InUse`] when somebody has opened it since.
+    pub fn take_held(
+        &self,
+        from: &Taken<'_>,
+        name: &[u8],
+        judged: &Found,
+        into: &Dir,
+        (claimed, go_on): (Option<&Claimed>, GoOn<'_>),
+    ) -> Result<(), Refusal> {
         let pin = || -> Result<Pinned, Refusal> {
             let pinned = match judged.kind {
                 Kind::Directory => return Err(Refusal::Failed(Errno::ISDIR.into())),
                 Kind::File => Pinned::open(from.dir, name)?,
                 Kind::Symlink | Kind::Special => Pinned::at(from.dir, name)?,
             };
-            pinned.expect(&judged.facts)?;
             Ok(pinned)
         };
+        let own;
+        let source = match claimed {
+            // To open it once more would end its lease.
+            Some(claimed) => claimed.pinned(),
+            None => {
+                own = pin()?;
+                &own
+            }
+        };
+        source.expect(&judged.facts)?;
         if !self.copies_from(from.origin.identity) {
-            match rename(from.dir, name, &pin()?, into) {
+            match rename(from.dir, name, source, into) {
                 Err(error) if is(&error, Errno::XDEV) && self.copies => self.note(&error),
                 done => return Ok(done?),
             }
         }
-        let source = pin()?;
-        let placed = copy::make(&source, self, into, go_on)?.place(name)?;
+        let undisturbed = || claimed.map_or(Ok(()), Claimed::expect_undisturbed);
+        let placed = copy::make(source, self, into, &|| undisturbed().and_then(|()| go_on()))?.place(name)?;
+        // To write that down has taken a while.
+        if let Err(why) = undisturbed() {
+            placed.take_back();
+            return Err(why);
+        }
         let is_there = || source.is_at(from.dir, name);
         let moved = source.expect_unchanged().and_then(|()| match is_there()? {
             true => from.dir.remove(name),

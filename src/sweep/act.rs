@@ -10,8 +10,8 @@ use super::aside::Aside;
 use super::batch::Opened;
 use super::emptied::{self, Emptied};
 use super::walk::is_gone;
-use crate::entry::Facts;
-use crate::fsys::{Destination, Dir, Found, GoOn, May, Refusal, WholeCopy};
+use crate::entry::{Facts, Kind};
+use crate::fsys::{Claimed, Destination, Dir, Found, GoOn, May, Refusal, WholeCopy};
 use crate::target::Unverifiable;
 use crate::verdict::{Because, Reason};
 
@@ -82,6 +82,29 @@ pub(super) fn move_by_name(
     moved.map(|()| How::Plain).map_err(|error| not_moved(directory, name, judged, error))
 }
 
+/// Does something to a file by its name. Where `skip_open` says that nobody may use it, it is held until that is done.
+fn held<T>(
+    directory: &Opened,
+    name: &CStr,
+    found: &Found,
+    hands: Hands<'_>,
+    act: impl FnOnce(Option<&Claimed>) -> Result<T, Undone>,
+) -> Result<T, Undone> {
+    if !hands.skip_open || found.kind != Kind::File {
+        return act(None);
+    }
+    let own;
+    let claimed = match hands.held {
+        Some(held) => held,
+        None => {
+            own = Claimed::of(&directory.dir, name.to_bytes(), found.facts.identity)?;
+            &own
+        }
+    };
+    claimed.expect(&found.facts)?;
+    act(Some(claimed))
+}
+
 /// Moves a file: by its name in a directory that nobody else can write, elsewhere by way of a slot.
 pub(super) fn transfer(
     (to, on_unverifiable): (&Destination, Unverifiable),
@@ -92,23 +115,26 @@ pub(super) fn transfer(
 ) -> Result<How, Undone> {
     let trusted = directory.is_trusted();
     if trusted && !to.copies_from(directory.identity()?) {
-        let done = move_by_name(to, directory, name, Some(&found.facts), hands.root);
+        let by_name = |_: Option<&Claimed>| move_by_name(to, directory, name, Some(&found.facts), hands.root);
+        let done = held(directory, name, found, hands, by_name);
         if done.is_ok() || !to.copies_from(directory.identity()?) {
             return done;
         }
     }
     let into = directory.destination(to, hands.root)?;
-    let name = name.to_bytes();
     let go_on: GoOn<'_> = &|| if hands.control.cancelled().is_some() { Err(Refusal::Stopped) } else { Ok(()) };
     if !trusted {
-        match hands.aside.transfer(hands.worker, directory, name, found, (to, into), go_on) {
+        match hands.aside.transfer(hands.worker, directory, name.to_bytes(), found, (to, into), go_on) {
             Ok(()) => return Ok(How::Verified),
             Err(Refusal::Unverifiable(_)) if on_unverifiable == Unverifiable::Plain => {}
             Err(refusal) => return Err(refusal.into()),
         }
     }
-    to.take(&directory.taken()?, name, found, into, go_on)?;
-    Ok(How::Plain)
+    let from = directory.taken()?;
+    held(directory, name, found, hands, |claimed| {
+        to.take_held(&from, name.to_bytes(), found, into, (claimed, go_on))?;
+        Ok(How::Plain)
+    })
 }
 
 /// What is done to what goes.
@@ -188,6 +214,10 @@ pub(super) struct Hands<'a> {
     pub(super) control: &'a Control,
     /// The number of the worker.
     pub(super) worker: usize,
+    /// Whether nobody may use what goes, wherever it is.
+    pub(super) skip_open: bool,
+    /// The file, where it is held from the verdict on.
+    pub(super) held: Option<&'a Claimed>,
 }
 
 /// The sweep's: it goes.
@@ -209,15 +239,17 @@ impl Act for Remove {
     }
 
     fn act(&self, directory: &Opened, name: &CStr, found: &Found, _: &Reason, hands: Hands<'_>) -> Result<How, Undone> {
-        if self.goes_by_name(directory) {
+        let by_name = |_: Option<&Claimed>| {
             directory.dir.remove_listed(name)?;
-            return Ok(How::Plain);
+            Ok(How::Plain)
+        };
+        if self.goes_by_name(directory) {
+            return held(directory, name, found, hands, by_name);
         }
         match hands.aside.remove(hands.worker, directory, name.to_bytes(), found) {
             Ok(()) => Ok(How::Verified),
             Err(Refusal::Unverifiable(_)) if self.0 == Unverifiable::Plain => {
-                directory.dir.remove_listed(name)?;
-                Ok(How::Plain)
+                held(directory, name, found, hands, by_name)
             }
             Err(refusal) => Err(refusal.into()),
         }

@@ -107,7 +107,7 @@ impl<A: Act> Worker<'_, A> {
     fn bare_hands(&self) -> Hands<'_> {
         let sweep = self.sweep;
         let (aside, root, control) = (&sweep.aside, sweep.root, sweep.control);
-        Hands { aside, root, control, worker: self.number }
+        Hands { aside, root, control, worker: self.number, skip_open: false, held: None }
     }
 
     /// Opens the directory, as the last of those that are open on the way up. A few above it are opened with it, since

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::act::{Act, How, Undone};
 use super::batch::{Batch, Opened};
+use super::hold::Going;
 use super::sample;
 use super::walk::{Sweep, Worker};
 use crate::clock;
@@ -40,7 +41,7 @@ pub(super) struct Group {
     removed: Vec<Result<How, Undone>>,
 }
 
-impl<A: Act> Worker<'_, A> {
+impl<'a, A: Act> Worker<'a, A> {
     /// Works off these entries of a directory.
     pub(super) fn entries(&mut self, directory: &Opened, batch: &Batch, range: Range<usize>) {
         let mut names = [(c"", None); GROUP];
@@ -139,11 +140,11 @@ impl<A: Act> Worker<'_, A> {
                 // When another of its names has gone, this one is not what it was. Nor was all asked for here that is
                 // compared when its turn comes.
                 self.entry(directory, name, *kind);
-            } else if let Some(reason) = self.looked_at(directory, name, *kind, &found) {
+            } else if let Some(goes) = self.looked_at(directory, name, *kind, &found) {
                 if removes {
-                    going.push((at, found, reason));
+                    going.push((at, found, goes.reason));
                 } else {
-                    self.goes(directory, name, &found, &reason);
+                    self.goes(directory, name, &found, goes);
                 }
             }
             if self.is_cancelled() {
@@ -170,7 +171,8 @@ impl<A: Act> Worker<'_, A> {
             for ((at, found, reason), removed) in done.iter().zip(removed.drain(..)) {
                 if matches!(removed, Err(Undone::Failed(_))) && !act.goes_by_name(directory) {
                     // It has to be copied, as it has turned out.
-                    self.goes(directory, names[*at].0, found, reason);
+                    let going = Going { reason: reason.clone(), held: None };
+                    self.goes(directory, names[*at].0, found, going);
                     continue;
                 }
                 self.settle(directory, names[*at].0, Some(&found.facts), reason, removed);
@@ -190,20 +192,20 @@ impl<A: Act> Worker<'_, A> {
     /// Looks at an entry, judges it, and has it go if it is to.
     pub(super) fn entry(&mut self, directory: &Opened, name: &CStr, listed: Option<Kind>) {
         if let Some(found) = self.look(directory, name)
-            && let Some(reason) = self.looked_at(directory, name, listed, &found)
+            && let Some(going) = self.looked_at(directory, name, listed, &found)
         {
-            self.goes(directory, name, &found, &reason);
+            self.goes(directory, name, &found, going);
         }
     }
 
-    /// Judges an entry that was looked at. Why it is to go; what does not is settled.
+    /// Judges an entry that was looked at. Returns whether it is to go; what does not is settled.
     pub(super) fn looked_at(
         &mut self,
         directory: &Opened,
         name: &CStr,
         listed: Option<Kind>,
         found: &Found,
-    ) -> Option<Reason> {
+    ) -> Option<Going<'a>> {
         let bytes = name.to_bytes();
         if listed.is_none() {
             if found.kind == Kind::Directory {

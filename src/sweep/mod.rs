@@ -13,6 +13,7 @@ mod explain;
 mod gather;
 mod group;
 mod guards;
+mod hold;
 mod locks;
 mod log;
 mod meter;

@@ -77,8 +77,8 @@ impl<A: Act> Worker<'_, A> {
                 return self.stays(directory, name.to_bytes(), &Because::Changed);
             }
             let before = self.walked.counts.deleted;
-            if let Some(reason) = self.file(directory, name.to_bytes(), &found.facts) {
-                self.goes(directory, &name, &found, &reason);
+            if let Some(going) = self.file(directory, name.to_bytes(), &found.facts) {
+                self.goes(directory, &name, &found, going);
             }
             if self.walked.counts.deleted > before && self.sweep.policy().remove_empty_dirs {
                 self.empty_upwards(directory);

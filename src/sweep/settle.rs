@@ -8,10 +8,11 @@ use std::sync::{MutexGuard, PoisonError};
 use super::act::{Act, Hands, How, Undone};
 use super::batch::Opened;
 use super::event::Event;
+use super::hold::{Going, Held};
 use super::pass::{Pass, taken, worth};
 use super::walk::{Sweep, TURNS, Worker, is_gone};
 use crate::entry::{Asked, Facts, Stamps};
-use crate::fsys::{Dir, Found, Usage};
+use crate::fsys::Found;
 use crate::judge::limits::Amount;
 use crate::judge::{self, Standing};
 use crate::target::Unverifiable;
@@ -50,8 +51,8 @@ impl<'a, A: Act> Worker<'a, A> {
         }
     }
 
-    /// A regular file that its name lets through. Why it is to go, in a walk that acts; else it is settled.
-    pub(super) fn file(&mut self, directory: &Opened, name: &[u8], facts: &Facts) -> Option<Reason> {
+    /// A regular file that its name lets through. Returns whether it is to go, in a walk that acts; else it is settled.
+    pub(super) fn file(&mut self, directory: &Opened, name: &[u8], facts: &Facts) -> Option<Going<'a>> {
         let policy = self.sweep.policy();
         let mut standing = judge::by_facts(policy, facts, name, directory.kept.as_ref(), self.sweep.order.now);
         let is_candidate = !matches!(standing, Standing::Filtered(_));
@@ -67,12 +68,12 @@ impl<'a, A: Act> Worker<'a, A> {
         let Sweep { act, order, max_deletes, .. } = self.sweep;
         let is_asked = self.acts() && act.may_change() && !directory.is_trusted() && max_deletes.is_none();
         let by_act = is_asked && order.target.on_unverifiable == Unverifiable::Skip;
-        if policy.skip_open
-            && may_go
-            && !by_act
-            && let Some(because) = self.used(&directory.dir, name, facts)
-        {
-            standing = Standing::Protected(because);
+        let mut held = None;
+        if policy.skip_open && may_go && !by_act {
+            match self.hold(directory, name, facts) {
+                Ok(free) => held = free,
+                Err(because) => standing = Standing::Protected(because),
+            }
         }
         if may_go && self.is_sticky(&directory.dir, name) {
             standing = Standing::Protected(Because::Sticky);
@@ -96,7 +97,7 @@ impl<'a, A: Act> Worker<'a, A> {
                     }
                 };
                 match verdict.and_then(|reason| self.within_guard(1).map(|()| reason)) {
-                    Ok(reason) => return Some(reason),
+                    Ok(reason) => return Some(Going { reason, held }),
                     Err(because) => self.stays(directory, name, &because),
                 }
             }
@@ -120,8 +121,8 @@ impl<'a, A: Act> Worker<'a, A> {
     }
 
     /// Does it. Whether it went.
-    pub(super) fn goes(&mut self, directory: &Opened, name: &CStr, found: &Found, reason: &Reason) -> bool {
-        self.goes_by(self.sweep.act, directory, name, found, reason)
+    pub(super) fn goes(&mut self, directory: &Opened, name: &CStr, found: &Found, going: Going<'a>) -> bool {
+        self.goes_by(self.sweep.act, directory, name, found, (&going.reason, going.held))
     }
 
     /// The same, by an act that need not be that of the sweep.
@@ -131,13 +132,16 @@ impl<'a, A: Act> Worker<'a, A> {
         directory: &Opened,
         name: &CStr,
         found: &Found,
-        reason: &Reason,
+        (reason, held): (&Reason, Option<Held<'a>>),
     ) -> bool {
         let Sweep { aside, root, control, .. } = self.sweep;
-        let hands = Hands { aside, root, control, worker: self.number };
-        let turn = if act.may_change() { self.turn(&found.facts) } else { None };
+        let skip_open = self.sweep.policy().skip_open;
+        let (held, turn) = held.map_or((None, None), |Held { file, turn }| (Some(file), turn));
+        let turn = if act.may_change() { turn.or_else(|| self.turn(&found.facts)) } else { None };
+        let hands = Hands { aside, root, control, worker: self.number, skip_open, held: held.as_ref() };
         let Some(turn) = turn else {
             let done = act.act(directory, name, found, reason, hands);
+            drop(held);
             return self.settle(directory, name, Some(&found.facts), reason, done);
         };
         if self.is_cancelled() {
@@ -146,7 +150,7 @@ impl<'a, A: Act> Worker<'a, A> {
         }
         let now = self.but_for_other_names(directory, name, found);
         let done = now.and_then(|now| Ok((now, act.act(directory, name, &now, reason, hands)?)));
-        drop(turn);
+        drop((held, turn));
         let (facts, done) = match done {
             Ok((now, how)) => (now.facts, Ok(how)),
             Err(undone) => (found.facts, Err(undone)),
@@ -259,19 +263,6 @@ impl<'a, A: Act> Worker<'a, A> {
                 self.walked.immutable.add(because, directory.at(name));
             }
             (self.sweep.observer)(&Event::Stays { at: directory.at(name), because });
-        }
-    }
-
-    /// Why a file stays that a process may have open.
-    pub(super) fn used(&self, dir: &Dir, name: &[u8], facts: &Facts) -> Option<Because> {
-        // Another worker that asks the same of another of its names has it open.
-        let _turn = self.turn(facts);
-        match dir.usage(name, facts.identity) {
-            Ok(Usage::Free) => None,
-            Ok(Usage::Open) => Some(Because::InUse),
-            Ok(Usage::Locked) => Some(Because::Locked),
-            Err(error) if is_gone(&error) => Some(Because::Changed),
-            Err(error) => Some(Because::UseUnknown(error.to_string().into())),
         }
     }
 }

@@ -369,31 +369,6 @@ impl<A: Act> Worker<'_, A> {
             self.cannot_read(sum, node, path, &error);
         }
     }
-
-    /// Why a file holds the whole that a process may use. `asks`: whether a lease is asked for.
-    fn use_in_whole(
-        &self,
-        dir: &Dir,
-        name: &[u8],
-        found: &crate::fsys::Found,
-        (asks, is_shared): (bool, bool),
-    ) -> Option<Because> {
-        let skip_open = self.sweep.policy().skip_open;
-        if (skip_open || is_shared) && self.sweep.processes.use_it(found.facts.identity) {
-            return Some(Because::InUse);
-        }
-        if !asks || found.kind != Kind::File {
-            return None;
-        }
-        match self.used(dir, name, &found.facts)? {
-            // Where nothing can be told, the target says what is done, as with single files.
-            Because::UseUnknown(why) if !skip_open => match self.sweep.order.target.on_unverifiable {
-                crate::target::Unverifiable::Skip => Some(Because::Unverifiable(why)),
-                crate::target::Unverifiable::Plain => None,
-            },
-            because => Some(because),
-        }
-    }
 }
 
 /// A directory that is to go whole, and what was found when it was judged.

@@ -106,6 +106,33 @@ fn a_fresh_file_stays_while_the_old_one_is_copied_away() {
     assert_eq!(fs::read_to_string(there.path().join("app.pid")).expect("there"), "content");
 }
 
+/// Somebody opens the file and writes to it while its copy is written down, where only root can write.
+#[test]
+fn a_file_that_is_opened_while_it_is_copied_away_stays_with_skip_open() {
+    let yard = Yard::new();
+    let Some(there) = elsewhere(&yard) else {
+        needs::missing("a second file system at /dev/shm");
+        return;
+    };
+    if !needs::leases() || !needs::tool("strace") {
+        return;
+    }
+    let to = there.path().to_string_lossy();
+    square(&yard, 0o755, &format!("older_than = \"1d\"\nskip_open = true\naction = \"move:{to}\""));
+    let path = yard.aged("target/app.log", DAY * 3);
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-o", "/dev/null", "-e", "trace=fsync", "-e", "inject=fsync:delay_enter=500000"]);
+    strace.args([JANITOR, "clean"]).current_dir(yard.path("")).env("HOME", "/nonexistent");
+    let mut running = strace.spawn().expect("strace runs");
+    super::daemon::wait_for("the copy", || there.path().join("app.log").exists().then_some(()));
+    // This waits until the file is let go.
+    let mut open = fs::File::options().append(true).open(&path).expect("it is there");
+    running.wait().expect("it ends");
+    std::io::Write::write_all(&mut open, b"LATE").expect("ours");
+    assert_eq!(fs::read_to_string(&path).expect("it is there"), "contentLATE");
+    assert!(!there.path().join("app.log").exists(), "its copy is taken back");
+}
+
 #[test]
 fn a_directory_that_was_closed_stays_closed_in_the_archive_in_the_trash_and_after_an_undo() {
     if !can_be_others() {

@@ -184,7 +184,8 @@ fn a_file_costs_few_calls_whatever_is_done_to_it() {
         (0o777, "action = \"trash\"", 10.2),
         (0o755, "action = \"move:ARCHIVE\"", 4.0),
         (0o777, "action = \"move:ARCHIVE\"", 10.2),
-        (0o755, "skip_open = true", 7.2),
+        (0o755, "skip_open = true", 8.3),
+        (0o755, "skip_open = true\naction = \"trash\"", 8.3),
         (0o777, "skip_open = true", 10.2),
     ] {
         let calls = calls_for_a_file(mode, policy);

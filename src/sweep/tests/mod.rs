@@ -12,6 +12,7 @@ use jiff::tz::TimeZone;
 mod forest;
 mod group;
 mod held;
+mod opened;
 mod oracle;
 mod ranked;
 mod refusing;

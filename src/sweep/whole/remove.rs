@@ -324,7 +324,7 @@ impl<A: Act> Worker<'_, A> {
     fn remove_one(&mut self, opened: &Opened, name: &CString, found: &Found, reason: &Reason) -> Result<(), Stopped> {
         let before = (self.walked.counts.failed, self.walked.counts.kept);
         let remove = Remove(self.sweep.order.target.on_unverifiable);
-        if self.goes_by(&remove, opened, name, found, reason) {
+        if self.goes_by(&remove, opened, name, found, (reason, None)) {
             return Ok(());
         }
         // Its place is given back with those of the whole.
