@@ -22,6 +22,7 @@ use super::place::{is, link_to, rename_to, under_a_free_name, write_down};
 use super::refusal::Refusal;
 use super::transfer::{Destination, GoOn};
 use crate::entry::{Identity, Kind};
+use crate::names::Escaped;
 use crate::units::Bytes;
 
 /// How much is read at a time, in bytes.
@@ -226,19 +227,17 @@ fn create(top: &Dir) -> io::Result<(Vec<u8>, File)> {
     }
 }
 
-/// Removes copies of ours that no process makes any more.
+/// Removes copies of ours that no process makes any more. Returns their names, escaped.
 ///
 /// # Errors
 /// When the directory cannot be read.
-pub(super) fn remove_left_over(top: &Dir) -> io::Result<()> {
-    if unnamed(top)?.is_some() {
-        // None have a name here.
-        return Ok(());
-    }
-    remove_named(top)
+pub(super) fn remove_left_over(top: &Dir) -> io::Result<Vec<String>> {
+    // None have a name where they need none.
+    if unnamed(top)?.is_some() { Ok(Vec::new()) } else { remove_named(top) }
 }
 
-fn remove_named(top: &Dir) -> io::Result<()> {
+fn remove_named(top: &Dir) -> io::Result<Vec<String>> {
+    let mut removed = Vec::new();
     for name in top.names_that(|name| name.starts_with(TEMPORARY))? {
         // What cannot be told to be ours stays.
         let Ok(found) = top.look(&name) else { continue };
@@ -246,12 +245,14 @@ fn remove_named(top: &Dir) -> io::Result<()> {
             continue;
         }
         let Ok(left) = Pinned::open(top, &name) else { continue };
+        // Who owns the destination can give a file in it such a name, and could as well remove it.
         let ours = left.stat.stx_uid == rustix::process::geteuid().as_raw() && left.stat.stx_nlink == 1;
         if ours && left.lock().is_ok() && left.is_at(top, &name).unwrap_or(false) {
             top.remove(&name)?;
+            removed.push(Escaped(&name).to_string());
         }
     }
-    Ok(())
+    Ok(removed)
 }
 
 /// Copies content, owner, permissions and stamps, and compares what was written.

@@ -107,11 +107,11 @@ impl Destination {
         }
     }
 
-    /// Removes what copies that were killed have left here.
+    /// Removes what copies of files that were killed have left here. Returns their names, escaped.
     ///
     /// # Errors
     /// What the system says.
-    pub fn remove_left_over(&self) -> io::Result<()> {
+    pub fn remove_left_over(&self) -> io::Result<Vec<String>> {
         copy::remove_left_over(&self.dir)
     }
 

@@ -1,8 +1,10 @@
 //! Copies of whole directories, to another file system.
 //!
-//! A copy grows in a private directory of the destination, `.janitor-move-whole-…`, which is held locked. Only when all of
-//! it is on the disk does it get its name. What a run that was killed has left of one is removed by the next
-//! ([`Destination::remove_whole_left_over`]).
+//! A copy grows as [`INSIDE`] a private directory of the destination, `.janitor-move-whole-…`, which is held locked. Only
+//! when all of it is on the disk is it renamed out of there, to its name. So what lies in such a directory has never had a
+//! name, and its source is still in its place: the next run removes what a killed one has left
+//! ([`Destination::remove_whole_left_over`]). Whoever owns the destination can give any directory in it such a name, but
+//! make nothing in one that is closed to him; so a directory that holds anything else is no copy, and stays.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -15,21 +17,30 @@ use rustix::io::Errno;
 use super::copy;
 use super::dir::{Dir, ListingBuffer, again, path};
 use super::pin::{Pinned, identity_at};
-use super::place::{is, rename_to, under_a_free_name, write_down};
+use super::place::{is, under_a_free_name, write_down};
+use super::private::open_private;
 use super::refusal::Refusal;
 use super::transfer::{Destination, GoOn};
 use super::tree::{Visit, below};
 use super::way::Way;
+use super::whole_slot::rename_free;
 use crate::entry::Kind;
+use crate::names::Escaped;
 
 /// What the name of a copy begins with while it grows.
 const TEMPORARY: &[u8] = b".janitor-move-whole-";
+
+/// Name of the copy in there, and the only one.
+const INSIDE: &[u8] = b".janitor-copy";
 
 /// A copy of a whole directory that has no name of its own yet. Dropped, it is removed.
 #[derive(Debug)]
 pub struct WholeCopy<'a> {
     to: &'a Destination,
+    /// Name of the directory that it grows in.
     name: Vec<u8>,
+    /// The directory that it grows in.
+    around: Dir,
     dir: Dir,
     is_placed: bool,
 }
@@ -83,47 +94,86 @@ impl Destination {
     /// # Errors
     /// `EXDEV` when a FIFO, socket, device or mount point is in it; what `go_on` and the kernel say. Then nothing is left.
     pub fn copy_whole(&self, source: &Dir, go_on: GoOn<'_>) -> io::Result<WholeCopy<'_>> {
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let (name, dir) = loop {
-            let number = NUMBER.fetch_add(1, Ordering::Relaxed).to_string();
-            let name = [TEMPORARY, std::process::id().to_string().as_bytes(), b"-", number.as_bytes()].concat();
-            match again(|| mkdirat(self.dir().fd(), path(&name), Mode::RWXU)) {
-                // Left over from a janitor that had the same process id.
-                Err(error) if is(&error, Errno::EXIST) => {}
-                done => {
-                    done?;
-                    break (name.clone(), super::private::open_private(self.dir(), &name)?);
-                }
-            }
-        };
-        let copy = WholeCopy { to: self, name, dir, is_placed: false };
-        copy.dir.try_lock()?;
+        let copy = self.begin_whole()?;
         copy.fill(source, go_on)?;
         Ok(copy)
     }
 
-    /// Removes what copies of whole directories that were killed have left here.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn remove_whole_left_over(&self) -> io::Result<()> {
-        let mut names = Vec::new();
-        self.dir().open(b".")?.for_each(&mut ListingBuffer::new(), |entry| {
-            if entry.name.starts_with(TEMPORARY) {
-                names.push(entry.name.to_vec());
+    fn begin_whole(&self) -> io::Result<WholeCopy<'_>> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        loop {
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed).to_string();
+            let name = [TEMPORARY, std::process::id().to_string().as_bytes(), b"-", number.as_bytes()].concat();
+            match again(|| mkdirat(self.dir().fd(), path(&name), Mode::RWXU)) {
+                // Left over from a janitor that had the same process id.
+                Err(error) if is(&error, Errno::EXIST) => continue,
+                done => done?,
             }
-            ControlFlow::Continue(())
-        })?;
-        for name in names {
-            // What is not ours alone, or held by another process that is at work, stays.
-            let Ok(dir) = super::private::open_private(self.dir(), &name) else { continue };
-            if dir.try_lock()? {
-                clear(&dir)?;
-                self.dir().remove_directory(&name)?;
+            match begin_in(self.dir(), &name) {
+                Ok(Some((around, dir))) => return Ok(WholeCopy { to: self, name, around, dir, is_placed: false }),
+                Ok(None) => {}
+                Err(error) => {
+                    drop(self.dir().remove_directory(&name));
+                    return Err(error);
+                }
             }
         }
-        Ok(())
     }
+
+    /// Removes what copies of whole directories that were killed have left here. Returns the names, escaped.
+    ///
+    /// # Errors
+    /// What the system says; what could be removed is gone all the same.
+    pub fn remove_whole_left_over(&self) -> io::Result<Vec<String>> {
+        let mut removed = Vec::new();
+        let mut failed = None;
+        for name in self.dir().names_that(|name| name.starts_with(TEMPORARY))? {
+            match remove_left_over(self.dir(), &name) {
+                Ok(true) => removed.push(Escaped(&name).to_string()),
+                Ok(false) => {}
+                Err(error) => drop(failed.get_or_insert(error)),
+            }
+        }
+        failed.map_or(Ok(removed), Err)
+    }
+}
+
+/// Makes a copy in a directory that was just made. `None`: another process takes that one for left over.
+fn begin_in(top: &Dir, name: &[u8]) -> io::Result<Option<(Dir, Dir)>> {
+    let around = open_private(top, name)?;
+    if !around.try_lock()? {
+        return Ok(None);
+    }
+    if !around.names()?.is_empty() {
+        return Err(io::Error::other("somebody has replaced the copy in the destination"));
+    }
+    match again(|| mkdirat(around.fd(), path(INSIDE), Mode::RWXU)) {
+        // It was removed before it was locked.
+        Err(error) if is(&error, Errno::NOENT) => return Ok(None),
+        done => done?,
+    }
+    let dir = open_private(&around, INSIDE)?;
+    Ok(Some((around, dir)))
+}
+
+/// Removes what a killed run has left of one copy. Returns whether it was that.
+fn remove_left_over(top: &Dir, name: &[u8]) -> io::Result<bool> {
+    // What is not ours alone, or held by another process that is at work, stays.
+    let Ok(around) = open_private(top, name) else { return Ok(false) };
+    if !around.try_lock()? {
+        return Ok(false);
+    }
+    match around.names()?.as_slice() {
+        // Who can rename an empty directory can remove it as well.
+        [] => {}
+        [only] if only == INSIDE => {
+            clear(&open_private(&around, INSIDE)?)?;
+            around.remove_directory(INSIDE)?;
+        }
+        _ => return Ok(false),
+    }
+    top.remove_directory(name)?;
+    Ok(true)
 }
 
 /// Removes all that is in a directory of ours.
@@ -202,7 +252,7 @@ impl WholeCopy<'_> {
     /// What the kernel says, or that somebody has replaced it in the destination.
     pub fn place(mut self, name: &[u8], source: &Dir) -> io::Result<()> {
         let to = self.to.dir();
-        let placed = under_a_free_name(name, |free| rename_to(to, &self.name, to, free))?;
+        let placed = under_a_free_name(name, |free| rename_free(&self.around, INSIDE, to, free))?;
         // From here on it has a name of its own, and is nobody's to remove.
         self.is_placed = true;
         if identity_at(to, &placed)? != self.dir.look_at_itself()?.0 {
@@ -216,9 +266,10 @@ impl WholeCopy<'_> {
 impl Drop for WholeCopy<'_> {
     fn drop(&mut self) {
         if !self.is_placed && clear(&self.dir).is_ok() {
-            // What cannot be removed now is by the next run.
-            drop(self.to.dir().remove_directory(&self.name));
+            drop(self.around.remove_directory(INSIDE));
         }
+        // What cannot be removed now is by the next run.
+        drop(self.to.dir().remove_directory(&self.name));
     }
 }
 
@@ -252,16 +303,44 @@ mod tests {
         assert_eq!(fs::read_to_string(copy.join("link")).expect("all there"), "text");
         assert!(copy.join("deep/empty").is_dir());
         assert_eq!(fs::metadata(copy.join("deep")).expect("there").permissions().mode() & 0o7777, 0o555);
-        // What a killed run has left goes; what is held by a run at work does not.
-        let left = there.path().join(".janitor-move-whole-1-1");
-        fs::create_dir_all(left.join("sub")).expect("made");
-        fs::set_permissions(&left, fs::Permissions::from_mode(0o700)).expect("ours");
-        let at_work = to.copy_whole(&source, &|| Ok(())).expect("there is room");
-        to.remove_whole_left_over().expect("ours");
-        assert_eq!((left.exists(), count()), (false, 2));
-        drop(at_work);
+        assert_eq!(count(), 1);
         for path in [copy, unit] {
             fs::set_permissions(path.join("deep"), fs::Permissions::from_mode(0o755)).expect("ours");
         }
+    }
+
+    #[test]
+    fn what_a_killed_copy_has_left_goes_and_what_is_only_called_so_or_is_at_work_stays() {
+        let yard = tempfile::tempdir().expect("a temporary directory");
+        let (here, there) = (yard.path().join("here"), yard.path().join("there"));
+        for directory in [&here, &there] {
+            fs::create_dir(directory).expect("made");
+        }
+        let source = resolve(&here, false).expect("it exists").dir;
+        let to = Destination::open(&there.canonicalize().expect("it exists")).expect("it exists");
+        let make = |name: &str, inside: &[&str]| {
+            let top = there.join(format!(".janitor-move-whole-1-{name}"));
+            for path in inside {
+                fs::create_dir_all(top.join(path)).expect("made");
+            }
+            for path in inside.iter().chain([&""]) {
+                fs::set_permissions(top.join(path), fs::Permissions::from_mode(0o700)).expect("ours");
+            }
+        };
+        make("killed", &[".janitor-copy", ".janitor-copy/sub"]);
+        make("begun", &[""]);
+        // Directories that were archived, and renamed there by the owner of the destination.
+        make("archived", &["sub"]);
+        make("more", &[".janitor-copy", "sub"]);
+        let at_work = to.copy_whole(&source, &|| Ok(())).expect("there is room");
+        let mut removed = to.remove_whole_left_over().expect("ours");
+        removed.sort();
+        assert_eq!(removed, [".janitor-move-whole-1-begun", ".janitor-move-whole-1-killed"]);
+        drop(at_work);
+        let mut left: Vec<_> =
+            fs::read_dir(&there).expect("readable").map(|entry| entry.expect("ours").file_name()).collect();
+        left.sort();
+        assert_eq!(left, [".janitor-move-whole-1-archived", ".janitor-move-whole-1-more"]);
+        assert!(there.join(".janitor-move-whole-1-archived/sub").is_dir());
     }
 }

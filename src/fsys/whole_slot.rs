@@ -71,7 +71,7 @@ pub struct WholeRecovered {
 }
 
 /// Renames a directory, and never over another.
-fn rename_free(from: &Dir, name: &[u8], to: &Dir, free: &[u8]) -> io::Result<()> {
+pub(super) fn rename_free(from: &Dir, name: &[u8], to: &Dir, free: &[u8]) -> io::Result<()> {
     match rename_to(from, name, to, free) {
         // A file system that cannot promise it. Nothing but an empty directory can be replaced by a directory.
         Err(error) if is(&error, Errno::INVAL) => match to.look(free) {

@@ -312,8 +312,18 @@ impl Act for Move {
     }
 
     fn tidy(&self) -> Vec<String> {
-        let tidied = self.0.remove_left_over().and(self.0.remove_whole_left_over());
-        tidied.err().map(|error| format!("cannot look for what a killed move has left: {error}")).into_iter().collect()
+        let mut said = Vec::new();
+        for left in [self.0.remove_left_over(), self.0.remove_whole_left_over()] {
+            match left {
+                Ok(names) => {
+                    said.extend(names.iter().map(|name| {
+                        format!("removed from the destination what a killed move had left there: `{name}`")
+                    }))
+                }
+                Err(error) => said.push(format!("cannot look for what a killed move has left: {error}")),
+            }
+        }
+        said
     }
 
     fn directory(&self, parent: &Dir, name: &[u8], emptied: Emptied<'_>, hands: Hands<'_>) -> Result<(), Undone> {

@@ -9,6 +9,7 @@ mod actions;
 mod admin_wall;
 mod answers;
 mod architecture;
+mod archives;
 mod attacks;
 mod audit;
 mod capabilities;

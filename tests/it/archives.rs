@@ -1,0 +1,68 @@
+//! What lies in the destination of a move: archives, copies that grow, and directories of somebody else.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use super::needs;
+use super::users::{ATTACKER, can_be_others};
+use super::yard::Yard;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Writes a config for one target whose files, or directories with `more`, are moved to an archive.
+fn config(yard: &Yard, archive: &Path, more: &str) {
+    yard.directory("target");
+    yard.config(&format!(
+        "state_dir = \"state\"\n[log]\nfile = \"log/log\"\n[admin]\nlisten = \"off\"\nsocket = \"off\"\n[[target]]\nname = \"t\"\n\
+         path = \"target\"\nschedule = \"@daily\"\nolder_than = \"1d\"\naction = \"move:{}\"\n{more}\n",
+        archive.to_string_lossy()
+    ));
+}
+
+/// A directory on another file system than the yard, where there is one.
+fn elsewhere(yard: &Yard) -> Option<tempfile::TempDir> {
+    let there = tempfile::tempdir_in("/dev/shm").ok()?;
+    let device = |path: &Path| fs::metadata(path).map(|about| about.dev()).ok();
+    let found = (device(there.path()) != device(&yard.path(""))).then_some(there);
+    if found.is_none() {
+        needs::missing("a second file system at /dev/shm");
+    }
+    found
+}
+
+#[test]
+fn the_owner_of_the_destination_has_nothing_removed_that_was_archived_there() {
+    let yard = Yard::new();
+    let Some(there) = elsewhere(&yard) else { return };
+    if !can_be_others() {
+        return;
+    }
+    ATTACKER.owns(there.path());
+    config(&yard, there.path(), "include = [\"**\"]");
+    fs::set_permissions(yard.directory("target/private"), Permissions::from_mode(0o700)).expect("ours");
+    yard.aged("target/private/precious", DAY * 3);
+    assert_eq!(yard.run(&["clean"]).code, Some(0));
+    let taken = there.path().join(".janitor-move-whole-1-1");
+    ATTACKER.script(&yard, &format!("mv {}/private {}", there.path().display(), taken.display()));
+    let ran = yard.run(&["clean"]);
+    assert_eq!(fs::read_to_string(taken.join("precious")).expect("it was archived"), "content", "{ran:?}");
+}
+
+#[test]
+fn what_a_killed_move_has_left_is_removed_and_told() {
+    let yard = Yard::new();
+    let there = yard.directory("archive");
+    config(&yard, &there, "include = [\"*\"]\nwhole_dirs = true");
+    let left = there.join(".janitor-move-whole-1-1");
+    fs::create_dir_all(left.join(".janitor-copy/deep")).expect("made");
+    fs::write(left.join(".janitor-copy/deep/file"), "half of it").expect("written");
+    for path in [left.join(".janitor-copy"), left.clone()] {
+        fs::set_permissions(path, Permissions::from_mode(0o700)).expect("ours");
+    }
+    let ran = yard.run(&["clean", "--json"]);
+    let remarks = ran.json()["runs"][0]["remarks"].to_string();
+    assert!(remarks.contains("what a killed move had left there: `.janitor-move-whole-1-1`"), "{ran:?}");
+    assert_eq!(fs::read_dir(&there).expect("readable").count(), 0);
+}
