@@ -53,6 +53,29 @@ impl Dir {
         Ok(stat.st_mode & 0o1000 != 0 && stat.st_uid != us.as_raw() && !us.is_root())
     }
 
+    /// Whether this directory lets in nobody whom another one keeps out: it is in the same hands, or in those of root or
+    /// of the janitor's user, and its mode gives nobody more. Without another, whether it is closed to everybody else.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(super) fn opens_no_more_than(&self, other: Option<&Self>) -> io::Result<bool> {
+        let now = fstat(self.fd())?;
+        let then = other.map(|other| fstat(other.fd())).transpose()?;
+        let us = [0, rustix::process::geteuid().as_raw()];
+        let is_in_good_hands = us.contains(&now.st_uid) || then.is_some_and(|then| then.st_uid == now.st_uid);
+        let mode = then.map_or(0, |then| then.st_mode);
+        let (group, rest) = (mode >> 3 & 7, mode & 7);
+        // Who is of the one group may be anybody to the other.
+        let (group, rest) = match then.is_some_and(|then| then.st_gid == now.st_gid) {
+            true => (group, rest),
+            false => (group & rest, group & rest),
+        };
+        let gives_more = (now.st_mode >> 3 & 7) & !group != 0 || (now.st_mode & 7) & !rest != 0;
+        // Without the sticky bit who may write may also replace.
+        let protects_less = mode & !now.st_mode & 0o1000 != 0 && now.st_mode & 0o022 != 0;
+        Ok(is_in_good_hands && !gives_more && !protects_less)
+    }
+
     /// Lets its owner change what names are in it, if that is us. Returns the mode it had, if that was changed.
     ///
     /// # Errors

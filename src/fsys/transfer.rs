@@ -263,36 +263,42 @@ impl Destination {
             write_down(parent)?;
         }
         let made = parent.open(name)?;
-        if let Some(like) = like {
-            become_like(&made, like)?;
+        let is_like = like.map_or(Ok(false), |like| become_like(&made, like))?;
+        if !is_like && !self.copies {
+            // In the trash this says that more is not known. It is in a directory that only we can enter.
+            fchmod(made.fd(), Mode::from_raw_mode(CLOSED)).ok();
         }
         Ok(made)
     }
 }
 
+/// Mode of a directory in the trash of which it is not known whom the one that it stands for keeps out.
+pub(super) const CLOSED: u32 = 0o1700;
+
 /// Gives a directory that was just made the owner and the mode of another; or leaves it closed to everybody else, where
-/// the owner cannot be had, or where the mode would close it to the janitor's own user.
-fn become_like(made: &Dir, like: &Dir) -> io::Result<()> {
+/// the owner cannot be had, or where the mode would close it to the janitor's own user. Returns whether it is like that.
+pub(super) fn become_like(made: &Dir, like: &Dir) -> io::Result<bool> {
     let (now, then) = (fstat(made.fd())?, fstat(like.fd())?);
     let user = rustix::process::geteuid();
     // Somebody who may write in its parent can have put another there. One that is open, or not ours, or not empty, is.
     if now.st_uid != user.as_raw() || now.st_mode & 0o7777 != 0o700 || !made.names()?.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     let owner = (now.st_uid, now.st_gid);
     let (wanted, mode) = ((then.st_uid, then.st_gid), Mode::from_raw_mode(then.st_mode & 0o7777));
     if !user.is_root() && !mode.contains(Mode::RWXU) {
-        return Ok(());
+        return Ok(false);
     }
     let give = |(owner, group)| fchown(made.fd(), Some(Uid::from_raw(owner)), Some(Gid::from_raw(group)));
     if wanted != owner && give(wanted).is_err() {
-        return Ok(());
+        return Ok(false);
     }
     if fchmod(made.fd(), mode).is_err() {
         // A file system without permissions; closed, if the owner was given.
         give(owner).ok();
+        return Ok(false);
     }
-    Ok(())
+    Ok(true)
 }
 
 #[cfg(test)]

@@ -12,13 +12,13 @@ use rustix::fs::{FlockOperation, Mode, OFlags, RenameFlags, flock, fsync, mkdira
 use rustix::io::Errno;
 
 use super::dir::{Dir, again, path};
-use super::place::{is, rename_to, write_down};
+use super::place::{is, write_down};
 use super::private::{is_foreign, open_private, private_directory};
+use super::put_back::{PutBack, put_back};
 use super::root::resolve;
 use super::transfer::Destination;
-use super::tree::{Visit, below};
+use super::tree::{Visit, below, remove};
 use crate::entry::Stamp;
-use crate::names::Shortened;
 
 /// The directory that the trash of every target in it lies in.
 const TRASH: &[u8] = b".janitor-trash";
@@ -48,17 +48,6 @@ pub struct TrashedRun {
     /// What its note says.
     pub note: String,
     _held: OwnedFd,
-}
-
-/// What came of putting files back.
-#[derive(Debug, Default)]
-pub struct PutBack {
-    /// Files that are back.
-    pub restored: u64,
-    /// Files that stay in the trash, because there is something in their place: their paths, escaped.
-    pub occupied: Vec<String>,
-    /// Files that stay in the trash for another reason.
-    pub failed: Vec<String>,
 }
 
 /// How many files, and their allocated bytes.
@@ -194,7 +183,7 @@ impl Trash {
         Ok(weight)
     }
 
-    /// The inodes and birth times of the files of a run; `None` when these are more than `most`.
+    /// The inodes and birth times of the files and directories of a run; `None` when these are more than `most`.
     ///
     /// # Errors
     /// What the system says.
@@ -202,9 +191,11 @@ impl Trash {
         let mut inodes = Vec::new();
         if let Some(files) = self.files(run)? {
             below(&files, &mut |visit| {
-                if let Visit::Entry { dir, name, .. } = visit
-                    && inodes.len() <= most
-                {
+                let (dir, name) = match visit {
+                    Visit::Entry { dir, name, .. } => (dir, name),
+                    Visit::Left { parent, name } => (parent, name),
+                };
+                if inodes.len() <= most {
                     let facts = dir.look(name)?.facts;
                     inodes.push((facts.identity.inode, facts.stamps.created));
                 }
@@ -221,13 +212,12 @@ impl Trash {
     pub fn purge(&self, run: &TrashedRun) -> io::Result<Weight> {
         let mut weight = Weight::default();
         if let Some(files) = self.files(run)? {
-            below(&files, &mut |visit| match visit {
-                Visit::Entry { dir, name, .. } => {
+            below(&files, &mut |visit| {
+                if let Visit::Entry { dir, name, .. } = visit {
                     weight.bytes += dir.look(name).map_or(0, |found| found.facts.allocated);
                     weight.files += 1;
-                    dir.remove(name)
                 }
-                Visit::Left { parent, name } => parent.remove_directory(name),
+                remove(&visit)
             })?;
             self.dir.remove_directory(run.name.as_bytes())?;
         }
@@ -256,36 +246,16 @@ impl Trash {
         self.dir.remove(format!("{}{NOTE}", run.name).as_bytes())
     }
 
-    /// Puts the files of a run back below `root`, each under its path, and never over anything. Directories that are
-    /// missing are made like those in the trash, which were made like those that the files came from.
+    /// Puts what a run took back below `root`, each under its path, and never over anything.
     ///
     /// # Errors
     /// When the trash cannot be read.
     pub fn put_back(&self, run: &TrashedRun, root: &Dir) -> io::Result<PutBack> {
-        let mut done = PutBack::default();
         let Some(files) = self.files(run)? else {
             self.forget(run)?;
-            return Ok(done);
+            return Ok(PutBack::default());
         };
-        let to = Destination::only_here(root.open(b".")?)?;
-        below(&files, &mut |visit| {
-            match visit {
-                Visit::Entry { dir, path, name } => {
-                    let slash = if path.is_empty() { "" } else { "/" };
-                    let shown = || format!("{}{slash}{}", Shortened::path(path), Shortened::name(name));
-                    match to.directory(path, &files).and_then(|to| rename_to(dir, name, &to, name)) {
-                        Ok(()) => done.restored += 1,
-                        Err(error) if is(&error, Errno::EXIST) || is(&error, Errno::NOTDIR) => {
-                            done.occupied.push(shown())
-                        }
-                        Err(error) => done.failed.push(format!("{}: {error}", shown())),
-                    }
-                }
-                // A directory that still holds something stays.
-                Visit::Left { parent, name } => drop(parent.remove_directory(name)),
-            }
-            Ok(())
-        })?;
+        let done = put_back(&files, root)?;
         if done.occupied.is_empty() && done.failed.is_empty() {
             self.dir.remove_directory(run.name.as_bytes())?;
             self.forget(run)?;

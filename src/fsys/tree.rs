@@ -7,6 +7,7 @@ use rustix::fs::{Mode, openat};
 use rustix::io::Errno;
 
 use super::dir::{Dir, ListingBuffer, READ, again};
+use super::place::is;
 use crate::entry::{Identity, Kind};
 
 /// What is met on the way.
@@ -15,6 +16,19 @@ pub(super) enum Visit<'a> {
     Entry { dir: &'a Dir, path: &'a [u8], name: &'a [u8] },
     /// A directory, after everything in it.
     Left { parent: &'a Dir, name: &'a [u8] },
+}
+
+/// Removes what is met: an entry, or a directory after all in it. A directory that may not be written is made writable,
+/// if it is ours.
+pub(super) fn remove(visit: &Visit<'_>) -> io::Result<()> {
+    let (dir, remove): (_, &dyn Fn() -> io::Result<()>) = match visit {
+        Visit::Entry { dir, name, .. } => (dir, &|| dir.remove(name)),
+        Visit::Left { parent, name } => (parent, &|| parent.remove_directory(name)),
+    };
+    match remove() {
+        Err(error) if is(&error, Errno::ACCESS) && dir.make_writable()?.is_some() => remove(),
+        done => done,
+    }
 }
 
 /// A directory on the way down to the one that is open.
@@ -85,7 +99,7 @@ fn visit(
 }
 
 /// Opens the directory that another one lies in, which is to be this one: it may have been moved meanwhile.
-fn parent_of(dir: &Dir, expected: Identity) -> io::Result<Dir> {
+pub(super) fn parent_of(dir: &Dir, expected: Identity) -> io::Result<Dir> {
     let parent = Dir::of(again(|| openat(dir.fd(), c"..", READ, Mode::empty()))?);
     match parent.look_at_itself()? {
         (identity, _) if identity == expected => Ok(parent),

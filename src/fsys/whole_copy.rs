@@ -21,7 +21,7 @@ use super::place::{is, under_a_free_name, write_down};
 use super::private::open_private;
 use super::refusal::Refusal;
 use super::transfer::{Destination, GoOn};
-use super::tree::{Visit, below};
+use super::tree::{below, remove};
 use super::way::Way;
 use super::whole_slot::rename_free;
 use crate::entry::Kind;
@@ -178,18 +178,7 @@ fn remove_left_over(top: &Dir, name: &[u8]) -> io::Result<bool> {
 
 /// Removes all that is in a directory of ours.
 fn clear(dir: &Dir) -> io::Result<()> {
-    below(dir, &mut |visit| match visit {
-        Visit::Entry { dir, name, .. } => match dir.remove(name) {
-            Err(error) if is(&error, Errno::ACCESS) && dir.make_writable()?.is_some() => dir.remove(name),
-            done => done,
-        },
-        Visit::Left { parent, name } => match parent.remove_directory(name) {
-            Err(error) if is(&error, Errno::ACCESS) && parent.make_writable()?.is_some() => {
-                parent.remove_directory(name)
-            }
-            done => done,
-        },
-    })
+    below(dir, &mut |visit| remove(&visit))
 }
 
 impl WholeCopy<'_> {

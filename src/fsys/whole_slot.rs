@@ -15,7 +15,7 @@ use super::place::{is, rename_to, under_a_free_name};
 use super::private::{open_private, private_directory};
 use super::slot::{open_slots, own_slots};
 use super::transfer::Destination;
-use super::tree::{Visit, below};
+use super::tree::{Visit, below, remove};
 use crate::entry::Stamp;
 use crate::names::Escaped;
 
@@ -207,6 +207,11 @@ impl WholeSlot {
         self.stuck = true;
     }
 
+    /// Says that the directory has gone to where it was to go, as it was.
+    pub fn went(&mut self, held: &Dir) {
+        give_mode_back(&self.slot, held);
+    }
+
     /// Says that what was in it is gone.
     pub fn done(&mut self) {
         // A slot with such a link and nothing else is cleaned when it is taken.
@@ -342,8 +347,8 @@ impl WholeSlot {
 fn finish(going: &Dir, name: &[u8], since: Stamp) -> io::Result<u64> {
     let dir = going.open(name)?;
     let mut files = 0;
-    below(&dir, &mut |visit| match visit {
-        Visit::Entry { dir, name, .. } => {
+    below(&dir, &mut |visit| {
+        if let Visit::Entry { dir, name, .. } = visit {
             let found = dir.look(name)?;
             let stamps = found.facts.stamps;
             // Not `changed`: the removal of another of its names has renewed that.
@@ -351,17 +356,8 @@ fn finish(going: &Dir, name: &[u8], since: Stamp) -> io::Result<u64> {
                 return Err(io::Error::other(FRESH));
             }
             files += 1;
-            match dir.remove(name) {
-                Err(error) if is(&error, Errno::ACCESS) && dir.make_writable()?.is_some() => dir.remove(name),
-                done => done,
-            }
         }
-        Visit::Left { parent, name } => match parent.remove_directory(name) {
-            Err(error) if is(&error, Errno::ACCESS) && parent.make_writable()?.is_some() => {
-                parent.remove_directory(name)
-            }
-            done => done,
-        },
+        remove(&visit)
     })?;
     going.remove_directory(name)?;
     Ok(files)

@@ -190,8 +190,15 @@ impl<A: Act> Worker<'_, A> {
 
     /// Looks at all that is in the directory. `None`: it is gone, or the sweep is cancelled.
     fn sum(&mut self, dir: &Dir, node: &Arc<Node>, place: &Place, look: &Look<'_>) -> Option<Sum> {
+        let restored = self.sweep.restored.as_ref();
         let mut sum = match dir.look_at_itself() {
-            Ok((_, found)) => Sum::of(found.facts, look.before),
+            Ok((_, found)) => {
+                let mut sum = Sum::of(found.facts, look.before);
+                if restored.is_some_and(|restored| restored.holds(&found.facts)) {
+                    sum.hold(b"", Because::Restored);
+                }
+                sum
+            }
             Err(error) => {
                 self.unreadable(At { directory: b"", name: node.name() }, &error);
                 return None;

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::needs;
 use super::scenes::{
-    self, Across, Again, Begun, Conflict, Damaged, Migration, OTHER, OpenToTrash, Scene, Strict, ToTrash, Undo, Unit,
-    Whole,
+    self, Across, Again, Begun, Conflict, Damaged, Migration, OTHER, OpenToTrash, Scene, Strict, ToTrash, Undo,
+    UndoWhole, Unit, Whole,
 };
 use super::tracer::{Then, killed_at};
 use super::yard::Yard;
@@ -131,6 +131,11 @@ fn a_move_of_whole_directories_that_is_killed_at_any_call_loses_nothing() {
 #[test]
 fn an_undo_that_is_killed_at_any_call_is_done_by_the_next() {
     killed_at_each_call(&Undo);
+}
+
+#[test]
+fn an_undo_of_whole_directories_that_is_killed_at_any_call_is_done_by_the_next() {
+    killed_at_each_call(&UndoWhole);
 }
 
 #[test]

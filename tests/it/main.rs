@@ -56,6 +56,7 @@ mod tracer;
 mod trash;
 mod trust;
 mod turns;
+mod undo;
 mod unreachable;
 mod users;
 mod whole;

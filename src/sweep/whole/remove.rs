@@ -157,7 +157,7 @@ impl<A: Act> Worker<'_, A> {
             }
         };
         if whole == Whole::Went {
-            slot.done();
+            slot.went(unit.dir);
             // Nobody can stop what has happened; who reads it may.
             drop(self.way_down(root, unit, reason, (unit.dir, root), Way::Tell));
             return Ok(true);

@@ -24,7 +24,7 @@ use super::yard::{Ran, Yard};
 pub use across::Across;
 pub use state::{Begun, Commits, Damaged, Migration};
 pub use strict::{Conflict, Strict};
-pub use trash::{Again, OpenToTrash, ToTrash, Undo};
+pub use trash::{Again, OpenToTrash, ToTrash, Undo, UndoWhole};
 pub use whole::{Unit, Whole};
 
 /// The directory of a yard that is on another file system, for scenes that take one.

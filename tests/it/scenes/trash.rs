@@ -17,6 +17,9 @@ pub struct Undo;
 /// The undo of a second run, after that of a first.
 pub struct Again;
 
+/// The undo of a run that took whole directories, of which one has been made anew since.
+pub struct UndoWhole;
+
 const FILES: [&str; 4] = ["target/a", "target/deep/a", "target/deep/er/b", "target/deep/c"];
 const FRESH: &str = "target/deep/fresh";
 const REPLACED: &str = "target/deep/c";
@@ -203,6 +206,68 @@ impl Scene for Again {
         let run = cleaned(yard)?;
         if run["deleted"] != 0 {
             return Err(format!("what was put back is taken again, and something was in the trash: {caught}: {run}"));
+        }
+        Ok(())
+    }
+}
+
+/// Directories of the units, with their modes; those of the last one are made anew.
+const UNITS: [(&str, u32); 5] = [
+    ("target/one", 0o755),
+    ("target/one/empty", 0o2750),
+    ("target/one/deep", 0o711),
+    ("target/two/bare", 0o700),
+    ("target/two", 0o755),
+];
+
+const IN_UNITS: [&str; 4] = ["target/one/a", "target/one/deep/b", "target/two/a", "target/two/c"];
+
+impl Scene for UndoWhole {
+    fn name(&self) -> &'static str {
+        "an undo of whole directories"
+    }
+
+    fn lay(&self, yard: &Yard) -> Vec<String> {
+        for (path, mode) in UNITS {
+            std::fs::set_permissions(yard.directory(path), std::os::unix::fs::PermissionsExt::from_mode(mode))
+                .expect("ours");
+        }
+        for path in IN_UNITS {
+            old(yard, path);
+        }
+        for (path, _) in UNITS.iter().rev() {
+            yard.grow_old(path, super::DAY * 3);
+        }
+        yard.config(
+            "[admin]\nlisten = \"off\"\n[[target]]\npath = \"target\"\nschedule = \"@daily\"\ninclude = [\"*\"]\n\
+             older_than = \"1d\"\nage_by = \"modified\"\naction = \"trash\"\nwhole_dirs = true\nthreads = 1\n",
+        );
+        remember(yard);
+        let run = cleaned(yard).expect("it works")["run"].as_str().expect("an id").to_owned();
+        assert!(!yard.path("target/one").exists());
+        yard.directory("target/two");
+        undo(&run)
+    }
+
+    fn at_once(&self, yard: &Yard) -> Result<bool, Wrong> {
+        let kept: Vec<_> = IN_UNITS.iter().map(|path| format!("old {path}")).collect();
+        account(&found(yard, &["target", ".janitor-trash"]), &kept, &[], in_trash)
+    }
+
+    fn afterwards(&self, yard: &Yard) -> Result<(), Wrong> {
+        let kept: Vec<_> = IN_UNITS.iter().map(|path| format!("old {path}")).collect();
+        undo_all(yard, &kept)?;
+        for (path, mode) in UNITS {
+            let about = std::fs::metadata(yard.path(path)).map_err(|error| format!("{path}: {error}"))?;
+            let is = std::os::unix::fs::PermissionsExt::mode(&about.permissions()) & 0o7777;
+            let age = about.modified().ok().and_then(|time| time.elapsed().ok()).unwrap_or_default();
+            if is != mode || (path != "target/two" && age < super::DAY) {
+                return Err(format!("{path} has mode {is:o} and is {age:?} old"));
+            }
+        }
+        let run = cleaned(yard)?;
+        if run["deleted"] != 0 {
+            return Err(format!("what was put back is taken again: {run}"));
         }
         Ok(())
     }
