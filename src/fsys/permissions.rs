@@ -76,7 +76,8 @@ impl Dir {
         Ok(is_in_good_hands && !gives_more && !protects_less)
     }
 
-    /// Lets its owner change what names are in it, if that is us. Returns the mode it had, if that was changed.
+    /// Lets its owner change what names are in it, if that is us. The sticky bit, which means nothing to the owner, says
+    /// that it was us. Returns the mode it had, if that was changed.
     ///
     /// # Errors
     /// What the kernel says.
@@ -86,7 +87,7 @@ impl Dir {
         if stat.st_uid != rustix::process::geteuid().as_raw() || mode & 0o300 == 0o300 {
             return Ok(None);
         }
-        again(|| fchmod(self.fd(), Mode::from_raw_mode(mode | 0o700)))?;
+        again(|| fchmod(self.fd(), Mode::from_raw_mode(mode | 0o1700)))?;
         Ok(Some(mode))
     }
 }

@@ -7,9 +7,11 @@ use rustix::io::Errno;
 
 use super::dir::Dir;
 use super::origin::{Origin, find, is_name};
+use super::pin::identity_at;
 use super::place::is;
 use super::private::open_private;
 use super::slot::{FILE, back, hold, own_slots};
+use crate::entry::Identity;
 use crate::names::{Escaped, Shortened};
 
 /// What came of a look into the slots that earlier runs used.
@@ -17,6 +19,8 @@ use crate::names::{Escaped, Shortened};
 pub struct Recovered {
     /// Files that are back in their directories: their paths, escaped.
     pub restored: Vec<String>,
+    /// The same files.
+    pub back: BTreeSet<Identity>,
     /// Files that wait in a slot: their paths there, escaped, and why.
     pub waiting: Vec<String>,
 }
@@ -53,7 +57,10 @@ pub fn recover(root: &Dir) -> io::Result<Recovered> {
             let put = found.get(&origin).ok_or_else(|| "its directory is gone, or another by now".to_owned());
             let put = put.and_then(|directory| restore(root, directory, &origin, &shelf, &name));
             match put {
-                Ok(path) => recovered.restored.push(path),
+                Ok((path, identity)) => {
+                    recovered.restored.push(path);
+                    recovered.back.insert(identity);
+                }
                 Err(why) => recovered.waiting.push(format!("`{place}/{}`: {why}", Escaped(&name))),
             }
         }
@@ -79,15 +86,22 @@ fn left_in(slot: &Dir, place: &str, all: &mut Vec<Left>) -> io::Result<()> {
     Ok(())
 }
 
-/// Puts one file back. Returns its path, escaped, or why it stays.
-fn restore(root: &Dir, directory: &[u8], origin: &[u8], shelf: &Dir, name: &[u8]) -> Result<String, String> {
+/// Puts one file back. Returns its path, escaped, and which it is, or why it stays.
+fn restore(
+    root: &Dir,
+    directory: &[u8],
+    origin: &[u8],
+    shelf: &Dir,
+    name: &[u8],
+) -> Result<(String, Identity), String> {
     let open = if directory.is_empty() { root.open(b".") } else { root.open_beneath(directory) };
     let to = open.map_err(|error| error.to_string())?;
     match Origin::of(&to) {
         Ok(there) if there.name().as_bytes() == origin => {}
         _ => return Err("its directory has been replaced".to_owned()),
     }
-    back(shelf, name, &to).map_err(|error| error.to_string())?;
+    let put = identity_at(shelf, name).and_then(|identity| back(shelf, name, &to).map(|()| identity));
+    let identity = put.map_err(|error| error.to_string())?;
     let slash = if directory.is_empty() { "" } else { "/" };
-    Ok(format!("{}{slash}{}", Shortened::path(directory), Shortened::name(name)))
+    Ok((format!("{}{slash}{}", Shortened::path(directory), Shortened::name(name)), identity))
 }

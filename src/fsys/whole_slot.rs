@@ -5,6 +5,7 @@
 //! that was killed was about to do: the next one puts back what is in `aside` and removes what is in `going`
 //! ([`recover_whole`]).
 
+use std::collections::BTreeSet;
 use std::io;
 
 use rustix::fs::{Mode, RenameFlags, fchmod, fstat, readlinkat, renameat_with, symlinkat};
@@ -16,7 +17,7 @@ use super::private::{open_private, private_directory};
 use super::slot::{open_slots, own_slots};
 use super::transfer::Destination;
 use super::tree::{Visit, below, remove};
-use crate::entry::Stamp;
+use crate::entry::{Identity, Kind, Stamp};
 use crate::names::Escaped;
 
 /// What the name of a slot begins with.
@@ -247,35 +248,39 @@ impl Destination {
     }
 }
 
+/// The root that earlier runs worked on, and the files that were just put back there.
+type Ground<'a> = (&'a Dir, &'a BTreeSet<Identity>);
+
 /// What is done with what an earlier run has left in a slot.
-type Rest = fn(&mut WholeSlot, &Dir, &mut WholeRecovered) -> io::Result<()>;
+type Rest = fn(&mut WholeSlot, Ground<'_>, &mut WholeRecovered) -> io::Result<()>;
 
 /// Puts back what earlier runs that were killed had taken aside as a whole below this root. Removes nothing.
 ///
 /// # Errors
 /// When a directory of slots cannot be read, or something in it is not a private directory of ours.
 pub fn recover_whole(root: &Dir) -> io::Result<WholeRecovered> {
-    with_the_rest(root, WholeSlot::recover)
+    with_the_rest((root, &BTreeSet::new()), WholeSlot::recover)
 }
 
-/// Removes to the end what earlier runs that were killed or stopped had begun to remove as a whole below this root.
+/// Removes to the end what earlier runs that were killed or stopped had begun to remove as a whole below this root. `back`
+/// are files that were just put back there.
 ///
 /// # Errors
 /// As [`recover_whole`].
-pub fn finish_whole(root: &Dir) -> io::Result<WholeRecovered> {
-    with_the_rest(root, WholeSlot::finish)
+pub fn finish_whole(root: &Dir, back: &BTreeSet<Identity>) -> io::Result<WholeRecovered> {
+    with_the_rest((root, back), WholeSlot::finish)
 }
 
-fn with_the_rest(root: &Dir, work: Rest) -> io::Result<WholeRecovered> {
+fn with_the_rest(ground: Ground<'_>, work: Rest) -> io::Result<WholeRecovered> {
     let mut recovered = WholeRecovered::default();
-    for (slots, slots_name) in own_slots(root)? {
-        recover_slots(root, (&slots, &slots_name), work, &mut recovered)?;
+    for (slots, slots_name) in own_slots(ground.0)? {
+        recover_slots(ground, (&slots, &slots_name), work, &mut recovered)?;
     }
     Ok(recovered)
 }
 
 fn recover_slots(
-    root: &Dir,
+    ground: Ground<'_>,
     (slots, slots_name): (&Dir, &[u8]),
     work: Rest,
     recovered: &mut WholeRecovered,
@@ -294,7 +299,7 @@ fn recover_slots(
             (Err(error), _) | (_, Err(error)) => return Err(error),
         };
         let place = format!("{}/{WHOLE}{number}", Escaped(slots_name));
-        work(&mut WholeSlot { place, slot, aside, going, stuck: false }, root, recovered)?;
+        work(&mut WholeSlot { place, slot, aside, going, stuck: false }, ground, recovered)?;
     }
     Ok(())
 }
@@ -303,7 +308,7 @@ fn recover_slots(
 const FRESH: &str = "something in it is newer than its removal";
 
 impl WholeSlot {
-    fn recover(&mut self, root: &Dir, recovered: &mut WholeRecovered) -> io::Result<()> {
+    fn recover(&mut self, (root, _): Ground<'_>, recovered: &mut WholeRecovered) -> io::Result<()> {
         for name in self.aside.names()? {
             let put =
                 self.aside.open(&name).map_err(NotTaken::Failed).and_then(|held| self.put_back(root, &name, &held));
@@ -313,11 +318,11 @@ impl WholeSlot {
         Ok(())
     }
 
-    fn finish(&mut self, root: &Dir, recovered: &mut WholeRecovered) -> io::Result<()> {
+    fn finish(&mut self, (root, back): Ground<'_>, recovered: &mut WholeRecovered) -> io::Result<()> {
         // When the last directory came here.
         let since = self.going.look_at_itself()?.1.facts.stamps.modified;
         for name in self.going.names()? {
-            match finish(&self.going, &name, since) {
+            match finish(&self.going, &name, (since, back)) {
                 Ok(files) => recovered.finished.push((Escaped(&name).to_string(), files)),
                 Err(error) if error.to_string() == FRESH => {
                     let put = self.going.open(&name).map_err(NotTaken::Failed);
@@ -344,21 +349,40 @@ impl WholeSlot {
 }
 
 /// Removes a directory of which a run that was killed has removed a part already. Returns how many files were left.
-fn finish(going: &Dir, name: &[u8], since: Stamp) -> io::Result<u64> {
+fn finish(going: &Dir, name: &[u8], since: (Stamp, &BTreeSet<Identity>)) -> io::Result<u64> {
     let dir = going.open(name)?;
+    let stop = |is_fresh| if is_fresh { Err(io::Error::other(FRESH)) } else { Ok(()) };
+    // Before anything more goes.
+    below(&dir, &mut |visit| stop(is_fresh(&visit, since)?))?;
     let mut files = 0;
     below(&dir, &mut |visit| {
-        if let Visit::Entry { dir, name, .. } = visit {
-            let found = dir.look(name)?;
-            let stamps = found.facts.stamps;
-            // Not `changed`: the removal of another of its names has renewed that.
-            if stamps.modified > since || stamps.created.is_some_and(|made| made > since) {
-                return Err(io::Error::other(FRESH));
-            }
+        if matches!(visit, Visit::Entry { .. }) {
+            stop(is_fresh(&visit, since)?)?;
             files += 1;
         }
         remove(&visit)
     })?;
     going.remove_directory(name)?;
     Ok(files)
+}
+
+/// Returns whether something was made, changed or moved there after the directory was to go; but for what was put `back`.
+fn is_fresh(visit: &Visit<'_>, (since, back): (Stamp, &BTreeSet<Identity>)) -> io::Result<bool> {
+    let (dir, name) = match visit {
+        Visit::Entry { dir, name, .. } => (dir, name),
+        Visit::Left { parent, name } => (parent, name),
+    };
+    let found = dir.look(name)?;
+    let stamps = found.facts.stamps;
+    if found.mount_point || stamps.created.is_some_and(|made| made > since) {
+        return Ok(true);
+    }
+    let (is_modified, is_changed) = (stamps.modified > since, stamps.changed > since);
+    if found.kind != Kind::Directory {
+        // The removal of another of its names changes an inode, too.
+        let is_moved = is_changed && found.facts.links <= 1 && !back.contains(&found.facts.identity);
+        return Ok(is_modified || is_moved);
+    }
+    // The removal of what was in it has modified it, or it was made writable for that.
+    Ok(is_changed && !is_modified && !dir.has_sticky_bit(name)?)
 }

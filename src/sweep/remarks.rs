@@ -67,8 +67,8 @@ pub fn near_miss_of(exclude: &str, remark: &Remark) -> bool {
 }
 
 /// What earlier runs had left aside.
-pub(super) fn recovered(found: io::Result<Recovered>) -> Vec<Remark> {
-    let Recovered { restored, waiting } = match found {
+pub(super) fn recovered(found: &io::Result<Recovered>) -> Vec<Remark> {
+    let Recovered { restored, waiting, .. } = match found {
         Ok(recovered) => recovered,
         Err(error) => {
             let open = "cannot look for what an earlier run has left aside".to_owned();

@@ -1,6 +1,7 @@
 //! A sweep from its root to its report: the guards, the surveys that limits need, the walk that acts, and what is
 //! removed in order until enough is free.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +20,7 @@ use super::walked::Walked;
 use super::whole::WholeSlots;
 use super::{Control, Observer, Order, remarks};
 use crate::clock;
+use crate::entry::Identity;
 use crate::fsys::{self, Dir, Processes, Root, Space};
 use crate::globs::NearMisses;
 use crate::judge;
@@ -156,14 +158,15 @@ pub(super) fn run<A: Act>(
     spacious: &Spacious<'_>,
 ) -> Report {
     let mut sweep = begin(order, control, observer, act, root, known);
-    let (mut before, is_unfinished) = if act.may_change() { sweep.put_back() } else { (Vec::new(), false) };
+    let (mut before, unfinished) = if act.may_change() { sweep.put_back() } else { (Vec::new(), None) };
     let plan = match sweep.prepare(spacious) {
         Ok(plan) => plan,
         Err(refused) => return refused.report_with(order, before),
     };
     // Nothing is removed before every guard has let the run pass, not what an earlier run has left either.
+    let mut finished = 0;
     if act.may_change() {
-        before.extend(sweep.make_ready(is_unfinished));
+        finished = sweep.make_ready(unfinished.as_ref(), &mut before);
         before.extend(act.tidy().into_iter().map(Remark::from));
     }
     let mut limits = plan.quotas.clone();
@@ -196,7 +199,8 @@ pub(super) fn run<A: Act>(
     remarks.always.append(&mut walked.remarks);
     remarks.always.extend(remarks::left(&walked.left));
     remarks.always.extend(remarks::immutable(&walked.immutable));
-    let Walked { counts, failures, .. } = walked;
+    let Walked { mut counts, failures, .. } = walked;
+    counts.deleted += finished;
     let cancelled = control.cancelled().map(str::to_owned);
     let without_slot = sweep.aside.missing().filter(|_| order.target.on_unverifiable == Unverifiable::Skip);
     remarks.always.extend(without_slot.as_deref().map(remarks::without_slot));
@@ -214,23 +218,23 @@ pub(super) fn run<A: Act>(
 }
 
 impl<A: Act> Sweep<'_, A> {
-    /// Puts back what a run that was killed has left aside. What is to be said of it, and whether there is more that such
-    /// a run had begun to remove.
-    fn put_back(&self) -> (Vec<Remark>, bool) {
-        let mut said = remarks::recovered(fsys::recover(self.root));
+    /// Puts back what a run that was killed has left aside. What is to be said of it, and if there is more that such a run
+    /// had begun to remove, the files that were put back.
+    fn put_back(&self) -> (Vec<Remark>, Option<BTreeSet<Identity>>) {
+        let recovered = fsys::recover(self.root);
+        let mut said = remarks::recovered(&recovered);
         let whole = fsys::recover_whole(self.root);
         let is_unfinished = whole.as_ref().is_ok_and(|whole| whole.is_unfinished);
         said.extend(remarks::recovered_whole(whole));
-        (said, is_unfinished)
+        (said, is_unfinished.then(|| recovered.map(|recovered| recovered.back).unwrap_or_default()))
     }
 
     /// Removes the rest of what a run that was killed or stopped had begun to remove, if there is any, and makes slots
-    /// while there is room for them. What is to be said of it.
-    fn make_ready(&self, is_unfinished: bool) -> Vec<Remark> {
-        let said = match is_unfinished {
-            true => remarks::recovered_whole(fsys::finish_whole(self.root)),
-            false => Vec::new(),
-        };
+    /// while there is room for them. Returns how many files went, and adds what is to be said of it.
+    fn make_ready(&self, unfinished: Option<&BTreeSet<Identity>>, said: &mut Vec<Remark>) -> u64 {
+        let rest = unfinished.map(|back| fsys::finish_whole(self.root, back));
+        let finished = rest.iter().flatten().flat_map(|whole| &whole.finished).map(|(_, files)| files).sum();
+        said.extend(rest.into_iter().flat_map(remarks::recovered_whole));
         if self.policy().whole_dirs {
             // What keeps one from being made is told when it is needed.
             drop(self.whole_slots.make(self.root));
@@ -238,7 +242,7 @@ impl<A: Act> Sweep<'_, A> {
         if matches!(self.root.is_trusted(), Ok(false)) {
             self.aside.make();
         }
-        said
+        finished
     }
 
     /// The guards and the surveys: everything that comes before the first file.

@@ -320,3 +320,52 @@ fn what_a_killed_run_had_aside_is_back_and_what_it_was_removing_is_gone() {
     assert_eq!(yard.run(&["clean"]).code, Some(0));
     assert!(left(&yard).contains(&"one/fresh".to_owned()), "{:?}", yard.left("in"));
 }
+
+#[test]
+fn what_was_moved_into_a_directory_that_a_killed_run_was_removing_is_not_removed_with_it() {
+    let yard = Yard::new();
+    config(&yard, "include = [\"*\"]\nolder_than = \"1d\"\nage_by = \"modified\"");
+    unit(&yard, "one");
+    assert_eq!(yard.run(&["clean"]).code, Some(0));
+    let going = yard.path("in/.janitor-slots/whole-0/going");
+    for what in ["kept/file", "kept/directory/file"] {
+        unit(&yard, "one");
+        yard.file(what);
+        age(&yard.path("kept"));
+        let moved = yard.path(what.trim_end_matches("directory/file").to_owned() + "directory");
+        let moved = if what.contains("directory") { moved } else { yard.path(what) };
+        // The clock of the file system has to go on, or nothing is later than anything.
+        super::daemon::wait_for("a later stamp", || {
+            fs::write(yard.path("clock"), "").expect("written");
+            let now = fs::metadata(yard.path("clock")).expect("there").modified().expect("known");
+            (now > fs::metadata(&moved).map(|about| ctime(&about)).expect("there")).then_some(())
+        });
+        fs::rename(yard.path("in/one"), going.join("one")).expect("ours");
+        let since = fs::metadata(&going).expect("there").modified().expect("known");
+        // Who had entered it moves in what is old.
+        let to = going.join("one/deep").join(moved.file_name().expect("a name"));
+        super::daemon::wait_for("a later stamp", || {
+            fs::rename(&moved, &to).expect("ours");
+            let is_later = ctime(&fs::metadata(&to).expect("there")) > since;
+            if !is_later {
+                fs::rename(&to, &moved).expect("ours");
+            }
+            is_later.then_some(())
+        });
+        let ran = yard.run(&["clean", "--json"]);
+        let place = Path::new("in/one/deep").join(moved.file_name().expect("a name"));
+        assert!(yard.path(&place).exists(), "{what}: {:?} {ran:?}", yard.left("in"));
+        assert!(ran.json()["runs"][0]["remarks"].to_string().contains("`one` is back"), "{ran:?}");
+        fs::rename(yard.path("in/one"), yard.path(format!("away {}", what.len()))).expect("ours");
+    }
+    // Without it the rest goes, and is counted.
+    unit(&yard, "one");
+    fs::rename(yard.path("in/one"), going.join("one")).expect("ours");
+    let ran = yard.run(&["clean", "--json"]);
+    assert_eq!((&ran.json()["runs"][0]["deleted"], in_slots(&yard)), (&2.into(), vec![]), "{ran:?}");
+}
+
+fn ctime(about: &fs::Metadata) -> SystemTime {
+    let nanoseconds = u32::try_from(about.ctime_nsec()).expect("less than a second");
+    SystemTime::UNIX_EPOCH + Duration::new(about.ctime().cast_unsigned(), nanoseconds)
+}

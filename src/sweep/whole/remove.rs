@@ -308,6 +308,10 @@ impl<A: Act> Worker<'_, A> {
             }
             let Some(found) = self.look(&opened, &name) else { continue };
             if found.kind == Kind::Directory && !found.mount_point {
+                if way == Way::Remove && found.facts.stamps.changed > unit.sum.changed {
+                    // It was moved there: nothing in it has gone yet.
+                    return Err(Stopped::Changed);
+                }
                 inside.push(name.to_bytes().into());
             } else if way == Way::Tell {
                 self.settle(&opened, &name, Some(&found.facts), reason, Ok(How::Plain));
