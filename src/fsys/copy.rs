@@ -227,6 +227,20 @@ fn create(top: &Dir) -> io::Result<(Vec<u8>, File)> {
     }
 }
 
+/// Owner and mode of a file that is made for its owner alone, which a file system may choose.
+///
+/// # Errors
+/// What the kernel says.
+pub(super) fn owner_and_mode(top: &Dir) -> io::Result<(u32, u32)> {
+    if let Some(file) = unnamed(top)? {
+        return Ok(fstat(&file).map(|stat| (stat.st_uid, stat.st_mode & 0o777))?);
+    }
+    let (name, file) = create(top)?;
+    let stat = fstat(&file);
+    top.remove(&name)?;
+    Ok(stat.map(|stat| (stat.st_uid, stat.st_mode & 0o777))?)
+}
+
 /// Removes copies of ours that no process makes any more. Returns their names, escaped.
 ///
 /// # Errors

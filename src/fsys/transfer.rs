@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{Gid, Mode, Uid, fchmod, fchown, fstat, mkdirat};
@@ -12,7 +13,7 @@ use super::claimed::Claimed;
 use super::copy;
 use super::dir::{Dir, Found, again, path};
 use super::pin::Pinned;
-use super::place::{is, put, rename, write_down};
+use super::place::{is, put, rename, under_a_free_name, write_down};
 use super::refusal::Refusal;
 use super::root::{Root, RootError, resolve};
 use super::slot::Taken;
@@ -30,6 +31,8 @@ pub struct Destination {
     copies: bool,
     /// Whether a rename to it has failed because it is on another mount.
     is_apart: AtomicBool,
+    /// Owner and mode of a file that is made here for its owner alone, once that was asked for.
+    made: OnceLock<Option<(u32, u32)>>,
     /// Held locked, so that nobody else works on it.
     _held: Option<OwnedFd>,
 }
@@ -58,13 +61,15 @@ impl Destination {
     #[must_use]
     pub fn of(root: Root) -> Self {
         let is_apart = AtomicBool::new(false);
-        Self { dir: root.dir, identity: root.identity, copies: true, is_apart, _held: None }
+        let made = OnceLock::new();
+        Self { dir: root.dir, identity: root.identity, copies: true, is_apart, made, _held: None }
     }
 
     /// A directory that takes only what can be renamed to it.
     pub(super) fn only_here(dir: Dir) -> io::Result<Self> {
         let (identity, _) = dir.look_at_itself()?;
-        Ok(Self { dir, identity, copies: false, is_apart: AtomicBool::new(false), _held: None })
+        let (is_apart, made) = (AtomicBool::new(false), OnceLock::new());
+        Ok(Self { dir, identity, copies: false, is_apart, made, _held: None })
     }
 
     /// The same, with what is held as long as it is.
@@ -213,51 +218,66 @@ impl Destination {
 
     /// Opens the directory at `relative` below this one: a relative path of any length, empty for this directory itself,
     /// without `.`, `..` and empty components. What is missing of it is made like what lies at the same path below
-    /// `like`: with its mode and owner, or closed to everybody else where these cannot be had. No symbolic link is
-    /// followed and no mount point entered on the way.
+    /// `like`: with its mode and owner, or closed to everybody else where these cannot be had. What is there and lets in
+    /// somebody whom that keeps out is passed over, for `name (2)` and so on. No symbolic link is followed and no mount
+    /// point entered on the way.
     ///
     /// # Errors
     /// `EXDEV` where a component is a mount point, `ELOOP` or `ENOTDIR` where one is a symbolic link, `ENOTDIR` where one
     /// is a file; what else the kernel says.
     pub fn directory(&self, relative: &[u8], like: &Dir) -> io::Result<Dir> {
+        let mut at = self.dir.open(b".")?;
         if relative.is_empty() {
-            return self.dir.open(b".");
+            return Ok(at);
         }
-        match self.dir.open_beneath(relative) {
-            Err(error) if is(&error, Errno::NOENT) => {}
-            done => return done,
+        if !self.copies {
+            // The trash of a run: only we can have made what is in it.
+            match at.open_beneath(relative) {
+                Err(error) if is(&error, Errno::NOENT) => {}
+                done => return done,
+            }
         }
-        let mut at = None;
-        let mut end = 0;
-        // What lies at the path so far below `like`, once that was asked for.
-        let mut model: Option<Dir> = None;
+        let mut model = like.open(b".").ok();
         for name in relative.split(|byte| *byte == b'/') {
-            end += name.len();
-            let parent = at.as_ref().unwrap_or(&self.dir);
-            let next = match parent.open(name) {
-                Err(error) if is(&error, Errno::NOENT) => {
-                    let above = model.take();
-                    model = above.map_or_else(|| like.open_beneath(&relative[..end]), |above| above.open(name)).ok();
-                    self.make(parent, name, model.as_ref())?
-                }
-                done => {
-                    model = None;
-                    done?
-                }
-            };
-            at = Some(next);
-            end += 1;
+            model = model.and_then(|above| above.open(name).ok());
+            let mut next = None;
+            under_a_free_name(name, |free| {
+                next = Some(self.step(&at, free, model.as_ref())?);
+                Ok(())
+            })?;
+            at = next.ok_or(Errno::NOENT)?;
         }
-        at.ok_or_else(|| Errno::NOENT.into())
+        Ok(at)
+    }
+
+    /// Opens or makes one directory. `EEXIST`: there is another.
+    fn step(&self, parent: &Dir, name: &[u8], like: Option<&Dir>) -> io::Result<Dir> {
+        let there = match parent.open(name) {
+            Err(error) if is(&error, Errno::NOENT) => match self.make(parent, name, like) {
+                // Another worker has just made it, or somebody else.
+                Err(error) if is(&error, Errno::EXIST) => parent.open(name)?,
+                done => return done,
+            },
+            done => done?,
+        };
+        if self.suits(&there, like)? { Ok(there) } else { Err(Errno::EXIST.into()) }
+    }
+
+    /// Returns whether a directory that is there lets in nobody whom the other one keeps out, as far as the file system
+    /// can tell one from another.
+    fn suits(&self, there: &Dir, like: Option<&Dir>) -> io::Result<bool> {
+        if !self.copies || there.opens_no_more_than(like)? {
+            return Ok(true);
+        }
+        let made = self.made.get_or_init(|| copy::owner_and_mode(&self.dir).ok());
+        let Some((owner, mode)) = *made else { return Ok(false) };
+        let now = fstat(there.fd())?;
+        // Without permissions (FAT) all are alike; and what we make may be another's (NFS, for root).
+        Ok(now.st_uid == owner && (mode & 0o077 != 0 || now.st_mode & 0o077 == 0))
     }
 
     fn make(&self, parent: &Dir, name: &[u8], like: Option<&Dir>) -> io::Result<Dir> {
-        match again(|| mkdirat(parent.fd(), path(name), Mode::RWXU)) {
-            Ok(()) => {}
-            // Another worker has just made it.
-            Err(error) if is(&error, Errno::EXIST) => return parent.open(name),
-            Err(error) => return Err(error),
-        }
+        again(|| mkdirat(parent.fd(), path(name), Mode::RWXU))?;
         if self.copies {
             // Where files come from another file system, this is on the disk before they are gone there.
             write_down(parent)?;

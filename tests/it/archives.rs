@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::needs;
-use super::users::{ATTACKER, can_be_others};
+use super::users::{ATTACKER, VICTIM, can_be_others};
 use super::yard::Yard;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -65,4 +65,31 @@ fn what_a_killed_move_has_left_is_removed_and_told() {
     let remarks = ran.json()["runs"][0]["remarks"].to_string();
     assert!(remarks.contains("what a killed move had left there: `.janitor-move-whole-1-1`"), "{ran:?}");
     assert_eq!(fs::read_dir(&there).expect("readable").count(), 0);
+}
+
+#[test]
+fn files_of_a_closed_directory_go_into_no_open_one_of_somebody_else_that_has_its_name_in_the_archive() {
+    if !can_be_others() {
+        return;
+    }
+    for across in [false, true] {
+        let yard = Yard::new();
+        let there = if across { elsewhere(&yard) } else { tempfile::tempdir_in(yard.path("")).ok() };
+        let Some(there) = there else { continue };
+        fs::set_permissions(there.path(), Permissions::from_mode(0o1777)).expect("ours");
+        config(&yard, there.path(), "include = [\"**\"]\nmin_age = \"0s\"");
+        fs::set_permissions(yard.path("target"), Permissions::from_mode(0o1777)).expect("ours");
+        VICTIM.script(&yard, "umask 022; mkdir -m 700 target/private; echo SECRET > target/private/key");
+        yard.grow_old("target/private/key", DAY * 3);
+        let theirs = there.path().join("private");
+        ATTACKER.script(&yard, &format!("mkdir {0}; chmod 777 {0}", theirs.display()));
+        let ran = yard.run(&["clean"]);
+        assert_eq!((ran.code, fs::read_dir(&theirs).expect("readable").count()), (Some(0), 0), "{ran:?}");
+        let moved = there.path().join("private (2)");
+        let about = fs::metadata(&moved).expect("made");
+        assert_eq!((about.mode() & 0o7777, about.uid()), (0o700, VICTIM.id), "across: {across}");
+        assert_eq!(fs::read_to_string(moved.join("key")).expect("moved"), "SECRET\n");
+        let read = ATTACKER.try_script(&yard, &format!("cat {}/*/key", there.path().display()));
+        assert!(!read.out.contains("SECRET"), "{read:?}");
+    }
 }

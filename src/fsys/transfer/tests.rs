@@ -78,7 +78,8 @@ fn a_directory_that_another_worker_has_just_made_is_used() {
     let yard = Yard::new();
     fs::create_dir(yard.top.join("there/a")).expect("made");
     fs::write(yard.top.join("there/file"), "").expect("written");
-    let make = |name: &[u8]| yard.to.make(&yard.to.dir, name, None);
+    fs::set_permissions(yard.top.join("there/a"), fs::Permissions::from_mode(0o700)).expect("ours");
+    let make = |name: &[u8]| yard.to.step(&yard.to.dir, name, None);
     let made = make(b"a").expect("it is there");
     assert_eq!(made.look_at_itself().expect("ours").0, yard.to.dir.look(b"a").expect("there").facts.identity);
     make(b"b").expect("there is room");
@@ -94,13 +95,36 @@ fn a_directory_is_made_like_the_one_that_files_come_from() {
         fs::create_dir(yard.top.join(path)).expect("made");
         fs::set_permissions(yard.top.join(path), fs::Permissions::from_mode(mode)).expect("ours");
     }
-    fs::create_dir(yard.top.join("there/known")).expect("made");
-    fs::set_permissions(yard.top.join("there/known"), fs::Permissions::from_mode(0o750)).expect("ours");
+    for path in ["here/known", "there/known"] {
+        fs::create_dir(yard.top.join(path)).expect("made");
+        fs::set_permissions(yard.top.join(path), fs::Permissions::from_mode(0o750)).expect("ours");
+    }
     yard.to.directory(b"shut/open/sticky", &yard.from).expect("made");
     yard.to.directory(b"known/missing", &yard.from).expect("made");
     let mode = |path: &str| yard.top.join("there").join(path).metadata().expect("there").mode() & 0o7777;
     let made = ["shut", "shut/open", "shut/open/sticky", "known", "known/missing"].map(mode);
     assert_eq!(made, [0o700, 0o755, 0o1777, 0o750, 0o700]);
+}
+
+#[test]
+fn a_directory_that_lets_in_more_than_the_one_that_files_come_from_is_passed_over() {
+    let yard = Yard::new();
+    for (path, mode) in [("here/shut", 0o750), ("there/shut", 0o755), ("there/shut (2)", 0o770), ("there/gone", 0o755)]
+    {
+        fs::create_dir(yard.top.join(path)).expect("made");
+        fs::set_permissions(yard.top.join(path), fs::Permissions::from_mode(mode)).expect("ours");
+    }
+    yard.write("log", "text");
+    for _ in 0..2 {
+        yard.to.directory(b"shut/deep", &yard.from).expect("made");
+    }
+    assert_eq!(yard.count("there"), 4, "once made, it is used again");
+    let about = yard.top.join("there/shut (3)").metadata().expect("made");
+    assert_eq!(about.mode() & 0o7777, 0o750);
+    assert!(yard.top.join("there/shut (3)/deep").is_dir());
+    // One that has gone meanwhile may have been closed.
+    yard.take("gone", "log").expect("moved");
+    assert_eq!(yard.read("there/gone (2)/log"), "text");
 }
 
 #[test]
