@@ -290,15 +290,8 @@ fn fill(source: &Pinned, copy: &File, go_on: GoOn<'_>) -> Result<(), Refusal> {
         // It ends in a hole. To cut a file to a length is not among what a confined thread may do.
         copy.write_all_at(&[0], source.stat.stx_size - 1)?;
     }
-    let (owner, group) = owner(source);
-    // One without the other is better than neither, and an ordinary user may give a file to a group of his.
-    fchown(copy, None, group).ok();
-    fchown(copy, owner, None).ok();
-    match fchmod(copy, Mode::from_raw_mode(u32::from(source.stat.stx_mode) & 0o777)) {
-        // The copy is ours, so this is a file system without permissions, such as FAT.
-        Err(Errno::PERM | Errno::OPNOTSUPP) => {}
-        done => done.map_err(io::Error::from)?,
-    }
+    let (owner, group) = (source.stat.stx_uid, source.stat.stx_gid);
+    become_its(copy, (owner, group), u32::from(source.stat.stx_mode) & 0o777)?;
     copy.sync_all()?;
     // A hint, so that what is compared comes from the disk.
     fadvise(copy, 0, None, Advice::DontNeed).ok();
@@ -362,6 +355,21 @@ fn each_piece(
 
 fn owner(source: &Pinned) -> (Option<Uid>, Option<Gid>) {
     (Some(Uid::from_raw(source.stat.stx_uid)), Some(Gid::from_raw(source.stat.stx_gid)))
+/// Gives a copy the owner, group and mode of its source; or closes it to everybody else, where it cannot be given away: its
+/// group and the others are not those whom the mode of the source is about.
+pub(super) fn become_its(copy: impl AsFd, (owner, group): (u32, u32), mode: u32) -> io::Result<()> {
+    // One without the other is better than neither, and an ordinary user may give a file to a group of his.
+    fchown(&copy, None, Some(Gid::from_raw(group))).ok();
+    fchown(&copy, Some(Uid::from_raw(owner)), None).ok();
+    let now = fstat(&copy)?;
+    let mode = if (now.st_uid, now.st_gid) == (owner, group) { mode } else { mode & 0o700 };
+    match fchmod(&copy, Mode::from_raw_mode(mode)) {
+        // The copy is ours, so this is a file system without permissions, such as FAT.
+        Err(Errno::PERM | Errno::OPNOTSUPP) => Ok(()),
+        done => Ok(done?),
+    }
+}
+
 }
 
 fn times(source: &Pinned) -> Timestamps {

@@ -10,7 +10,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{AtFlags, Gid, Mode, Stat, StatxFlags, Timespec, Timestamps, Uid, fchmod, fchown, fstat, futimens};
+use rustix::fs::{AtFlags, Mode, Stat, StatxFlags, Timespec, Timestamps, fstat, futimens};
 use rustix::fs::{mkdirat, statx};
 use rustix::io::Errno;
 
@@ -60,14 +60,7 @@ fn mount_of(dir: &Dir) -> io::Result<u64> {
 
 /// Gives a copy of a directory the owner, mode and stamps of its source.
 fn like(copy: &Dir, source: &Stat) -> io::Result<()> {
-    // One without the other is better than neither, as with files.
-    fchown(copy.fd(), None, Some(Gid::from_raw(source.st_gid))).ok();
-    fchown(copy.fd(), Some(Uid::from_raw(source.st_uid)), None).ok();
-    match fchmod(copy.fd(), Mode::from_raw_mode(source.st_mode & 0o1777)) {
-        // The copy is ours, so this is a file system without permissions, such as FAT.
-        Err(Errno::PERM | Errno::OPNOTSUPP) => {}
-        done => done?,
-    }
+    copy::become_its(copy.fd(), (source.st_uid, source.st_gid), source.st_mode & 0o1777)?;
     let time =
         |seconds: i64, nanoseconds: u64| Timespec { tv_sec: seconds, tv_nsec: i64::try_from(nanoseconds).unwrap_or(0) };
     let times = Timestamps {

@@ -93,3 +93,42 @@ fn files_of_a_closed_directory_go_into_no_open_one_of_somebody_else_that_has_its
         assert!(!read.out.contains("SECRET"), "{read:?}");
     }
 }
+
+/// With the capabilities to read all, but not to give anything away.
+#[test]
+fn a_copy_that_cannot_be_given_to_its_owner_is_closed_to_everybody_else() {
+    if !can_be_others() {
+        return;
+    }
+    for policy in ["include = [\"*\"]\nwhole_dirs = true", "include = [\"**\"]"] {
+        let yard = Yard::new();
+        let Some(there) = elsewhere(&yard) else { return };
+        config(&yard, there.path(), policy);
+        for own in ["state", "log", "target", ""] {
+            ATTACKER.owns(&yard.directory(own));
+        }
+        ATTACKER.owns(there.path());
+        ATTACKER.owns(&yard.path("config/janitor.toml"));
+        ATTACKER.owns(&yard.path("config"));
+        yard.aged("target/unit/sub/file", DAY * 3);
+        for (path, mode) in [("target/unit", 0o770), ("target/unit/sub", 0o771), ("target/unit/sub/file", 0o664)] {
+            VICTIM.owns(&yard.path(path));
+            fs::set_permissions(yard.path(path), Permissions::from_mode(mode)).expect("ours");
+        }
+        for path in ["target/unit/sub", "target/unit"] {
+            yard.grow_old(path, DAY * 3);
+        }
+        let id = ATTACKER.id.to_string();
+        let all = "+dac_override,+dac_read_search,+fowner,+lease";
+        let mut command = std::process::Command::new("setpriv");
+        command.args(["--reuid", &id, "--regid", &id, "--clear-groups", "--inh-caps", all, "--ambient-caps", all]);
+        command.args(["--bounding-set", &format!("-all,{all}"), super::yard::JANITOR, "clean"]);
+        command.current_dir(yard.path("")).env("HOME", "/nonexistent").env("TZ", "UTC");
+        let ran = super::yard::Ran::of(command.output().expect("setpriv runs"));
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        for (path, mode) in [("unit", 0o700), ("unit/sub", 0o700), ("unit/sub/file", 0o600)] {
+            let about = fs::metadata(there.path().join(path)).expect("moved");
+            assert_eq!((about.mode() & 0o7777, about.uid()), (mode, ATTACKER.id), "{policy}: {path}");
+        }
+    }
+}

@@ -212,7 +212,9 @@ fn a_copy_that_is_stopped_leaves_nothing() {
 fn a_copy_that_had_a_name_of_ours_gets_its_own() {
     let Some(yards) = Yards::new() else { return };
     fs::write(yards.here.path().join("log"), "text").expect("written");
-    fs::create_dir(yards.there.path().join("sub")).expect("made");
+    for place in [yards.here.path(), yards.there.path()] {
+        fs::create_dir(place.join("sub")).expect("made");
+    }
     let dir = yards.dir();
     let to = Destination::open(&yards.there.path().canonicalize().expect("it exists")).expect("it exists");
     let into = to.directory(b"sub", &dir).expect("there");
