@@ -21,7 +21,7 @@ use super::pin::{Pinned, identity_at};
 use super::place::{is, link_to, rename_to, under_a_free_name, write_down};
 use super::refusal::Refusal;
 use super::transfer::{Destination, GoOn};
-use crate::entry::{Identity, Kind};
+use crate::entry::{Facts, Identity, Kind};
 use crate::names::Escaped;
 use crate::units::Bytes;
 
@@ -94,7 +94,7 @@ pub(super) fn make<'a>(
         }
         Kind::Special | Kind::Directory => return Err(Refusal::Failed(Errno::XDEV.into())),
     }
-    fits(source, into)?;
+    fits(need(&source.found().facts), into)?;
     let grown = match unnamed(into)? {
         Some(file) => Grown { file, into, temporary: None },
         None => {
@@ -181,11 +181,13 @@ fn give(text: &std::ffi::CStr, source: &Pinned, into: &Dir, name: &[u8]) -> io::
     Ok(())
 }
 
-/// Fails where a copy cannot fit.
-fn fits(source: &Pinned, into: &Dir) -> io::Result<()> {
-    let found = source.found();
-    // Of a sparse file only what it takes, of one that is compressed not more than its size.
-    let need = found.facts.allocated.min(found.facts.size);
+/// Bytes that a copy takes at least: of a sparse file only what it takes, of one that is compressed not more than its size.
+pub(super) fn need(facts: &Facts) -> u64 {
+    facts.allocated.min(facts.size)
+}
+
+/// Fails where a copy that needs so much cannot fit.
+pub(super) fn fits(need: u64, into: &Dir) -> io::Result<()> {
     let space = into.space()?;
     let margin = MARGIN.min(space.total / 100);
     if space.total == 0 || space.free >= need.saturating_add(margin) {
@@ -353,8 +355,6 @@ fn each_piece(
     if file.metadata()?.len() < size { Err(Refusal::Changed) } else { Ok(()) }
 }
 
-fn owner(source: &Pinned) -> (Option<Uid>, Option<Gid>) {
-    (Some(Uid::from_raw(source.stat.stx_uid)), Some(Gid::from_raw(source.stat.stx_gid)))
 /// Gives a copy the owner, group and mode of its source; or closes it to everybody else, where it cannot be given away: its
 /// group and the others are not those whom the mode of the source is about.
 pub(super) fn become_its(copy: impl AsFd, (owner, group): (u32, u32), mode: u32) -> io::Result<()> {
@@ -370,6 +370,8 @@ pub(super) fn become_its(copy: impl AsFd, (owner, group): (u32, u32), mode: u32)
     }
 }
 
+fn owner(source: &Pinned) -> (Option<Uid>, Option<Gid>) {
+    (Some(Uid::from_raw(source.stat.stx_uid)), Some(Gid::from_raw(source.stat.stx_gid)))
 }
 
 fn times(source: &Pinned) -> Timestamps {

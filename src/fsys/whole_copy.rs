@@ -81,12 +81,14 @@ impl Destination {
         Ok(there.device != here.device || mount_of(dir)? != mount_of(self.dir())?)
     }
 
-    /// Copies the directory with all that is in it; `go_on` is asked again and again. It is read by its handle, wherever
+    /// Copies the directory with all that is in it, which takes `need` bytes at least; `go_on` is asked again and again. It
+    /// is not begun where it cannot fit. It is read by its handle, wherever
     /// its name goes meanwhile; who calls this makes sure that nothing in it has changed.
     ///
     /// # Errors
     /// `EXDEV` when a FIFO, socket, device or mount point is in it; what `go_on` and the kernel say. Then nothing is left.
-    pub fn copy_whole(&self, source: &Dir, go_on: GoOn<'_>) -> io::Result<WholeCopy<'_>> {
+    pub fn copy_whole(&self, source: &Dir, need: u64, go_on: GoOn<'_>) -> io::Result<WholeCopy<'_>> {
+        copy::fits(need, self.dir())?;
         let copy = self.begin_whole()?;
         copy.fill(source, go_on)?;
         Ok(copy)
@@ -277,10 +279,14 @@ mod tests {
         assert!(to.is_apart_from(&source).expect("both are there"));
         let count = || fs::read_dir(there.path()).expect("readable").count();
         let stops = || Err(Refusal::Stopped);
-        assert!(to.copy_whole(&source, &stops).is_err());
-        drop(to.copy_whole(&source, &|| Ok(())).expect("there is room"));
+        assert!(to.copy_whole(&source, 0, &stops).is_err());
+        let made = fs::metadata(there.path()).expect("there").modified().expect("known");
+        let error = to.copy_whole(&source, u64::MAX / 2, &|| Ok(())).expect_err("no disk is so large");
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull, "{error}");
+        assert_eq!(fs::metadata(there.path()).expect("there").modified().expect("known"), made, "it was not begun");
+        drop(to.copy_whole(&source, 0, &|| Ok(())).expect("there is room"));
         assert_eq!(count(), 0);
-        to.copy_whole(&source, &|| Ok(())).expect("there is room").place(b"unit", &source).expect("free");
+        to.copy_whole(&source, 0, &|| Ok(())).expect("there is room").place(b"unit", &source).expect("free");
         let copy = there.path().join("unit");
         assert_eq!(fs::read_to_string(copy.join("link")).expect("all there"), "text");
         assert!(copy.join("deep/empty").is_dir());
@@ -314,7 +320,7 @@ mod tests {
         // Directories that were archived, and renamed there by the owner of the destination.
         make("archived", &["sub"]);
         make("more", &[".janitor-copy", "sub"]);
-        let at_work = to.copy_whole(&source, &|| Ok(())).expect("there is room");
+        let at_work = to.copy_whole(&source, 0, &|| Ok(())).expect("there is room");
         let mut removed = to.remove_whole_left_over().expect("ours");
         removed.sort();
         assert_eq!(removed, [".janitor-move-whole-1-begun", ".janitor-move-whole-1-killed"]);

@@ -172,8 +172,9 @@ pub(super) trait Act: Sync {
         hands: Hands<'_>,
     ) -> Result<How, Undone>;
 
-    /// Copies a directory that goes whole to where it will be, if it cannot be renamed to there. It is still in its place.
-    fn copy_whole(&self, _held: &Dir, _control: &Control) -> io::Result<Option<WholeCopy<'_>>> {
+    /// Copies a directory that goes whole, which takes so many bytes at least, to where it will be, if it cannot be renamed to
+    /// there. It is still in its place.
+    fn copy_whole(&self, _held: &Dir, _need: u64, _control: &Control) -> io::Result<Option<WholeCopy<'_>>> {
         Ok(None)
     }
 
@@ -272,12 +273,12 @@ impl Act for Move {
         Some((self.0.dir(), May::Change))
     }
 
-    fn copy_whole(&self, held: &Dir, control: &Control) -> io::Result<Option<WholeCopy<'_>>> {
+    fn copy_whole(&self, held: &Dir, need: u64, control: &Control) -> io::Result<Option<WholeCopy<'_>>> {
         let go_on: GoOn<'_> = &|| if control.cancelled().is_some() { Err(Refusal::Stopped) } else { Ok(()) };
         if !self.0.is_apart_from(held)? {
             return Ok(None);
         }
-        let copied = self.0.copy_whole(held, go_on).map(Some);
+        let copied = self.0.copy_whole(held, need, go_on).map(Some);
         copied.map_err(|error| match error.raw_os_error() == Some(Errno::XDEV.raw_os_error()) {
             true => {
                 let what =

@@ -132,3 +132,28 @@ fn a_copy_that_cannot_be_given_to_its_owner_is_closed_to_everybody_else() {
         }
     }
 }
+
+#[test]
+fn a_whole_directory_that_cannot_fit_is_not_begun() {
+    if !needs::root() || !needs::tool("unshare") {
+        return;
+    }
+    let yard = Yard::new();
+    let there = yard.directory("archive");
+    config(&yard, &there, "include = [\"*\"]\nwhole_dirs = true\nage_by = \"modified\"");
+    for name in ["1", "2", "3"] {
+        fs::write(yard.file(format!("target/unit/{name}")), vec![7; 4_000_000]).expect("written");
+        yard.grow_old(&format!("target/unit/{name}"), DAY * 3);
+    }
+    yard.grow_old("target/unit", DAY * 3);
+    let script =
+        format!("mount -t tmpfs -o size=9m none archive && {} clean --json; ls -A archive", super::yard::JANITOR);
+    let mut shell = std::process::Command::new("unshare");
+    shell.args(["-m", "--propagation", "private", "sh", "-c", &script]).current_dir(yard.path(""));
+    let output = shell.env("TZ", "UTC").env("HOME", "/nonexistent").output().expect("unshare runs");
+    let out = String::from_utf8_lossy(&output.stdout);
+    // As a whole: each of its files alone would fit.
+    assert!(out.contains("12.0 MB do not fit"), "{output:?}");
+    assert!(out.trim_end().ends_with('}'), "something is left in the archive: {out}");
+    assert_eq!(yard.left("target").iter().filter(|path| path.starts_with("unit/")).count(), 3, "{out}");
+}

@@ -134,7 +134,7 @@ impl<A: Act> Worker<'_, A> {
         let copy = {
             // A file that is being read seems to be in use under its other names.
             let _turns = self.turns(&unit.sum);
-            sweep.act.copy_whole(unit.dir, sweep.control)
+            sweep.act.copy_whole(unit.dir, unit.sum.copied, sweep.control)
         };
         let copy = copy.map_err(|error| match self.is_cancelled() {
             true => Kept::Cancelled,

@@ -15,6 +15,8 @@ pub(super) struct Sum {
     pub(super) facts: Facts,
     pub(super) files: u64,
     pub(super) directories: u64,
+    /// Bytes that a copy of it takes at least: several links become several files.
+    pub(super) copied: u64,
     /// The newest `changed` of what nobody changes by removing another name of it: directories, and files with one name.
     pub(super) changed: Stamp,
     /// What it is worth without inodes that have several links.
@@ -43,7 +45,17 @@ impl Sum {
         }
         let top = Facts { size: 0, allocated: 0, stamps, ..facts };
         let (amount, linked) = (Amount::default(), BTreeMap::new());
-        Self { top, facts: top, files: 0, directories: 0, changed: stamps.changed, amount, linked, held: None }
+        Self {
+            top,
+            facts: top,
+            files: 0,
+            directories: 0,
+            copied: 0,
+            changed: stamps.changed,
+            amount,
+            linked,
+            held: None,
+        }
     }
 
     pub(super) fn hold(&mut self, path: &[u8], because: Because) {
@@ -65,6 +77,7 @@ impl Sum {
         self.amount.files += 1;
         self.facts.stamps = newest(&self.facts.stamps, &facts.stamps);
         self.facts.size += facts.size;
+        self.copied += facts.allocated.min(facts.size);
         if facts.links <= 1 && before.is_none_or(|before| !before.linked.contains_key(&facts.identity)) {
             self.changed = self.changed.max(facts.stamps.changed);
         }
