@@ -42,6 +42,8 @@ pub struct WholeCopy<'a> {
     /// The directory that it grows in.
     around: Dir,
     dir: Dir,
+    /// Of what it is a copy, as that was when it was begun: to be taken aside it may be made writable.
+    source: Stat,
     is_placed: bool,
 }
 
@@ -89,12 +91,12 @@ impl Destination {
     /// `EXDEV` when a FIFO, socket, device or mount point is in it; what `go_on` and the kernel say. Then nothing is left.
     pub fn copy_whole(&self, source: &Dir, need: u64, go_on: GoOn<'_>) -> io::Result<WholeCopy<'_>> {
         copy::fits(need, self.dir())?;
-        let copy = self.begin_whole()?;
+        let copy = self.begin_whole(fstat(source.fd())?)?;
         copy.fill(source, go_on)?;
         Ok(copy)
     }
 
-    fn begin_whole(&self) -> io::Result<WholeCopy<'_>> {
+    fn begin_whole(&self, source: Stat) -> io::Result<WholeCopy<'_>> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         loop {
             let number = NUMBER.fetch_add(1, Ordering::Relaxed).to_string();
@@ -105,7 +107,9 @@ impl Destination {
                 done => done?,
             }
             match begin_in(self.dir(), &name) {
-                Ok(Some((around, dir))) => return Ok(WholeCopy { to: self, name, around, dir, is_placed: false }),
+                Ok(Some((around, dir))) => {
+                    return Ok(WholeCopy { to: self, name, around, dir, source, is_placed: false });
+                }
                 Ok(None) => {}
                 Err(error) => {
                     drop(self.dir().remove_directory(&name));
@@ -234,7 +238,7 @@ impl WholeCopy<'_> {
     ///
     /// # Errors
     /// What the kernel says, or that somebody has replaced it in the destination.
-    pub fn place(mut self, name: &[u8], source: &Dir) -> io::Result<()> {
+    pub fn place(mut self, name: &[u8]) -> io::Result<()> {
         let to = self.to.dir();
         let placed = under_a_free_name(name, |free| rename_free(&self.around, INSIDE, to, free))?;
         // From here on it has a name of its own, and is nobody's to remove.
@@ -242,7 +246,7 @@ impl WholeCopy<'_> {
         if identity_at(to, &placed)? != self.dir.look_at_itself()?.0 {
             return Err(io::Error::other("somebody has replaced the copy in the destination"));
         }
-        like(&self.dir, &fstat(source.fd())?)?;
+        like(&self.dir, &self.source)?;
         write_down(to)
     }
 }
@@ -286,7 +290,12 @@ mod tests {
         assert_eq!(fs::metadata(there.path()).expect("there").modified().expect("known"), made, "it was not begun");
         drop(to.copy_whole(&source, 0, &|| Ok(())).expect("there is room"));
         assert_eq!(count(), 0);
-        to.copy_whole(&source, 0, &|| Ok(())).expect("there is room").place(b"unit", &source).expect("free");
+        let whole = to.copy_whole(&source, 0, &|| Ok(())).expect("there is room");
+        let mode = fs::metadata(&unit).expect("there").permissions();
+        // As it may be once it is aside.
+        fs::set_permissions(&unit, fs::Permissions::from_mode(0o1777)).expect("ours");
+        whole.place(b"unit").expect("free");
+        assert_eq!(fs::metadata(there.path().join("unit")).expect("there").permissions(), mode);
         let copy = there.path().join("unit");
         assert_eq!(fs::read_to_string(copy.join("link")).expect("all there"), "text");
         assert!(copy.join("deep/empty").is_dir());

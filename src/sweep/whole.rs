@@ -190,15 +190,8 @@ impl<A: Act> Worker<'_, A> {
 
     /// Looks at all that is in the directory. `None`: it is gone, or the sweep is cancelled.
     fn sum(&mut self, dir: &Dir, node: &Arc<Node>, place: &Place, look: &Look<'_>) -> Option<Sum> {
-        let restored = self.sweep.restored.as_ref();
         let mut sum = match dir.look_at_itself() {
-            Ok((_, found)) => {
-                let mut sum = Sum::of(found.facts, look.before);
-                if restored.is_some_and(|restored| restored.holds(&found.facts)) {
-                    sum.hold(b"", Because::Restored);
-                }
-                sum
-            }
+            Ok((_, found)) => Sum::of(found.facts, look.before),
             Err(error) => {
                 self.unreadable(At { directory: b"", name: node.name() }, &error);
                 return None;
@@ -280,6 +273,8 @@ impl<A: Act> Worker<'_, A> {
         }
         if !is_top {
             sum.add_directory(found.facts.stamps);
+        } else if self.sweep.restored.as_ref().is_some_and(|restored| restored.holds(&found.facts)) {
+            return Ok(Some(Because::Restored));
         }
         let asks = self.sweep.policy().skip_open || in_others_hands || !dir.is_trusted()?;
         if asks && self.sweep.processes.use_it(identity) {

@@ -45,7 +45,7 @@ fn the_owner_of_the_destination_has_nothing_removed_that_was_archived_there() {
     yard.aged("target/private/precious", DAY * 3);
     assert_eq!(yard.run(&["clean"]).code, Some(0));
     let taken = there.path().join(".janitor-move-whole-1-1");
-    ATTACKER.script(&yard, &format!("mv {}/private {}", there.path().display(), taken.display()));
+    ATTACKER.script(&yard, &format!("mv {}/private {}", there.path().to_string_lossy(), taken.to_string_lossy()));
     let ran = yard.run(&["clean"]);
     assert_eq!(fs::read_to_string(taken.join("precious")).expect("it was archived"), "content", "{ran:?}");
 }
@@ -82,14 +82,14 @@ fn files_of_a_closed_directory_go_into_no_open_one_of_somebody_else_that_has_its
         VICTIM.script(&yard, "umask 022; mkdir -m 700 target/private; echo SECRET > target/private/key");
         yard.grow_old("target/private/key", DAY * 3);
         let theirs = there.path().join("private");
-        ATTACKER.script(&yard, &format!("mkdir {0}; chmod 777 {0}", theirs.display()));
+        ATTACKER.script(&yard, &format!("mkdir {0}; chmod 777 {0}", theirs.to_string_lossy()));
         let ran = yard.run(&["clean"]);
         assert_eq!((ran.code, fs::read_dir(&theirs).expect("readable").count()), (Some(0), 0), "{ran:?}");
         let moved = there.path().join("private (2)");
         let about = fs::metadata(&moved).expect("made");
         assert_eq!((about.mode() & 0o7777, about.uid()), (0o700, VICTIM.id), "across: {across}");
         assert_eq!(fs::read_to_string(moved.join("key")).expect("moved"), "SECRET\n");
-        let read = ATTACKER.try_script(&yard, &format!("cat {}/*/key", there.path().display()));
+        let read = ATTACKER.try_script(&yard, &format!("cat {}/*/key", there.path().to_string_lossy()));
         assert!(!read.out.contains("SECRET"), "{read:?}");
     }
 }

@@ -144,7 +144,7 @@ impl<A: Act> Worker<'_, A> {
         let again = self.judge_again(unit).map_err(|because| because.map_or(Kept::Cancelled, Kept::Because));
         let done = again.and_then(|()| {
             let done = match copy {
-                Some(copy) => copy.place(name, unit.dir).map(|()| Whole::IsToBeRemoved),
+                Some(copy) => copy.place(name).map(|()| Whole::IsToBeRemoved),
                 None => sweep.act.whole(slot.aside(), name, reason, sweep.root),
             };
             done.map_err(Kept::Failed)
