@@ -315,6 +315,61 @@ fn what_is_made_in_a_directory_while_it_is_removed_is_put_back() {
 }
 
 #[test]
+fn an_old_directory_that_is_moved_into_one_while_that_is_removed_is_not_removed_with_it() {
+    use rustix::fs::{CWD, Mode, OFlags, openat, renameat};
+    let yard = Yard::new();
+    for path in ["unit/a/old", "unit/b/old", "unit/c/old"] {
+        yard.file(path, Duration::ZERO);
+    }
+    let mut policy = policy(&["*"], &[]);
+    policy.whole_dirs = true;
+    let order = yard.order(policy);
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let elsewhere = tempfile::tempdir_in(yard.root.parent().expect("below the yard")).expect("made");
+    let handles = ["a", "b", "c"].map(|name| {
+        fs::create_dir(elsewhere.path().join(name)).expect("made");
+        fs::write(elsewhere.path().join(name).join("kept"), "").expect("written");
+        (name, openat(CWD, yard.root.join("unit").join(name), flags, Mode::empty()).expect("it is there"))
+    });
+    // What is renamed from here on is changed later than all in there.
+    let now = || {
+        fs::write(elsewhere.path().join("clock"), "").expect("written");
+        fs::metadata(elsewhere.path().join("clock")).expect("there").modified().expect("known")
+    };
+    let then = now();
+    while now() == then {}
+    let moved = AtomicU64::new(0);
+    let (ask, asked) = std::sync::mpsc::channel::<Vec<u8>>();
+    let (done, is_done) = std::sync::mpsc::channel();
+    let is_done = Mutex::new(is_done);
+    std::thread::scope(|scope| {
+        // The sweep's own thread is confined to the target.
+        let (handles, elsewhere) = (&handles, &elsewhere);
+        scope.spawn(move || {
+            let Ok(emptied) = asked.recv() else { return };
+            // Not into the one that is being emptied, which would not go.
+            for (name, handle) in handles.iter().filter(|(name, _)| !emptied.ends_with(name.as_bytes())) {
+                renameat(CWD, elsewhere.path().join(name), handle, "moved").expect("moved");
+            }
+            done.send(()).expect("it is waited for");
+        });
+        sweep(&order, &Control::default(), &|event| {
+            if let Event::Removed { at, .. } = event
+                && at.directory.starts_with(b"unit/")
+                && moved.fetch_add(1, Ordering::Relaxed) == 0
+            {
+                ask.send(at.directory.to_vec()).expect("it waits");
+                is_done.lock().expect("no panic").recv().expect("moved");
+            }
+        });
+        drop(ask);
+    });
+    let left: Vec<String> = yard.files().into_iter().filter(|path| path.ends_with("moved/kept")).collect();
+    assert_eq!(left.len(), 2, "{:?}", yard.files());
+    assert!(left.iter().all(|path| path.starts_with("unit/")), "{left:?}");
+}
+
+#[test]
 fn a_directory_that_changes_once_it_is_aside_is_put_back_as_it_was() {
     let yard = Yard::new();
     yard.file("unit/deep/old", Duration::ZERO);
