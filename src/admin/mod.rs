@@ -62,6 +62,7 @@ pub use policy::{remarks, sentence};
 pub use wire::{Explained, Listed, Previewed, Rule, Run};
 
 use crate::daemon::Handle;
+use crate::history::Settler;
 use acceptor::Incoming;
 use attempts::Attempts;
 use connection::{Limits, Stream};
@@ -78,6 +79,8 @@ pub struct Served {
     pub bulletin: Bulletin,
     /// Where it remembers its runs.
     pub state_dir: PathBuf,
+    /// Waits until they are written down.
+    pub settler: Settler,
 }
 
 /// Answers on the port and the socket until `shutdown` is ready. Then nothing new is accepted, and what is being worked
@@ -117,9 +120,9 @@ impl Server {
         let mut shutdown = pin!(shutdown);
         let started = acceptor::start(bound, &limits, trusted.clone(), lookup);
         let (accepting, mut incoming) = started.map_err(|error| format!("they cannot be served: {error}"))?;
-        let Served { handle, bulletin, state_dir } = served;
+        let Served { handle, bulletin, state_dir, settler } = served;
         let door = Arc::new(Door {
-            inside: Inside { handle, bulletin, state_dir: state_dir.into() },
+            inside: Inside { handle, bulletin, state_dir: state_dir.into(), settler },
             access,
             attempts: Attempts::new(limits.wrong_tokens),
             trusted,

@@ -41,8 +41,14 @@ pub(super) fn runs(inside: Inside, query: Query) -> Work {
         let limit = limit.unwrap_or(PAGE);
         let before = before.map(|id| RunId::parse(&id).ok_or_else(no_such_run)).transpose()?;
         let (dir, of, page) = (inside.state_dir.clone(), target.clone(), before.clone());
-        // One more than asked for tells whether there are more.
-        let found = AT_ONCE.run(move || history::runs(&dir, of.as_deref(), page.as_ref(), limit + 1)).await?;
+        let settler = inside.settler.clone();
+        let found = AT_ONCE.run(move || {
+            // What the caller has heard of may still be on its way to the disk.
+            settler.wait();
+            // One more than asked for tells whether there are more.
+            history::runs(&dir, of.as_deref(), page.as_ref(), limit + 1)
+        });
+        let found = found.await?;
         // A state that cannot be read is told by the status.
         let mut runs = found.unwrap_or_default();
         if before.is_none() {
@@ -71,11 +77,14 @@ pub(super) fn run(inside: Inside, _: Caller, query: Query) -> Work {
         let id = query.captured.as_deref().and_then(RunId::parse).ok_or_else(no_such_run)?;
         let last = inside.last_runs().into_iter().find(|run| run.run == id);
         let targets = inside.handle.in_force().await.map_err(|refusal| changes::refused(&refusal))?.targets;
-        let dir = inside.state_dir.clone();
+        let (dir, settler) = (inside.state_dir.clone(), inside.settler.clone());
         let found = AT_ONCE.run(move || {
             let report = match last {
                 Some(report) => Some((*report).clone()),
-                None => history::run(&dir, &id).ok().flatten(),
+                None => {
+                    settler.wait();
+                    history::run(&dir, &id).ok().flatten()
+                }
             };
             report.map(|report| (report, sweep::in_trash(&targets, &id).ok()))
         });

@@ -25,6 +25,7 @@ use super::seldom::Seldom;
 use super::wall::{Host, Wall};
 use super::wire::{StatusAnswer, Well};
 use crate::daemon::Handle;
+use crate::history::Settler;
 use crate::names::OneLine;
 
 /// The largest body that is read, in bytes.
@@ -63,6 +64,7 @@ pub(super) struct Inside {
     pub(super) bulletin: Bulletin,
     /// Where the runs are remembered.
     pub(super) state_dir: Arc<Path>,
+    pub(super) settler: Settler,
 }
 
 /// What a route tells at once.

@@ -161,7 +161,7 @@ async fn serve(started: Started, signals: Signals) -> Done {
             Exit::Failed
         })?;
     let (state_dir, bulletin) = served;
-    let served = Served { handle: daemon.handle(), bulletin, state_dir };
+    let served = Served { handle: daemon.handle(), bulletin, state_dir, settler: daemon.settler() };
     let doors = tokio::spawn(keep_doors(admin, bound, served, access));
     // Signals are handled and the doors are open: from here on systemd may reload it (`Type=notify`).
     if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {

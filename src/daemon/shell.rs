@@ -19,7 +19,7 @@ use super::surface::{LogHealth, Surface};
 use super::sweeps::{Sweeper, Sweeps};
 use crate::clock;
 use crate::config::Config;
-use crate::history::{self, Opened, Store};
+use crate::history::{self, Opened, Settler, Store};
 use crate::names::TargetName;
 use crate::report::Report;
 
@@ -115,7 +115,7 @@ impl Daemon {
         let file = source.file.clone();
         let beginning = Beginning { config, about_config, file, surface, log, word, remembered, health, mark };
         let supervisor = Supervisor::new(beginning, now);
-        let (sweeps, ended) = Sweeps::new(sweeper, Arc::new(store.settler()));
+        let (sweeps, ended) = Sweeps::new(sweeper, store.settler());
         let (publish, status) = watch::channel(Arc::new(supervisor.status()));
         let (commands, received) = mpsc::channel(64);
         let reading = text.map_or_else(|| Reading::Absent(String::new()), Reading::Text);
@@ -129,6 +129,12 @@ impl Daemon {
     #[must_use]
     pub fn handle(&self) -> Handle {
         self.handle.clone()
+    }
+
+    /// For those who read the state, to wait until what has happened is there.
+    #[must_use]
+    pub fn settler(&self) -> Settler {
+        self.hands.store.settler()
     }
 
     /// Runs until a signal says stop.

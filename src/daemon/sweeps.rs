@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tracing::{error, warn};
 
 use crate::clock;
+use crate::history::Settler;
 use crate::history::{self, TargetLock, Turn};
 use crate::names::TargetName;
 use crate::report::{Outcome, Report, Trigger};
@@ -62,7 +63,7 @@ fn turn(state_dir: &Path, order: &Order) -> Result<Option<TargetLock>, Box<Repor
 pub(super) struct Sweeps {
     sweeper: Sweeper,
     /// Waits until it is on the disk that the target was due.
-    settle: Arc<dyn Fn() + Send + Sync>,
+    settler: Settler,
     ended: mpsc::UnboundedSender<Report>,
     /// Scheduled runs for which the system had no thread.
     waiting: Mutex<VecDeque<(Order, Arc<Control>)>>,
@@ -73,12 +74,9 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 impl Sweeps {
     /// The reports come out of the receiver.
-    pub(super) fn new(
-        sweeper: Sweeper,
-        settle: Arc<dyn Fn() + Send + Sync>,
-    ) -> (Self, mpsc::UnboundedReceiver<Report>) {
+    pub(super) fn new(sweeper: Sweeper, settler: Settler) -> (Self, mpsc::UnboundedReceiver<Report>) {
         let (ended, reports) = mpsc::unbounded_channel();
-        (Self { sweeper, settle, ended, waiting: Mutex::default() }, reports)
+        (Self { sweeper, settler, ended, waiting: Mutex::default() }, reports)
     }
 
     /// Carries an order out on a thread of its own. A scheduled run for which there is none waits for one.
@@ -129,10 +127,10 @@ impl Sweeps {
     }
 
     fn spawn(&self, order: Order, control: Arc<Control>) -> io::Result<()> {
-        let (sweeper, ended, settle) = (self.sweeper.clone(), self.ended.clone(), self.settle.clone());
+        let (sweeper, ended, settler) = (self.sweeper.clone(), self.ended.clone(), self.settler.clone());
         let work = move || {
             if order.trigger != Trigger::Manual {
-                settle();
+                settler.wait();
             }
             let report = caught(&sweeper, &order, &control);
             // The supervisor outlives the sweeps, unless it was told not to wait for them.

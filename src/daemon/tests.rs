@@ -69,7 +69,7 @@ impl std::ops::DerefMut for Tested {
 }
 
 fn daemon(targets: Vec<Arc<Target>>, sweeper: Sweeper) -> Tested {
-    let (sweeps, ended) = Sweeps::new(sweeper, Arc::new(|| {}));
+    let (sweeps, ended) = Sweeps::new(sweeper, crate::history::Settler::default());
     Tested { supervisor: Supervisor::new(beginning(config(targets)), clock::now()), sweeps, ended }
 }
 

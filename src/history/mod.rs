@@ -233,15 +233,23 @@ impl Store {
         self.tell(Told::Keep(stops, number));
     }
 
-    /// Something that waits until everything that was told before is on the disk, or a few seconds.
-    pub fn settler(&self) -> impl Fn() + Send + Sync + 'static {
-        let told = Mutex::new(self.told.clone());
-        move || {
-            let told = told.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let (done, settled) = mpsc::channel();
-            if told.send(Told::Settle(done)).is_ok() {
-                _ = settled.recv_timeout(PATIENCE);
-            }
+    /// For those who wait until something is on the disk.
+    #[must_use]
+    pub fn settler(&self) -> Settler {
+        Settler(Some(self.told.clone()))
+    }
+}
+
+/// Waits for the thread that owns the state. Cheap to clone; the default waits for nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Settler(Option<mpsc::Sender<Told>>);
+
+impl Settler {
+    /// Waits until everything that was told before is on the disk, or a few seconds.
+    pub fn wait(&self) {
+        let (done, settled) = mpsc::channel();
+        if self.0.as_ref().is_some_and(|told| told.send(Told::Settle(done)).is_ok()) {
+            _ = settled.recv_timeout(PATIENCE);
         }
     }
 }

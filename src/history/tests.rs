@@ -164,7 +164,7 @@ fn a_directory_that_cannot_be_used_stops_nothing() {
     assert_eq!(remembered, Remembered::default());
     assert!(matches!(word, Word::Unknown(_)), "{word:?}");
     store.change(Change::Due(name("a"), at(1)));
-    store.settler()();
+    store.settler().wait();
     // A file that a newer version wrote is left as it is.
     let (store, _) = open(dir.path());
     drop(store);
@@ -184,7 +184,7 @@ fn a_disk_that_is_full_is_told_and_works_again_when_there_is_room() {
     for second in 0..50 {
         store.change(Change::Ended(Arc::new(report("a", second, Outcome::Done))));
     }
-    store.settler()();
+    store.settler().wait();
     assert!(store.health().error().is_some_and(|error| error.contains("full")), "{:?}", store.health());
     store.tell(Told::With(Box::new(|db| db.limit(100_000).expect("a pragma"))));
     store.change(Change::Ended(Arc::new(report("a", 60, Outcome::Done))));
@@ -258,7 +258,7 @@ fn what_is_stopped_survives_everything_that_befalls_the_database() {
     let (store, _, word) = listened(dir.path(), hear);
     assert_eq!(word, Word::Known(Stops::default()), "it is new, and begun");
     store.keep(stops.clone(), 7);
-    store.settler()();
+    store.settler().wait();
     assert_eq!(*events.lock().expect("not poisoned"), [Event::Kept { number: 7, result: Ok(()) }]);
     drop(store);
     let file = dir.path().join("janitor.sqlite");
@@ -290,10 +290,10 @@ fn a_state_that_is_removed_under_the_daemon_is_made_anew_with_what_is_stopped() 
     let (store, ..) = listened(&state, hear);
     let stops = Stops { all: true, targets: [].into() };
     store.keep(stops.clone(), 1);
-    store.settler()();
+    store.settler().wait();
     fs::rename(&state, dir.path().join("away")).expect("ours");
     store.change(Change::Due(name("a"), at(3)));
-    store.settler()();
+    store.settler().wait();
     let returned = Event::Returned(Box::default());
     assert!(events.lock().expect("not poisoned").contains(&returned), "the supervisor tells again what it knows");
     drop(store);
@@ -314,7 +314,7 @@ fn what_cannot_be_kept_is_told_and_tried_again() {
     let (store, ..) = listened(&state, hear);
     let stops = Stops { all: true, targets: [].into() };
     store.keep(stops.clone(), 1);
-    store.settler()();
+    store.settler().wait();
     let told = events.lock().expect("not poisoned").clone();
     assert!(matches!(&told[..], [Event::Kept { number: 1, result: Err(_) }]), "{told:?}");
     fs::rename(&state, dir.path().join("file")).expect("ours");
@@ -351,7 +351,7 @@ fn a_word_that_was_not_known_is_learnt_when_it_can_be_read_and_not_made_up() {
     assert!(matches!(word, Word::Unknown(_)));
     fs::rename(&state, &away).expect("ours");
     store.change(Change::Due(name("a"), at(3)));
-    store.settler()();
+    store.settler().wait();
     drop(store);
     assert!(!events.lock().expect("not poisoned").iter().any(|event| matches!(event, Event::Word(_))));
 }

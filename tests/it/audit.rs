@@ -178,7 +178,7 @@ fn a_file_costs_few_calls_whatever_is_done_to_it() {
     // By name what was looked at is looked at again, since a traced run is slow. Elsewhere, beside the look that the
     // verdict needs: open, stat, lock, lease, rename aside, stat, lease, unlink, close.
     for (mode, policy, most) in [
-        (0o755, "", 3.2),
+        (0o755, "", 3.4),
         (0o777, "", 10.2),
         (0o755, "action = \"trash\"", 4.0),
         (0o777, "action = \"trash\"", 10.2),

@@ -251,7 +251,7 @@ impl Setup {
         let state_dir = state.path().to_path_buf();
         let socket = state_dir.join("admin.sock");
         let bound = vec![port, bind_socket(&socket).unwrap()];
-        let served = Served { handle, bulletin, state_dir };
+        let served = Served { handle, bulletin, state_dir, settler: Default::default() };
         let also = access.clone();
         let subscriber = tracing_subscriber::registry().with(log.clone());
         let thread = std::thread::spawn(move || {
