@@ -17,6 +17,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::dir::{Dir, again, path};
+use super::permissions::{drop_acls, mode_without_acl};
 use super::pin::{Pinned, identity_at};
 use super::place::{is, link_to, rename_to, under_a_free_name, write_down};
 use super::refusal::Refusal;
@@ -293,7 +294,8 @@ fn fill(source: &Pinned, copy: &File, go_on: GoOn<'_>) -> Result<(), Refusal> {
         copy.write_all_at(&[0], source.stat.stx_size - 1)?;
     }
     let (owner, group) = (source.stat.stx_uid, source.stat.stx_gid);
-    become_its(copy, (owner, group), u32::from(source.stat.stx_mode) & 0o777)?;
+    let mode = mode_without_acl(source.fd(), u32::from(source.stat.stx_mode) & 0o777);
+    become_its(copy, (owner, group), mode)?;
     copy.sync_all()?;
     // A hint, so that what is compared comes from the disk.
     fadvise(copy, 0, None, Advice::DontNeed).ok();
@@ -358,6 +360,7 @@ fn each_piece(
 /// Gives a copy the owner, group and mode of its source; or closes it to everybody else, where it cannot be given away: its
 /// group and the others are not those whom the mode of the source is about.
 pub(super) fn become_its(copy: impl AsFd, (owner, group): (u32, u32), mode: u32) -> io::Result<()> {
+    drop_acls(&copy)?;
     // One without the other is better than neither, and an ordinary user may give a file to a group of his.
     fchown(&copy, None, Some(Gid::from_raw(group))).ok();
     fchown(&copy, Some(Uid::from_raw(owner)), None).ok();

@@ -1,12 +1,43 @@
 //! What the permissions and attributes of directories and files say of what may be done with them.
 
+use std::ffi::CStr;
 use std::io;
+use std::os::fd::AsFd;
 
-use rustix::fs::{AtFlags, Mode, StatxFlags, fchmod, fstat, statx};
+use rustix::fs::{AtFlags, Mode, StatxFlags, fchmod, fgetxattr_query, fremovexattr, fstat, statx};
 use rustix::io::Errno;
 
 use super::dir::{Dir, again, path};
 use super::place::is;
+
+/// The ACL of a file or directory (acl(5)), and the one that is given to what is made in a directory.
+const ACL: &CStr = c"system.posix_acl_access";
+const DEFAULT_ACL: &CStr = c"system.posix_acl_default";
+
+/// Whether something has an ACL; where that cannot be asked, it may have one.
+fn may_have_acl(handle: impl AsFd) -> bool {
+    !matches!(fgetxattr_query(handle, ACL), Err(Errno::NODATA | Errno::OPNOTSUPP))
+}
+
+/// Returns the mode that what stands for something without its ACL may have. With an ACL the bits of the group are the
+/// most that the ACL gives to anybody, and say nothing of the group.
+pub(super) fn mode_without_acl(handle: impl AsFd, mode: u32) -> u32 {
+    if may_have_acl(handle) { mode & !0o070 } else { mode }
+}
+
+/// Takes away the ACLs that something has got from the directory that it was made in.
+///
+/// # Errors
+/// What the kernel says.
+pub(super) fn drop_acls(handle: impl AsFd) -> io::Result<()> {
+    for acl in [ACL, DEFAULT_ACL] {
+        match fremovexattr(&handle, acl) {
+            Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
+            done => done?,
+        }
+    }
+    Ok(())
+}
 
 impl Dir {
     /// Whether this process may add and remove names in this directory, or may allow itself to: it is ours.
@@ -63,10 +94,11 @@ impl Dir {
         let then = other.map(|other| fstat(other.fd())).transpose()?;
         let us = [0, rustix::process::geteuid().as_raw()];
         let is_in_good_hands = us.contains(&now.st_uid) || then.is_some_and(|then| then.st_uid == now.st_uid);
-        let mode = then.map_or(0, |then| then.st_mode);
+        let mode = other.zip(then).map_or(0, |(other, then)| mode_without_acl(other.fd(), then.st_mode));
         let (group, rest) = (mode >> 3 & 7, mode & 7);
-        // Who is of the one group may be anybody to the other.
-        let (group, rest) = match then.is_some_and(|then| then.st_gid == now.st_gid) {
+        // Who is of the one group, or in an ACL, may be anybody to the other.
+        let is_same_group = then.is_some_and(|then| then.st_gid == now.st_gid) && !may_have_acl(self.fd());
+        let (group, rest) = match is_same_group {
             true => (group, rest),
             false => (group & rest, group & rest),
         };

@@ -254,10 +254,10 @@ fn count(dir: &Dir) -> io::Result<u64> {
     Ok(files)
 }
 
-/// Returns whether a directory was there before another one, as far as the file system tells.
+/// Returns whether a directory was there before another one, if the file system tells.
 fn is_older(there: &Dir, other: &Dir) -> io::Result<bool> {
     let made = |dir: &Dir| dir.look_at_itself().map(|(_, found)| found.facts.stamps.created);
-    Ok(made(there)?.zip(made(other)?).is_none_or(|(there, other)| there <= other))
+    Ok(made(there)?.zip(made(other)?).is_some_and(|(there, other)| there <= other))
 }
 
 fn stamps_of(stat: &rustix::fs::Stat) -> Timestamps {

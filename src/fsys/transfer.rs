@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use super::claimed::Claimed;
 use super::copy;
 use super::dir::{Dir, Found, again, path};
+use super::permissions::{drop_acls, mode_without_acl};
 use super::pin::Pinned;
 use super::place::{is, put, rename, under_a_free_name, write_down};
 use super::refusal::Refusal;
@@ -305,8 +306,12 @@ pub(super) fn become_like(made: &Dir, like: &Dir) -> io::Result<bool> {
         return Ok(false);
     }
     let owner = (now.st_uid, now.st_gid);
-    let (wanted, mode) = ((then.st_uid, then.st_gid), Mode::from_raw_mode(then.st_mode & 0o7777));
+    let mode = mode_without_acl(like.fd(), then.st_mode & 0o7777);
+    let (wanted, mode) = ((then.st_uid, then.st_gid), Mode::from_raw_mode(mode));
     if !user.is_root() && !mode.contains(Mode::RWXU) {
+        return Ok(false);
+    }
+    if drop_acls(made.fd()).is_err() {
         return Ok(false);
     }
     let give = |(owner, group)| fchown(made.fd(), Some(Uid::from_raw(owner)), Some(Gid::from_raw(group)));

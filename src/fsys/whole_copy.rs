@@ -16,6 +16,7 @@ use rustix::io::Errno;
 
 use super::copy;
 use super::dir::{Dir, ListingBuffer, again, path};
+use super::permissions::mode_without_acl;
 use super::pin::{Pinned, identity_at};
 use super::place::{is, under_a_free_name, write_down};
 use super::private::open_private;
@@ -91,7 +92,9 @@ impl Destination {
     /// `EXDEV` when a FIFO, socket, device or mount point is in it; what `go_on` and the kernel say. Then nothing is left.
     pub fn copy_whole(&self, source: &Dir, need: u64, go_on: GoOn<'_>) -> io::Result<WholeCopy<'_>> {
         copy::fits(need, self.dir())?;
-        let copy = self.begin_whole(fstat(source.fd())?)?;
+        let mut about = fstat(source.fd())?;
+        about.st_mode = mode_without_acl(source.fd(), about.st_mode);
+        let copy = self.begin_whole(about)?;
         copy.fill(source, go_on)?;
         Ok(copy)
     }

@@ -3,6 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use super::needs;
@@ -156,4 +157,42 @@ fn a_whole_directory_that_cannot_fit_is_not_begun() {
     assert!(out.contains("12.0 MB do not fit"), "{output:?}");
     assert!(out.trim_end().ends_with('}'), "something is left in the archive: {out}");
     assert_eq!(yard.left("target").iter().filter(|path| path.starts_with("unit/")).count(), 3, "{out}");
+}
+
+#[test]
+fn an_acl_opens_nothing_that_was_closed_neither_that_of_the_source_nor_that_of_the_archive() {
+    if !can_be_others() || !needs::tool("setfacl") {
+        return;
+    }
+    let yard = Yard::new();
+    let Some(there) = elsewhere(&yard) else { return };
+    let setfacl = |rules: &str, path: &Path| {
+        let status = Command::new("setfacl").args(["-m", rules]).arg(path).status().expect("setfacl runs");
+        assert!(status.success(), "{rules}: {status}");
+    };
+    // Who is in the group of root, whom the source does not let in, and one whom the archive lets into all in it.
+    let attacker = ATTACKER.id;
+    fs::set_permissions(there.path(), Permissions::from_mode(0o755)).expect("ours");
+    setfacl(&format!("d:u:{attacker}:rwx"), there.path());
+    for (more, number) in [("include = [\"**\"]", 0), ("include = [\"*\"]\nwhole_dirs = true", 1)] {
+        config(&yard, there.path(), more);
+        let name = format!("closed-{number}");
+        let file = format!("target/{name}/file");
+        yard.aged(&file, DAY * 3);
+        for path in [format!("target/{name}"), file] {
+            fs::set_permissions(yard.path(&path), Permissions::from_mode(0o700)).expect("ours");
+            // The mask is in the place of the group.
+            setfacl("g::---,u:12345:rwx", &yard.path(&path));
+        }
+        yard.grow_old(&format!("target/{name}"), DAY * 3);
+        let ran = yard.run(&["clean"]);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        for path in [there.path().join(&name), there.path().join(&name).join("file")] {
+            let mode = fs::metadata(&path).expect("it was moved").permissions().mode() & 0o777;
+            assert_eq!(mode, 0o700, "{}", path.to_string_lossy());
+            let told = Command::new("getfacl").args(["-cp"]).arg(&path).output().expect("getfacl runs");
+            let told = String::from_utf8_lossy(&told.stdout).into_owned();
+            assert!(!told.contains(&attacker.to_string()) && !told.contains("12345"), "{told}");
+        }
+    }
 }
