@@ -217,7 +217,8 @@ impl Way<'_> {
         };
         let is_unknown = fstat(held.fd())?.st_mode & 0o7777 == CLOSED;
         let fits = if is_unknown { is_older(&there, held)? } else { there.opens_no_more_than(Some(held))? };
-        Ok(if fits { Step::Both(stamps) } else { Step::Occupied })
+        // Without files there is nothing to be opened: a run that was killed has made it and put nothing there.
+        Ok(if fits || count(held)? == 0 { Step::Both(stamps) } else { Step::Occupied })
     }
 
     /// Tells of each file of a directory that it stays in the trash, and why if nothing is in its place.

@@ -278,16 +278,16 @@ impl Destination {
     }
 
     fn make(&self, parent: &Dir, name: &[u8], like: Option<&Dir>) -> io::Result<Dir> {
-        again(|| mkdirat(parent.fd(), path(name), Mode::RWXU))?;
+        // In the trash, which only we can enter, the mode says that more is not known; also when this run is killed here.
+        let mode = if self.copies { Mode::RWXU } else { Mode::from_raw_mode(CLOSED) };
+        again(|| mkdirat(parent.fd(), path(name), mode))?;
         if self.copies {
             // Where files come from another file system, this is on the disk before they are gone there.
             write_down(parent)?;
         }
         let made = parent.open(name)?;
-        let is_like = like.map_or(Ok(false), |like| become_like(&made, like))?;
-        if !is_like && !self.copies {
-            // In the trash this says that more is not known. It is in a directory that only we can enter.
-            fchmod(made.fd(), Mode::from_raw_mode(CLOSED)).ok();
+        if let Some(like) = like {
+            become_like(&made, like)?;
         }
         Ok(made)
     }
@@ -297,33 +297,32 @@ impl Destination {
 pub(super) const CLOSED: u32 = 0o1700;
 
 /// Gives a directory that was just made the owner and the mode of another; or leaves it closed to everybody else, where
-/// the owner cannot be had, or where the mode would close it to the janitor's own user. Returns whether it is like that.
-pub(super) fn become_like(made: &Dir, like: &Dir) -> io::Result<bool> {
+/// the owner cannot be had, or where the mode would close it to the janitor's own user.
+pub(super) fn become_like(made: &Dir, like: &Dir) -> io::Result<()> {
     let (now, then) = (fstat(made.fd())?, fstat(like.fd())?);
     let user = rustix::process::geteuid();
     // Somebody who may write in its parent can have put another there. One that is open, or not ours, or not empty, is.
-    if now.st_uid != user.as_raw() || now.st_mode & 0o7777 != 0o700 || !made.names()?.is_empty() {
-        return Ok(false);
+    if now.st_uid != user.as_raw() || ![0o700, CLOSED].contains(&(now.st_mode & 0o7777)) || !made.names()?.is_empty() {
+        return Ok(());
     }
     let owner = (now.st_uid, now.st_gid);
     let mode = mode_without_acl(like.fd(), then.st_mode & 0o7777);
     let (wanted, mode) = ((then.st_uid, then.st_gid), Mode::from_raw_mode(mode));
     if !user.is_root() && !mode.contains(Mode::RWXU) {
-        return Ok(false);
+        return Ok(());
     }
     if drop_acls(made.fd()).is_err() {
-        return Ok(false);
+        return Ok(());
     }
     let give = |(owner, group)| fchown(made.fd(), Some(Uid::from_raw(owner)), Some(Gid::from_raw(group)));
     if wanted != owner && give(wanted).is_err() {
-        return Ok(false);
+        return Ok(());
     }
     if fchmod(made.fd(), mode).is_err() {
         // A file system without permissions; closed, if the owner was given.
         give(owner).ok();
-        return Ok(false);
     }
-    Ok(true)
+    Ok(())
 }
 
 #[cfg(test)]
