@@ -44,6 +44,14 @@ fn told(yard: &Yard) -> BTreeSet<String> {
     log.lines().filter_map(name).collect()
 }
 
+/// How long a run takes that nobody interrupts.
+fn time_of_a_clean(yard: &Yard) -> Duration {
+    #[expect(clippy::disallowed_methods, reason = "it is real time that is measured")]
+    let began = std::time::Instant::now();
+    assert!(clean(yard).wait().expect("our child").success());
+    began.elapsed()
+}
+
 /// A seeded sequence: which moments were tried can be tried again.
 struct Moments(u64);
 
@@ -60,10 +68,7 @@ fn each_file_that_is_gone_has_its_line_whenever_it_is_interrupted() {
     yard.config(CONFIG);
     let crowd = yard.directory("crowd");
     refill(&yard, 0);
-    #[expect(clippy::disallowed_methods, reason = "it is real time that is measured")]
-    let began = std::time::Instant::now();
-    assert!(clean(&yard).wait().expect("our child").success());
-    let took = began.elapsed();
+    let took = time_of_a_clean(&yard);
     let mut moments = Moments(1);
     let mut in_the_middle = 0;
     for round in 1..=ROUNDS {
@@ -108,16 +113,17 @@ fn the_targets_that_it_did_not_come_to_are_named() {
     fs::set_permissions(&crowd, Permissions::from_mode(0o777)).expect("ours");
     yard.file("other/a");
     let err = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
-    // On a busy machine it can be done with this target, or with both, before the signal comes.
-    let interrupted = (0..50).find_map(|round| {
+    refill(&yard, 0);
+    let took = time_of_a_clean(&yard);
+    let mut moments = Moments(2);
+    // It can be done with this target, or with both, before the signal comes, or not have begun.
+    let interrupted = (1..=ROUNDS).find_map(|round| {
+        yard.file("other/a");
         refill(&yard, round);
-        let before = told(&yard).len();
         let child = clean(&yard);
-        wait_for("the first removal", || (told(&yard).len() > before).then_some(()));
-        // It may have ended.
+        std::thread::sleep(moments.next(took));
         _ = kill_process(Pid::from_child(&child), Signal::HUP);
         let output = child.wait_with_output().expect("our child");
-        yard.file("other/a");
         err(&output).contains("crowd: cancelled: it was interrupted").then_some(output)
     });
     let output = interrupted.expect("one of them is interrupted");
