@@ -1,5 +1,5 @@
 //! The system calls of janitor that no safe crate offers: `fcntl(F_SETLEASE)`, with the `sigaction` that it needs,
-//! `sched_setscheduler` for one thread, and the `ioctl` for the UUID of a file system. They are in a crate of their own so
+//! `sched_setscheduler` for one thread, the `ioctl` for the UUID of a file system, and `malloc_trim`. They are in a crate of their own so
 //! that janitor itself can forbid `unsafe`.
 
 #![deny(unsafe_op_in_unsafe_fn)]
@@ -7,6 +7,15 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::OnceLock;
+
+/// Gives memory that was freed back to the system, where the C library keeps it (glibc).
+pub fn give_back_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it takes a number, and touches nothing but memory that is free.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
 
 /// A write lease on an open file. It ends when the last descriptor of that open file is closed.
 #[derive(Debug)]

@@ -163,6 +163,8 @@ async fn serve(started: Started, signals: Signals) -> Done {
     let (state_dir, bulletin) = served;
     let served = Served { handle: daemon.handle(), bulletin, state_dir, settler: daemon.settler() };
     let doors = tokio::spawn(keep_doors(admin, bound, served, access));
+    // What reading the config took is not needed any more.
+    fsys::give_back_memory();
     // Signals are handled and the doors are open: from here on systemd may reload it (`Type=notify`).
     if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
         warn!("Cannot tell systemd that the daemon is ready: {error}");

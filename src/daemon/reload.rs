@@ -43,7 +43,7 @@ pub struct Source {
 /// What is in the file, or why that cannot be said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
-    Text(String),
+    Text(Arc<str>),
     /// There is no file.
     Absent(String),
     Unreadable(String),
@@ -52,7 +52,7 @@ pub(super) enum Reading {
 impl Source {
     pub(super) fn read(&self) -> Reading {
         match config::read(&self.file) {
-            Ok(read) => Reading::Text(read.text),
+            Ok(read) => Reading::Text(read.text.into()),
             Err(error) if error.is_not_found() => Reading::Absent(error.to_string()),
             Err(error) => Reading::Unreadable(error.to_string()),
         }

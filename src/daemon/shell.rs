@@ -19,6 +19,7 @@ use super::surface::{LogHealth, Surface};
 use super::sweeps::{Sweeper, Sweeps};
 use crate::clock;
 use crate::config::Config;
+use crate::fsys;
 use crate::history::{self, Opened, Settler, Store};
 use crate::names::TargetName;
 use crate::report::Report;
@@ -118,7 +119,7 @@ impl Daemon {
         let (sweeps, ended) = Sweeps::new(sweeper, store.settler());
         let (publish, status) = watch::channel(Arc::new(supervisor.status()));
         let (commands, received) = mpsc::channel(64);
-        let reading = text.map_or_else(|| Reading::Absent(String::new()), Reading::Text);
+        let reading = text.map_or_else(|| Reading::Absent(String::new()), |text| Reading::Text(text.into()));
         let in_force = Known { reading, zones };
         let hands = Hands { sweeps, store, publish };
         let handle = Handle { commands, status };
@@ -163,7 +164,10 @@ impl Daemon {
                 Some(report) = ended.recv() => Event::Ended(report),
                 Some(happened) = state.recv() => Event::State(happened),
                 news = reader.next() => match news {
-                    ReaderNews::Found(found) => Event::Found(*found),
+                    ReaderNews::Found(found) => {
+                        fsys::give_back_memory();
+                        Event::Found(*found)
+                    }
                     ReaderNews::Died(why) => Event::Task(ConfigReader::NAME, Some(why)),
                     ReaderNews::Back => Event::Task(ConfigReader::NAME, None),
                 },

@@ -17,6 +17,11 @@ pub fn become_idle() -> io::Result<()> {
     janitor_lease::become_idle()
 }
 
+/// Gives memory that was freed back to the system: to be called after work that took much and is seldom done.
+pub fn give_back_memory() {
+    janitor_lease::give_back_memory();
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;

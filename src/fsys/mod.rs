@@ -44,7 +44,7 @@ pub use beneath::{Opening, opening};
 pub use claimed::Claimed;
 pub use confine::{ASK_FOR_LANDLOCK, May, ask_for_landlock, confine, is_confined, note_confined, unconfinable};
 pub use dir::{Dir, Found, Listed, ListingBuffer, Space};
-pub use idle::become_idle;
+pub use idle::{become_idle, give_back_memory};
 pub use lease::Usage;
 pub use origin::Origin;
 pub use private_files::{OwnDir, OwnEntry, OwnFile, ReadFile};
