@@ -149,12 +149,17 @@ impl Daemon {
         supervisor.say_remembered();
         let mut event = Event::Tick;
         loop {
+            let is_found = matches!(event, Event::Found(_));
             // A supervisor that is half way through something is not to be trusted with more.
             if catch_unwind(AssertUnwindSafe(|| supervisor.handle(event, clock::now()))).is_err() {
                 error!("The supervisor panicked, which is a bug in the janitor; the daemon ends, to be started anew");
                 return Stopped::Forced;
             }
             hands.carry_out(&mut supervisor, Some(&reader));
+            if is_found {
+                // The config from before is gone, and what reading this one took.
+                fsys::give_back_memory();
+            }
             event = tokio::select! {
                 wish = signals.next() => match wish {
                     Wish::Stop => break,
@@ -164,10 +169,7 @@ impl Daemon {
                 Some(report) = ended.recv() => Event::Ended(report),
                 Some(happened) = state.recv() => Event::State(happened),
                 news = reader.next() => match news {
-                    ReaderNews::Found(found) => {
-                        fsys::give_back_memory();
-                        Event::Found(*found)
-                    }
+                    ReaderNews::Found(found) => Event::Found(*found),
                     ReaderNews::Died(why) => Event::Task(ConfigReader::NAME, Some(why)),
                     ReaderNews::Back => Event::Task(ConfigReader::NAME, None),
                 },
