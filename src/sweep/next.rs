@@ -45,26 +45,7 @@ impl<A: Act> Worker<'_, A> {
         if last.as_ref().is_none_or(|last| last.path != parent) {
             // Its lock would be in the way of the question whether anybody else has one.
             *last = None;
-            let dir = if parent.is_empty() { self.sweep.root.open(b".") } else { self.sweep.root.open_beneath(parent) };
-            // One that is elsewhere by now is not the one that was surveyed.
-            let dir = dir.ok().filter(|dir| matches!(self.sweep.elsewhere(dir), Ok(None)));
-            let Some(dir) = dir.map(Arc::new) else {
-                self.walked.counts.vanished += 1;
-                return;
-            };
-            // Locked since it was surveyed: its files stay, as which they are counted already.
-            let Ok(None) = self.sweep.locked_on_the_way(parent) else { return };
-            let lock = match parent {
-                b"" => None,
-                _ => match locks::ask(&dir, self.sweep.act.may_change()) {
-                    Ok(locks::Asked::Free(lock)) => lock,
-                    _ => return,
-                },
-            };
-            self.sweep.stamps_before.note_of(parent, &dir);
-            let place = self.sweep.policy().globs.root();
-            // `keep_newest` held its own before, and what is not among the newest does not become so by removing others.
-            *last = Some(Opened::new(dir, Node::root(), parent.to_vec(), place).holding(lock));
+            *last = self.open_ranked(parent);
         }
         if let Some(directory) = last
             && let Ok(name) = CString::new(name)
@@ -84,5 +65,28 @@ impl<A: Act> Worker<'_, A> {
                 self.empty_upwards(directory);
             }
         }
+    }
+    /// Opens the directory of what was ranked, if its files may still go: it is where it was, and nobody has locked it.
+    fn open_ranked(&mut self, path: &[u8]) -> Option<Opened> {
+        let dir = if path.is_empty() { self.sweep.root.open(b".") } else { self.sweep.root.open_beneath(path) };
+        // One that is elsewhere by now is not the one that was surveyed.
+        let dir = dir.ok().filter(|dir| matches!(self.sweep.elsewhere(dir), Ok(None)));
+        let Some(dir) = dir.map(Arc::new) else {
+            self.walked.counts.vanished += 1;
+            return None;
+        };
+        // Locked since it was surveyed: its files stay, as which they are counted already.
+        let Ok(None) = self.sweep.locked_on_the_way(path) else { return None };
+        let lock = match path {
+            b"" => None,
+            _ => match locks::ask(&dir, self.sweep.act.may_change()) {
+                Ok(locks::Asked::Free(lock)) => lock,
+                _ => return None,
+            },
+        };
+        self.sweep.stamps_before.note_of(path, &dir);
+        let place = self.sweep.policy().globs.root();
+        // `keep_newest` held its own before, and what is not among the newest does not become so by removing others.
+        Some(Opened::new(dir, Node::root(), path.to_vec(), place).holding(lock))
     }
 }
