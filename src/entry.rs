@@ -208,6 +208,47 @@ pub struct Facts {
     pub immutable: bool,
 }
 
+/// The kind of action that a target takes on files that go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ActionKind {
+    /// Files are deleted.
+    #[default]
+    Delete,
+    /// Files are put into the trash.
+    Trash,
+    /// Files are moved to a directory.
+    Move,
+}
+
+impl ActionKind {
+    /// Returns the verb.
+    #[must_use]
+    pub const fn verb(self) -> &'static str {
+        match self {
+            Self::Delete => "delete",
+            Self::Trash => "trash",
+            Self::Move => "move",
+        }
+    }
+
+    /// Returns the participle.
+    #[must_use]
+    pub const fn done(self) -> &'static str {
+        match self {
+            Self::Delete => "deleted",
+            Self::Trash => "trashed",
+            Self::Move => "moved",
+        }
+    }
+
+    /// Returns what a run says of the files that went, or would go: `deleted`, `would move`.
+    #[must_use]
+    pub fn told(self, dry_run: bool) -> String {
+        if dry_run { format!("would {}", self.verb()) } else { self.done().to_owned() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

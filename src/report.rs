@@ -18,7 +18,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::entry::Identity;
+use crate::entry::{ActionKind, Identity};
 use crate::names::{RunId, TargetName};
 
 /// What set a sweep off.
@@ -277,6 +277,9 @@ pub struct Report {
     pub target: TargetName,
     /// What set it off.
     pub trigger: Trigger,
+    /// The kind of action that was taken on what went.
+    #[serde(default)]
+    pub action: ActionKind,
     /// Whether it only said what it would remove.
     pub dry_run: bool,
     /// When it began.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use crate::entry::AgeBy;
+use crate::entry::{ActionKind, AgeBy};
 use crate::globs::Globs;
 use crate::names::TargetName;
 use crate::schedule::Schedule;
@@ -74,6 +74,18 @@ pub enum Action {
     MoveTo(PathBuf),
     /// It is renamed into the trash beside the root, from where it can be put back.
     Trash,
+}
+
+impl Action {
+    /// Returns its kind.
+    #[must_use]
+    pub const fn kind(&self) -> ActionKind {
+        match self {
+            Self::Delete => ActionKind::Delete,
+            Self::MoveTo(_) => ActionKind::Move,
+            Self::Trash => ActionKind::Trash,
+        }
+    }
 }
 
 /// What becomes of a file in a directory that others can write, where it cannot be verified what is removed.
@@ -264,6 +276,35 @@ pub enum Missing {
 impl Target {
     /// How long the trash keeps what a run put there, if the target does not say.
     pub const TRASH_KEEP: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+    /// Returns an enabled target for which the config says no more than this.
+    #[must_use]
+    pub fn new(name: TargetName, path: PathBuf, schedule: Schedule, zone: Zone, policy: Policy) -> Self {
+        Self {
+            written_path: path.to_string_lossy().into_owned(),
+            name,
+            path,
+            schedule,
+            zone,
+            enabled: true,
+            catch_up: CatchUp::default(),
+            missing: Missing::default(),
+            dry_run: false,
+            threads: None,
+            idle: false,
+            action: Action::default(),
+            trash_keep: Self::TRASH_KEEP,
+            on_unverifiable: Unverifiable::default(),
+            sandbox: Sandbox::default(),
+            max_deletes: None,
+            root: RootRule::default(),
+            require: None,
+            device: None,
+            same_disk: Vec::new(),
+            nested: Vec::new(),
+            policy,
+        }
+    }
 
     /// More threads than this make a disk slower, not faster.
     pub const MOST_THREADS: usize = 8;

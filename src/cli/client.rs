@@ -8,6 +8,7 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
@@ -18,6 +19,7 @@ use super::load::{admin, client_trust};
 use super::output::{self, complain};
 use super::{Done, Exit};
 use crate::admin::Token;
+use crate::entry::ActionKind;
 use crate::fsys::Trust;
 use crate::names::{OneLine, RunId};
 use crate::report::about;
@@ -293,7 +295,9 @@ pub(super) fn show_runs(answer: &Value) -> Done {
         let outcome = match run["outcome"].as_str() {
             None => format!("{target}: run {id}"),
             Some(outcome) => {
-                let deleted = if run["dry_run"] == true { "would delete" } else { "deleted" };
+                // An older daemon does not tell.
+                let action = ActionKind::deserialize(&run["action"]).unwrap_or_default();
+                let deleted = action.told(run["dry_run"] == true);
                 let about = about(run["estimated_bytes"].as_u64().unwrap_or_default());
                 let freed = crate::units::Bytes(run["freed_bytes"].as_u64().unwrap_or_default());
                 format!(

@@ -27,7 +27,7 @@ use crate::logging::{self, Terminal};
 use crate::names::{OneLine, RunId};
 use crate::report::{Outcome, Remark, Report, Trigger};
 use crate::sweep::{self, Control, Event, Guards, LogLines, Order, Progress};
-use crate::target::{Action, Target};
+use crate::target::Target;
 use crate::units::{self, Bytes, Span};
 
 pub(super) fn order(loaded: &Loaded, target: &Arc<Target>, dry_run: bool) -> Order {
@@ -144,12 +144,8 @@ fn preview_text(order: &Order, listed: Listed<'_>) -> Result<Report, Exit> {
     let report = sweep::preview(order, &control, &|event| {
         let line = match event {
             Event::WouldRemove { at, facts, reason } => {
-                let would = match order.target.action {
-                    Action::Delete => "delete",
-                    Action::MoveTo(_) => "move",
-                    Action::Trash => "trash",
-                };
-                format!("  would {would}  {at}  ({}, {reason})", Bytes(facts.size))
+                let would = order.target.action.kind().told(true);
+                format!("  {would}  {at}  ({}, {reason})", Bytes(facts.size))
             }
             Event::WouldRemoveDirectory { at, reason } => format!("  would delete directory  {at}  ({reason})"),
             Event::Stays { at, because } if listed.has(because) => format!("  keeps  {at}  ({because})"),
@@ -234,7 +230,7 @@ pub(super) fn clean(config: Option<&Path>, args: &Clean) -> Done {
             complain(format_args!("the history does not have this run: {}", OneLine(&error)));
         }
         if !args.quiet && !args.printed.json {
-            printed = printed.and(output::line(summary(&report, &target.action)));
+            printed = printed.and(output::line(summary(&report)));
         }
         reports.push(report);
     }
@@ -313,16 +309,9 @@ fn clean_one(order: &Order, args: &Clean, control: &Control) -> Report {
     report
 }
 
-fn summary(report: &Report, action: &Action) -> String {
+fn summary(report: &Report) -> String {
     let counts = &report.counts;
-    let deleted = match (report.dry_run, action) {
-        (true, Action::Delete) => "would delete",
-        (true, Action::MoveTo(_)) => "would move",
-        (true, Action::Trash) => "would trash",
-        (false, Action::Delete) => "deleted",
-        (false, Action::MoveTo(_)) => "moved",
-        (false, Action::Trash) => "trashed",
-    };
+    let deleted = report.action.told(report.dry_run);
     let message = report.message.as_deref().filter(|_| report.outcome == Outcome::Done);
     let remark = message.map(|message| format!(" ({message})")).unwrap_or_default();
     format!(

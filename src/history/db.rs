@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use super::{Change, Hold, Known, Remembered, went_on};
 use crate::fsys::{Denied, OwnDir};
 use crate::names::{RunId, TargetName};
-use crate::report::{Guard, KnownRoot, Outcome, Report, RootSeen};
+use crate::report::{KnownRoot, Report, RootSeen};
 
 /// Its name in the state directory.
 pub(super) const FILE: &str = crate::config::STATE_FILE;
@@ -375,29 +375,4 @@ fn migrate(db: &mut Connection) -> Result<()> {
         change.commit()?;
     }
     Ok(())
-}
-
-impl Hold {
-    /// What a run is held by, if it is held and can be released.
-    #[must_use]
-    pub fn of(report: &Report) -> Option<Self> {
-        let held = report.held.filter(|_| report.outcome == Outcome::Held)?;
-        let why = report.message.clone().unwrap_or_default();
-        let report = Arc::new(report.clone());
-        Some(Self { run: report.run.clone(), target: report.target.clone(), at: report.started, held, why, report })
-    }
-
-    /// Returns whether a later run of the target was held by the same cause, so that this hold stays: by the same guard,
-    /// and where files are counted not by many more than a release would let go.
-    #[must_use]
-    pub fn is_confirmed_by(&self, later: &Self) -> bool {
-        let guard = self.held.guard;
-        let is_same_cause = match guard {
-            Guard::MaxDeletes => later.held.files.unwrap_or(u64::MAX) <= self.held.released_files().unwrap_or(0),
-            Guard::Require | Guard::Root => later.why == self.why,
-            // The words tell the time.
-            Guard::Clock => true,
-        };
-        later.held.guard == guard && is_same_cause
-    }
 }

@@ -7,6 +7,7 @@
 //! again, and what happens meanwhile is written later. Where it is not known what was stopped, the schedule is.
 
 mod db;
+mod hold;
 mod keeper;
 mod lock;
 mod stops;
@@ -14,6 +15,7 @@ mod target_lock;
 #[cfg(test)]
 mod tests;
 
+pub use hold::Hold;
 pub use stops::{Stops, Word};
 pub use target_lock::{TargetLock, Turn, lock_target};
 
@@ -28,7 +30,7 @@ use jiff::Timestamp;
 
 use crate::fsys::{self, Denied, OwnDir, Purpose, Trust};
 use crate::names::{RunId, TargetName};
-use crate::report::{Held, KnownRoot, Outcome, Report, Stalled};
+use crate::report::{KnownRoot, Outcome, Report, Stalled};
 use db::Db;
 use keeper::{Keeper, Told};
 
@@ -37,23 +39,6 @@ const MODE: u32 = 0o700;
 
 /// How long anybody waits for the disk, at the most.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// A run that was held, and waits to be released.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Hold {
-    /// The run.
-    pub run: RunId,
-    /// Its target.
-    pub target: TargetName,
-    /// When it was held.
-    pub at: Timestamp,
-    /// By which guard, and what it would have taken.
-    pub held: Held,
-    /// Why, in words.
-    pub why: String,
-    /// The whole of what is known of the run.
-    pub report: Arc<Report>,
-}
 
 /// What was remembered when the state was opened.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -1,8 +1,8 @@
 use std::fs;
 
 use super::*;
-use crate::entry::Identity;
-use crate::report::{Counts, Failures, FileSystem, Guard, RootSeen, Stalled, Trigger};
+use crate::entry::{ActionKind, Identity};
+use crate::report::{Counts, Failures, FileSystem, Guard, Held, RootSeen, Stalled, Trigger};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_700_000_000 + second).expect("in range")
@@ -20,6 +20,7 @@ fn report(target: &str, second: i64, outcome: Outcome) -> Report {
         run: RunId::new(at(second)),
         target: name(target),
         trigger: Trigger::Schedule,
+        action: ActionKind::Delete,
         dry_run: false,
         started: at(second),
         took: Duration::from_millis(12),

@@ -8,9 +8,9 @@ use std::sync::{Mutex, PoisonError};
 use tracing::{debug, error, info, warn};
 
 use super::{Event, Order};
+use crate::entry::ActionKind;
 use crate::names::{Escaped, OneLine, TargetName};
 use crate::report::{Outcome, Report};
-use crate::target::Action;
 use crate::units::{Bytes, Span};
 use crate::verdict::Reason;
 
@@ -18,8 +18,7 @@ use crate::verdict::Reason;
 #[derive(Debug)]
 pub struct LogLines {
     target: TargetName,
-    /// What is done to files.
-    action: Action,
+    action: ActionKind,
     skipped: AtomicU64,
     failed: Mutex<BTreeMap<String, u64>>,
 }
@@ -38,7 +37,7 @@ impl LogLines {
         let target = order.target.name.clone();
         let dry = if order.is_dry() { ", dry run" } else { "" };
         info!(target_name = %target, "Cleanup started: run {} ({}{dry})", order.run, order.trigger);
-        let action = order.target.action.clone();
+        let action = order.target.action.kind();
         Self { target, action, skipped: AtomicU64::new(0), failed: Mutex::default() }
     }
 
@@ -54,7 +53,7 @@ impl LogLines {
                 debug!(target_name = %target, "Why {at} went: {reason}");
             }
             Event::WouldRemove { at, reason, .. } => {
-                info!(target_name = %target, "Would {} file: {at} ({reason})", self.to_do());
+                info!(target_name = %target, "Would {} file: {at} ({reason})", self.action.verb());
             }
             Event::RemovedDirectory { at, reason } => {
                 info!(target_name = %target, "Deleted directory: {at}");
@@ -72,7 +71,7 @@ impl LogLines {
             }
             Event::NotRemoved { at, error } => {
                 if self.has_room(error) {
-                    error!(target_name = %target, "Failed to {} {at}: {error}", self.to_do());
+                    error!(target_name = %target, "Failed to {} {at}: {error}", self.action.verb());
                 }
             }
             Event::Unreadable { at, error } => {
@@ -83,22 +82,13 @@ impl LogLines {
         }
     }
 
-    /// What is to be done to what goes.
-    fn to_do(&self) -> &'static str {
-        match self.action {
-            Action::Delete => "delete",
-            Action::MoveTo(_) => "move",
-            Action::Trash => "trash",
-        }
-    }
-
     /// What was done to a file that went.
     fn done(&self, reason: &Reason) -> &'static str {
-        match (&self.action, reason) {
-            (Action::MoveTo(_), _) => "Moved",
+        match (self.action, reason) {
+            (ActionKind::Move, _) => "Moved",
             // A trash makes no room.
-            (Action::Trash, Reason::MinFree { .. }) | (Action::Delete, _) => "Deleted",
-            (Action::Trash, _) => "Trashed",
+            (ActionKind::Trash, Reason::MinFree { .. }) | (ActionKind::Delete, _) => "Deleted",
+            (ActionKind::Trash, _) => "Trashed",
         }
     }
 
@@ -131,14 +121,7 @@ impl LogLines {
         let counts = &report.counts;
         let figures = format!(
             "{}: {} files, Failed: {} files, Freed: {}{}, Took: {}",
-            match (report.dry_run, &self.action) {
-                (true, Action::Delete) => "Would delete",
-                (true, Action::MoveTo(_)) => "Would move",
-                (true, Action::Trash) => "Would trash",
-                (false, Action::Delete) => "Deleted",
-                (false, Action::MoveTo(_)) => "Moved",
-                (false, Action::Trash) => "Trashed",
-            },
+            capital(&report.action.told(report.dry_run)),
             counts.deleted,
             counts.failed,
             counts.about(),
@@ -158,4 +141,10 @@ impl LogLines {
             (Outcome::Failed, _) => error!(target_name = %target, "Cleanup failed: {message}"),
         }
     }
+}
+
+/// Returns the text with a capital at its beginning.
+fn capital(text: &str) -> String {
+    let (first, rest) = text.split_at(1);
+    first.to_uppercase() + rest
 }

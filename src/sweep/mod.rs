@@ -109,6 +109,7 @@ impl Order {
             run: self.run.clone(),
             target: self.target.name.clone(),
             trigger: self.trigger,
+            action: self.target.action.kind(),
             dry_run: self.is_dry(),
             started: self.now,
             took: std::time::Duration::ZERO,

@@ -206,3 +206,28 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     assert_eq!(output.stdout.iter().filter(|byte| **byte == b'\n').count(), 1);
     assert_eq!(std::fs::read_to_string(yard.path("code")).expect("written").trim(), "0");
 }
+
+#[test]
+fn a_run_says_what_was_done_with_the_files_whatever_the_action() {
+    for (action, done, would) in
+        [("delete", "deleted", "would delete"), ("trash", "trashed", "would trash"), ("move", "moved", "would move")]
+    {
+        let yard = Yard::new();
+        let archive = yard.directory("archive");
+        yard.file("crowd/a");
+        let target = "[[target]]\npath = \"crowd\"\nschedule = \"@yearly\"\ninclude = [\"*\"]\n";
+        let to = if action == "move" { format!(":{}", archive.to_string_lossy()) } else { String::new() };
+        let daemon = Daemon::with(&yard, &format!("{target}action = \"{action}{to}\"\n"));
+        let port = daemon.port().to_string();
+        let ask = |arguments: &[&str]| yard.run(&[arguments, &["--admin", &port]].concat()).out;
+        let said = ask(&["trigger", "--dry-run"]);
+        assert!(said.contains(&format!("crowd: done, {would} 1 file(s)")), "{said}");
+        let said = ask(&["trigger"]);
+        assert!(said.contains(&format!("crowd: done, {done} 1 file(s)")), "{said}");
+        assert_eq!(daemon.target("crowd")["last_run"]["action"], action, "the directory is not for everybody");
+        drop(daemon);
+        yard.file("crowd/b");
+        let said = yard.run(&["clean"]).out;
+        assert!(said.contains(&format!("crowd: {done} 1 file(s)")), "{said}");
+    }
+}

@@ -145,7 +145,8 @@ function ended(run) {
 
 function summary(run) {
   const [would, free] = run.dry_run ? ["would be ", "to free "] : ["", "freed "];
-  const parts = [`${files(run.deleted)} ${would}deleted`, `${free}${freedBy(run)}`];
+  const gone = { delete: "deleted", trash: "trashed", move: "moved" }[run.action];
+  const parts = [`${files(run.deleted)} ${would}${gone}`, `${free}${freedBy(run)}`];
   if (run.failed) parts.push(`${number(run.failed)} could not be`);
   const counts = `${run.outcome}, ${parts.join(", ")}`;
   return run.outcome === "done" || run.outcome === "partial" ? counts : `${run.outcome}${run.message ? `: ${run.message}` : ""}`;

@@ -4,11 +4,12 @@ mod callers;
 mod life;
 mod limits;
 mod log;
+mod reply;
 mod routes;
 mod socket;
 mod wall;
 
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use tokio::sync::{oneshot, watch};
 use tracing_subscriber::layer::SubscriberExt;
 
 use log::Log;
+use reply::{Reply, panic_with, read_all, read_to_end, replies};
 
 use hyper_util::server::graceful::GracefulShutdown;
 
@@ -36,6 +38,7 @@ use crate::daemon::{
     AtWork, Busy, ConfigStatus, LogHealth, ManualRuns, Refusal, Reloaded, StartedRun, Status, Switched, TargetState,
     TargetStatus,
 };
+use crate::entry::ActionKind;
 use crate::names::{RunId, TargetName};
 use crate::report::{Counts, Failures, Outcome, Report, Trigger};
 
@@ -107,6 +110,7 @@ fn report(target: &str, outcome: Outcome) -> Report {
         run: RunId::new(instant()),
         target: name(target),
         trigger: Trigger::Manual,
+        action: ActionKind::Delete,
         dry_run: false,
         started: instant(),
         took: Duration::from_millis(1500),
@@ -285,77 +289,6 @@ impl Drop for Port {
         let ended = self.thread.take().unwrap().join();
         assert!(ended.is_ok() || std::thread::panicking(), "the server panicked");
     }
-}
-
-/// An answer as it came.
-#[derive(Debug)]
-struct Reply {
-    status: u16,
-    head: String,
-    body: Vec<u8>,
-}
-
-impl Reply {
-    /// The value of a header that is there once.
-    fn header(&self, name: &str) -> Option<&str> {
-        let mut values = self.head.lines().filter_map(|line| {
-            let (key, value) = line.split_once(':')?;
-            key.eq_ignore_ascii_case(name).then(|| value.trim())
-        });
-        let value = values.next();
-        assert_eq!(values.next(), None, "{name} is there twice");
-        value
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic_with(&format!("{error}: {self:?}")))
-    }
-
-    /// Its `error`.
-    fn code(&self) -> String {
-        self.json()["error"].as_str().unwrap_or_default().to_owned()
-    }
-
-    fn message(&self) -> String {
-        self.json()["message"].as_str().unwrap_or_default().to_owned()
-    }
-}
-
-fn panic_with(message: &str) -> ! {
-    panic!("{message}")
-}
-
-/// Reads answers until the other end closes. A reset is an end, too.
-fn read_all(stream: &TcpStream) -> Vec<u8> {
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    read_to_end(stream)
-}
-
-fn read_to_end(mut stream: impl Read) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    match stream.read_to_end(&mut bytes) {
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
-        Err(error) => panic_with(&format!("{error} after {:?}", String::from_utf8_lossy(&bytes))),
-    }
-    bytes
-}
-
-/// Splits what came into answers. `bodies`: whether answers have them (those to HEAD have not).
-fn replies(mut bytes: &[u8], bodies: bool) -> Vec<Reply> {
-    let mut replies = Vec::new();
-    while !bytes.is_empty() {
-        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a whole head") + 4;
-        let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
-        let status = head.split(' ').nth(1).and_then(|text| text.parse().ok()).expect("a status");
-        let mut reply = Reply { status, head, body: Vec::new() };
-        let length: usize = reply.header("content-length").map_or(0, |text| text.parse().unwrap());
-        let length = if bodies { length } else { 0 };
-        reply.body = bytes[end..end + length].to_vec();
-        bytes = &bytes[end + length..];
-        replies.push(reply);
-    }
-    replies
 }
 
 impl Port {

@@ -62,6 +62,8 @@ pub struct Run<'a> {
     target: Option<&'a str>,
     /// What set it off: `schedule`, `catch-up` or `manual`.
     trigger: String,
+    /// `delete`, `trash` or `move`: what was done, or would be, with what `deleted` counts.
+    action: &'static str,
     /// Whether it only said what it would remove.
     dry_run: bool,
     /// When it began.
@@ -195,6 +197,7 @@ impl<'a> Run<'a> {
             run,
             target: _,
             trigger,
+            action,
             dry_run,
             started,
             took,
@@ -221,6 +224,7 @@ impl<'a> Run<'a> {
             run: run.as_str(),
             target: None,
             trigger: trigger.to_string(),
+            action: action.verb(),
             dry_run: *dry_run,
             started: rfc3339(*started, zone),
             took_s: took.as_secs_f64(),

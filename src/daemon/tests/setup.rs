@@ -16,38 +16,16 @@ use crate::history::{Remembered, Word};
 use crate::names::TargetName;
 use crate::protected::Protected;
 use crate::schedule::Schedule;
-use crate::target::{Action, CatchUp, Missing, Policy, Sandbox, Target, Unverifiable, Zone};
+use crate::target::{Policy, Target, Zone};
 
 fn zone() -> Zone {
     Zone { name: "UTC".into(), tz: TimeZone::UTC }
 }
 
 pub(in crate::daemon) fn target(name: &str, schedule: &str) -> Arc<Target> {
+    let (path, schedule) = (PathBuf::from("/nowhere").join(name), Schedule::parse(schedule).expect("a schedule"));
     let policy = Policy::new(Globs::new(["*"], []).expect("good"));
-    Arc::new(Target {
-        name: TargetName::new(name).expect("a name"),
-        written_path: name.into(),
-        path: PathBuf::from("/nowhere").join(name),
-        schedule: Schedule::parse(schedule).expect("a schedule"),
-        zone: zone(),
-        enabled: true,
-        missing: Missing::Fail,
-        dry_run: false,
-        threads: None,
-        idle: false,
-        on_unverifiable: Unverifiable::default(),
-        sandbox: Sandbox::default(),
-        root: crate::target::RootRule::default(),
-        catch_up: CatchUp::default(),
-        trash_keep: Target::TRASH_KEEP,
-        action: Action::Delete,
-        max_deletes: None,
-        require: None,
-        device: None,
-        same_disk: Vec::new(),
-        nested: Vec::new(),
-        policy,
-    })
+    Arc::new(Target::new(TargetName::new(name).expect("a name"), path, schedule, zone(), policy))
 }
 
 pub(in crate::daemon) fn config(targets: Vec<Arc<Target>>) -> Config {

@@ -23,7 +23,7 @@ use crate::globs::Globs;
 use crate::names::TargetName;
 use crate::protected::Place;
 use crate::schedule::Schedule;
-use crate::target::{CatchUp, Missing, Policy, RootRule, Sandbox, Unverifiable, Zone};
+use crate::target::{Missing, Policy, Sandbox, Unverifiable, Zone};
 
 const NOW: i64 = 1_700_000_000;
 const DAY: u64 = 86_400;
@@ -69,30 +69,11 @@ impl Yard {
     }
 
     fn order(&self, policy: Policy) -> Order {
-        let target = Target {
-            name: TargetName::new("yard").expect("a name"),
-            written_path: "root".into(),
-            path: self.root.clone(),
-            schedule: Schedule::parse("0 2 * * *").expect("a schedule"),
-            zone: Zone { name: "UTC".into(), tz: TimeZone::UTC },
-            enabled: true,
-            missing: Missing::Create,
-            dry_run: false,
-            threads: NonZeroUsize::new(3),
-            idle: false,
-            on_unverifiable: Unverifiable::default(),
-            sandbox: Sandbox::default(),
-            root: RootRule::default(),
-            catch_up: CatchUp::default(),
-            trash_keep: Target::TRASH_KEEP,
-            action: Action::Delete,
-            max_deletes: None,
-            require: None,
-            device: None,
-            same_disk: Vec::new(),
-            nested: Vec::new(),
-            policy,
-        };
+        let name = TargetName::new("yard").expect("a name");
+        let schedule = Schedule::parse("0 2 * * *").expect("a schedule");
+        let zone = Zone { name: "UTC".into(), tz: TimeZone::UTC };
+        let target = Target::new(name, self.root.clone(), schedule, zone, policy);
+        let target = Target { missing: Missing::Create, threads: NonZeroUsize::new(3), ..target };
         let now = Timestamp::from_second(NOW).expect("in range");
         Order {
             run: RunId::new(now),
