@@ -8,8 +8,13 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::SystemTime;
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RawDir, StatxFlags, flock, openat, renameat, statx, unlinkat,
+    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RawDir, RenameFlags, StatxFlags, flock, mkdirat, openat,
+    renameat, renameat_with, statx, unlinkat,
 };
+use rustix::io::Errno;
+
+/// Beside the tree: where files are renamed to.
+pub const SLOTS: &str = "slots";
 
 /// As many names are worked on in one piece.
 const PIECE: usize = 2048;
@@ -24,6 +29,8 @@ enum Rule {
     Name,
     /// statx, and the nine calls of a verified removal for what is older than 30 days.
     Nine(i64),
+    /// statx, and a rename into another directory for what is older than 30 days.
+    Rename(i64),
 }
 
 enum Work {
@@ -80,10 +87,11 @@ pub fn main(arguments: &[String]) {
         "age" => Rule::Age(now - 30 * 86_400),
         "name" => Rule::Name,
         "nine" => Rule::Nine(now - 30 * 86_400),
+        "rename" => Rule::Rename(now - 30 * 86_400),
         _ => Rule::All,
     };
     let queue = Queue::default();
-    let slots = Path::new(tree).with_file_name("slots");
+    let slots = Path::new(tree).with_file_name(SLOTS);
     queue.add([Work::Directory(tree.clone())]);
     std::thread::scope(|scope| {
         for thread in 0..threads.parse::<usize>().expect("a number") {
@@ -105,7 +113,10 @@ pub fn main(arguments: &[String]) {
             });
         }
     });
-    std::fs::remove_dir_all(&slots).expect("ours");
+    // What was renamed stays there, as in a trash.
+    if !matches!(rule, Rule::Rename(_)) {
+        std::fs::remove_dir_all(&slots).expect("ours");
+    }
 }
 
 fn read(queue: &Queue, path: &str, buffer: &mut [MaybeUninit<u8>], rule: Rule, slot: &OwnedFd) {
@@ -149,21 +160,32 @@ fn verified(directory: &OwnedFd, name: &CStr, slot: &OwnedFd) {
     unlinkat(slot, name, AtFlags::empty()).expect("it goes");
 }
 
+/// Makes and opens the directory that files of this one are renamed into, below the slot.
+fn destination(directory: &OwnedFd, slot: &OwnedFd) -> OwnedFd {
+    let inode = statx(directory, c"", AtFlags::EMPTY_PATH, StatxFlags::INO).expect("it is open").stx_ino;
+    let name = inode.to_string();
+    if !matches!(mkdirat(slot, &name, Mode::RWXU), Ok(()) | Err(Errno::EXIST)) {
+        panic!("no directory {name} can be made");
+    }
+    openat(slot, &name, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).expect("it opens")
+}
+
 fn piece(directory: &OwnedFd, names: &[(u64, CString)], rule: Rule, slot: &OwnedFd) {
+    let renamed = matches!(rule, Rule::Rename(_)).then(|| destination(directory, slot));
     for (_, name) in names {
         if rule != Rule::Name {
             let flags = AtFlags::SYMLINK_NOFOLLOW;
             let about = statx(directory, name, flags, StatxFlags::BASIC_STATS).expect("it is there");
-            if let Rule::Age(limit) | Rule::Nine(limit) = rule
+            if let Rule::Age(limit) | Rule::Nine(limit) | Rule::Rename(limit) = rule
                 && about.stx_mtime.tv_sec > limit
             {
                 continue;
             }
         }
-        if matches!(rule, Rule::Nine(_)) {
-            verified(directory, name, slot);
-            continue;
+        match &renamed {
+            Some(to) => renameat_with(directory, name, to, name, RenameFlags::NOREPLACE).expect("it goes there"),
+            None if matches!(rule, Rule::Nine(_)) => verified(directory, name, slot),
+            None => unlinkat(directory, name, AtFlags::empty()).expect("it goes"),
         }
-        unlinkat(directory, name, AtFlags::empty()).expect("it goes");
     }
 }

@@ -1,7 +1,7 @@
 //! The bars, as ratios of medians.
 
 use super::Figure;
-use super::programs::NINE_CALLS;
+use super::programs::{NINE_CALLS, RENAMES};
 
 struct Bar {
     shape: &'static str,
@@ -15,7 +15,7 @@ const fn bar(shape: &'static str, program: &'static str, most: f64, other: &'sta
     Bar { shape, program, most, other }
 }
 
-const BARS: [Bar; 22] = [
+const BARS: [Bar; 25] = [
     bar("tree", "janitor", 1.25, "bare calls, 4 threads"),
     bar("tree", "janitor", 1.0, "find | xargs -P4 rm"),
     bar("deep", "janitor", 1.25, "bare calls, 4 threads"),
@@ -33,11 +33,14 @@ const BARS: [Bar; 22] = [
     bar("name", "janitor", 1.0, "find -delete"),
     bar("sticky", "janitor", 1.25, NINE_CALLS),
     bar("sticky", "janitor", 1.8, "systemd-tmpfiles"),
-    bar("aged", "janitor, trash", 1.6, "janitor"),
-    bar("aged", "janitor, move", 1.6, "janitor"),
+    bar("sticky", "janitor, no sandbox", 1.25, NINE_CALLS),
+    bar("aged", "janitor, trash", 1.25, RENAMES),
+    bar("aged", "janitor, move", 1.25, RENAMES),
     bar("aged", "janitor, skip_open", 2.0, "janitor"),
     bar("gone", "janitor", 1.0, "rmz"),
     bar("gone by age", "janitor", 1.15, "rmz"),
+    bar("gone", "janitor, no sandbox", 1.0, "rmz"),
+    bar("gone by age", "janitor, no sandbox", 1.15, "rmz"),
 ];
 
 /// Says of each bar whether it is met.

@@ -31,7 +31,8 @@ fn text(path: &Path) -> &str {
 
 fn tmpfs() -> Option<Place> {
     let path = fresh("tmpfs");
-    let mounted = ran("mount", &["-t", "tmpfs", "-o", "size=80%,nr_inodes=0", "tmpfs", text(&path)]);
+    // The root of a tmpfs is open to all by itself, and no config lies safely in such a directory.
+    let mounted = ran("mount", &["-t", "tmpfs", "-o", "mode=755,size=80%,nr_inodes=0", "tmpfs", text(&path)]);
     if !mounted {
         super::shapes::clear(&path);
     }

@@ -22,6 +22,9 @@ for name in os.listdir(sys.argv[1]):
         logger.info(f"Deleted file: {name}")
 "#;
 
+/// The bare calls of a move within a file system, on as many threads as janitor has.
+pub const RENAMES: &str = "bare renames, as many threads";
+
 /// The bare calls of a verified removal, on as many threads as janitor has.
 pub const NINE_CALLS: &str = "bare nine calls, as many threads";
 
@@ -77,6 +80,9 @@ struct Variant {
 
 const PLAIN: Variant = Variant { name: "janitor", keys: "" };
 const ONE_THREAD: Variant = Variant { name: "janitor, 1 thread", keys: "threads = 1\n" };
+/// What the kernel's care that a sweep stays in its target costs shows beside this.
+const NO_SANDBOX: Variant = Variant { name: "janitor, no sandbox", keys: "sandbox = \"off\"\n" };
+
 const ACTS: [Variant; 3] = [
     Variant { name: "janitor, trash", keys: "action = \"trash\"\n" },
     Variant { name: "janitor, move", keys: "action = \"move:ARCHIVE\"\n" },
@@ -106,9 +112,9 @@ fn janitor(shape: &Shape, place: &Path, variant: Variant) -> String {
     format!("{JANITOR} clean --quiet --config {}", config.to_string_lossy())
 }
 
-/// What janitor keeps beside the tree. It is taken away after each run, so that all begin alike.
+/// What janitor and the bare renames keep beside the tree. It is taken away after each run, so that all begin alike.
 pub fn clear_kept(place: &Path) {
-    for kept in [ARCHIVE, ".janitor-trash"] {
+    for kept in [ARCHIVE, ".janitor-trash", super::bare::SLOTS] {
         super::shapes::clear(&place.join(kept));
     }
     fs::create_dir_all(place.join(ARCHIVE)).expect("made");
@@ -131,7 +137,7 @@ pub fn found(shape: &Shape, place: &Path) -> Vec<Program> {
         format!("{} bare {what} {threads} T", itself.to_string_lossy())
     };
     let log = place.join("python.log");
-    let mut ours = vec![PLAIN];
+    let mut ours = vec![PLAIN, NO_SANDBOX];
     if shape.acts {
         ours.extend(ACTS);
     }
@@ -155,9 +161,12 @@ pub fn found(shape: &Shape, place: &Path) -> Vec<Program> {
         return programs;
     }
     add(ONE_THREAD.name, janitor(shape, place, ONE_THREAD));
+    // As many threads as janitor takes by itself.
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
+    if shape.acts {
+        add(RENAMES, format!("{} bare rename {threads} T", itself.to_string_lossy()));
+    }
     if shape.sticky {
-        // As many threads as janitor takes by itself.
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
         add(NINE_CALLS, bare(threads));
     } else {
         add("bare calls, 4 threads", bare(4));
