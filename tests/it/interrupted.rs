@@ -12,9 +12,13 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::daemon::wait_for;
 use super::yard::{JANITOR, Yard};
 
-/// Files of one round, and rounds: beside those that are interrupted too early or too late, which count too.
-const FILES: usize = 2000;
+/// Rounds, with those that are interrupted too early or too late.
 const ROUNDS: u32 = 100;
+
+/// Files of one round. `JANITOR_INTERRUPT_FILES=100000` asks for more.
+fn files() -> usize {
+    std::env::var("JANITOR_INTERRUPT_FILES").map_or(2000, |files| files.parse().expect("a number of files"))
+}
 
 const CONFIG: &str =
     "[admin]\nlisten = \"off\"\n[[target]]\npath = \"crowd\"\nschedule = \"@yearly\"\ninclude = [\"*\"]\n";
@@ -25,7 +29,7 @@ fn names(yard: &Yard) -> BTreeSet<String> {
 
 /// Makes the files that are not there, for a round.
 fn refill(yard: &Yard, round: u32) -> BTreeSet<String> {
-    for number in names(yard).len()..FILES {
+    for number in names(yard).len()..files() {
         File::create(yard.path(format!("crowd/{round}-{number}"))).expect("made");
     }
     names(yard)

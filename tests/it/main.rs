@@ -51,6 +51,7 @@ mod squatter;
 mod stops;
 mod stuck;
 mod systemd;
+mod threads;
 mod tmpfiles;
 mod tracer;
 mod trash;
