@@ -7,6 +7,10 @@ use std::time::Duration;
 use crate::entry::Kind;
 use crate::units::{Bytes, Span};
 
+mod protection;
+
+pub use protection::Protection;
+
 /// The verdict on one entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -170,35 +174,35 @@ impl Because {
         }
     }
 
-    /// The key of the config, or the word, that stands for this protection; `None` for filters and missing reasons.
+    /// Returns the protection; `None` for filters and missing reasons.
     #[must_use]
-    pub fn protection(&self) -> Option<&'static str> {
+    pub fn protection(&self) -> Option<Protection> {
         Some(match self {
-            Self::Excluded(_) => "exclude",
-            Self::BuiltIn(_) => "built-in exclude",
-            Self::MinAge { .. } => "min_age",
-            Self::Future => "future date",
-            Self::NoBirthTime => "no birth time",
-            Self::MountPoint => "mount point",
-            Self::OtherFileSystem => "other file system",
-            Self::Immutable | Self::InImmutable => "immutable",
-            Self::Refused(_) => "the system",
-            Self::KeepNewest(_) => "keep_newest",
-            Self::InUse | Self::UseUnknown(_) => "skip_open",
-            Self::Required => "require",
-            Self::Inside { .. } => "whole_dirs",
-            Self::Changed => "changed",
-            Self::Locked => "locked",
-            Self::Restored => "restored",
-            Self::Conflict(_) => "conflict",
-            Self::Unverifiable(_) => "unverifiable",
-            Self::Unreadable(_) => "unreadable",
-            Self::Sticky => "sticky bit",
-            Self::OverlayWork => "overlay",
-            Self::NotAllowed(_) => "not allowed",
-            Self::OtherTarget(_) => "other target",
-            Self::Growing => "growing",
-            Self::MaxDeletes(_) => "max_deletes",
+            Self::Excluded(_) => Protection::Exclude,
+            Self::BuiltIn(_) => Protection::BuiltInExclude,
+            Self::MinAge { .. } => Protection::MinAge,
+            Self::Future => Protection::FutureDate,
+            Self::NoBirthTime => Protection::NoBirthTime,
+            Self::MountPoint => Protection::MountPoint,
+            Self::OtherFileSystem => Protection::OtherFileSystem,
+            Self::Immutable | Self::InImmutable => Protection::Immutable,
+            Self::Refused(_) => Protection::System,
+            Self::KeepNewest(_) => Protection::KeepNewest,
+            Self::InUse | Self::UseUnknown(_) => Protection::SkipOpen,
+            Self::Required => Protection::Require,
+            Self::Inside { .. } => Protection::WholeDirs,
+            Self::Changed => Protection::Changed,
+            Self::Locked => Protection::Locked,
+            Self::Restored => Protection::Restored,
+            Self::Conflict(_) => Protection::Conflict,
+            Self::Unverifiable(_) => Protection::Unverifiable,
+            Self::Unreadable(_) => Protection::Unreadable,
+            Self::Sticky => Protection::StickyBit,
+            Self::OverlayWork => Protection::Overlay,
+            Self::NotAllowed(_) => Protection::NotAllowed,
+            Self::OtherTarget(_) => Protection::OtherTarget,
+            Self::Growing => Protection::Growing,
+            Self::MaxDeletes(_) => Protection::MaxDeletes,
             Self::NotRegular(_)
             | Self::NotIncluded
             | Self::NotLarger { .. }

@@ -6,7 +6,7 @@ use crate::config::Sharing;
 use crate::fsys;
 use crate::judge;
 use crate::report::LimitKey;
-use crate::target::{Action, GoesFirst, Missing, Policy, Target};
+use crate::target::{Action, CatchUp, GoesFirst, Missing, Policy, RootRule, Sandbox, Target, Unverifiable};
 use crate::units::{Bytes, Span};
 
 /// How long a file system may take to answer.
@@ -16,41 +16,57 @@ fn list<'a>(patterns: impl Iterator<Item = &'a str>) -> String {
     patterns.map(|pattern| format!("`{pattern}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// The policy in one sentence.
+/// Says the policy of a target in one sentence.
 #[must_use]
 pub fn sentence(target: &Target) -> String {
-    let policy = &target.policy;
-    let what = if policy.whole_dirs { "directories (whole) and files" } else { "files" };
-    let mut sentence = format!("{what} named by {}", list(policy.globs.include()));
+    let Policy {
+        globs,
+        larger_than,
+        smaller_than,
+        older_than,
+        age_by,
+        min_age,
+        keep_newest,
+        whole_dirs,
+        remove_empty_dirs,
+        skip_open,
+        // In `limits`.
+        max_size: _,
+        max_files: _,
+        min_free: _,
+        order: _,
+    } = &target.policy;
+    let what = if *whole_dirs { "directories (whole) and files" } else { "files" };
+    let mut sentence = format!("{what} named by {}", list(globs.include()));
     let mut add = |text: String| sentence.push_str(&text);
-    if let Some(limit) = policy.larger_than {
-        add(format!(", larger than {}", Bytes(limit)));
+    if let Some(limit) = larger_than {
+        add(format!(", larger than {}", Bytes(*limit)));
     }
-    if let Some(limit) = policy.smaller_than {
-        add(format!(", smaller than {}", Bytes(limit)));
+    if let Some(limit) = smaller_than {
+        add(format!(", smaller than {}", Bytes(*limit)));
     }
     add(match &target.action {
         Action::Delete => " go".to_owned(),
         Action::Trash => format!(" go to the trash for {}", Span(target.trash_keep)),
         Action::MoveTo(to) => format!(" are moved to {}", to.to_string_lossy()),
     });
-    if let Some(limit) = policy.older_than {
-        add(format!(" at an age of {} ({})", Span(limit), policy.age_by.word()));
+    if let Some(limit) = older_than {
+        add(format!(" at an age of {} ({})", Span(*limit), age_by.word()));
     }
-    add(limits(policy));
-    if let Some(limit) = policy.min_age {
-        add(format!(", none younger than {} ({})", Span(limit), policy.age_by.word()));
+    add(limits(&target.policy));
+    if let Some(limit) = min_age {
+        add(format!(", none younger than {} ({})", Span(*limit), age_by.word()));
     }
-    if let Some(count) = policy.keep_newest {
+    if let Some(count) = keep_newest {
         add(format!(", but not the {count} newest of each directory"));
     }
-    if policy.skip_open {
+    if *skip_open {
         add(", none that is in use".to_owned());
     }
-    if policy.globs.exclude().next().is_some() {
-        add(format!(", except {}", list(policy.globs.exclude())));
+    if globs.exclude().next().is_some() {
+        add(format!(", except {}", list(globs.exclude())));
     }
-    if policy.remove_empty_dirs {
+    if *remove_empty_dirs {
         add("; empty directories go too".to_owned());
     }
     if let Some(most) = target.max_deletes {
@@ -78,16 +94,61 @@ fn limits(policy: &Policy) -> String {
     format!("{and} while {}, {first}", limits.join(" or "))
 }
 
+/// Says how keys differ from their defaults that neither the policy nor the schedule tells of.
+fn settings(target: &Target) -> Vec<String> {
+    let Target {
+        enabled,
+        catch_up,
+        dry_run,
+        threads,
+        idle,
+        on_unverifiable,
+        sandbox,
+        root,
+        // In `sentence`.
+        policy: _,
+        action: _,
+        trash_keep: _,
+        max_deletes: _,
+        require: _,
+        // In `remarks`.
+        missing: _,
+        nested: _,
+        same_disk: _,
+        // Told beside them.
+        name: _,
+        written_path: _,
+        path: _,
+        schedule: _,
+        zone: _,
+        device: _,
+    } = target;
+    let mut said: Vec<String> = Vec::new();
+    let mut say = |holds: bool, text: &str| said.extend(holds.then(|| text.to_owned()));
+    say(!enabled, "not enabled: never swept");
+    say(*dry_run, "dry run: removes nothing");
+    let plain = "less safe: `on_unverifiable = \"plain\"` removes by its name what cannot be verified, whatever has that name by then";
+    say(*on_unverifiable == Unverifiable::Plain, plain);
+    let off = "less safe: `sandbox = \"off\"` leaves it to janitor alone that a sweep stays in the target";
+    say(*sandbox == Sandbox::Off, off);
+    say(
+        *sandbox == Sandbox::Require,
+        "a run fails where the kernel cannot keep it to the target (`sandbox = \"require\"`)",
+    );
+    let any = "less safe: `root = \"any\"` holds no run whose directory lies on another file system than in the last";
+    say(*root == RootRule::Any, any);
+    say(*catch_up == CatchUp::None, "a run that was missed while no daemon was there is not made up for");
+    say(*idle, "takes only what processor and disk have left over");
+    if let Some(threads) = threads {
+        say(true, &format!("works on {threads} thread(s)"));
+    }
+    said
+}
+
 /// What is to be said of a target beside its policy.
 #[must_use]
 pub fn remarks(target: &Target, sharing: &Sharing) -> Vec<String> {
-    let mut remarks = Vec::new();
-    if !target.enabled {
-        remarks.push("not enabled: never swept".to_owned());
-    }
-    if target.dry_run {
-        remarks.push("dry run: removes nothing".to_owned());
-    }
+    let mut remarks = settings(target);
     for (name, path) in &target.nested {
         remarks.push(format!("`{}` below it belongs to the target {name} and is left to it", path.to_string_lossy()));
     }

@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+use crate::admin::Listed;
 use crate::fsys::Owner;
+use crate::verdict::Protection;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -97,6 +100,18 @@ pub(super) struct Check {
     pub(super) printed: Printed,
 }
 
+/// The value of `--kept` for every protection.
+const ALL: &str = "all";
+
+/// Reads the value of `--kept`.
+fn protections() -> impl TypedValueParser<Value = Listed> {
+    let words = Protection::ALL.iter().map(|protection| protection.word());
+    PossibleValuesParser::new([ALL].into_iter().chain(words)).map(|word| {
+        let wanted = Protection::ALL.iter().find(|protection| protection.word() == word);
+        wanted.map_or(Listed::All, |protection| Listed::Only(*protection))
+    })
+}
+
 #[derive(Debug, ClapArgs)]
 pub(super) struct Preview {
     /// The targets; all that are enabled if none is named
@@ -108,10 +123,9 @@ pub(super) struct Preview {
     /// As if so much time had passed, as in 14d
     #[arg(long = "in", value_name = "DURATION")]
     pub(super) ahead: Option<String>,
-    /// List also what stays because of a protection: all, or one of min_age, keep_newest, skip_open, exclude,
-    /// whole_dirs, require
-    #[arg(long, value_name = "PROTECTION", num_args = 0..=1, default_missing_value = "all")]
-    pub(super) kept: Option<String>,
+    /// List also what stays because of a protection: of all, or of one
+    #[arg(long, value_name = "PROTECTION", num_args = 0..=1, default_missing_value = ALL, value_parser = protections())]
+    pub(super) kept: Option<Listed>,
     #[command(flatten)]
     pub(super) printed: Printed,
 }

@@ -97,11 +97,7 @@ pub(super) fn preview(config: Option<&Path>, args: &Preview) -> Done {
     for target in loaded.targets(&args.targets)? {
         let mut order = Order { now, ..order(&loaded, &target, true) };
         order.guards = Guards { clock: None, ..guards(&loaded, &target) };
-        let listed = match args.kept.as_deref() {
-            None => Listed::Nothing,
-            Some("all") => Listed::All,
-            Some(protection) => Listed::Only(protection),
-        };
+        let listed = args.kept.unwrap_or_default();
         let (report, seen) = if args.printed.json {
             let zone = &loaded.config.settings.zone.tz;
             let (report, seen) = Previewed::of(&order, &Control::default(), listed, usize::MAX, zone);
@@ -136,7 +132,7 @@ fn moment(args: &Preview) -> Result<Timestamp, Exit> {
     }
 }
 
-fn preview_text(order: &Order, listed: Listed<'_>) -> Result<Report, Exit> {
+fn preview_text(order: &Order, listed: Listed) -> Result<Report, Exit> {
     let target = &order.target;
     output::foreign(&format!("{}: {}", target.name, target.path.to_string_lossy()))?;
     let control = Control::default();

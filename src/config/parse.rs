@@ -13,6 +13,7 @@ use toml::de::{DeArray, DeTable, DeValue, Deserializer};
 
 use super::problems::{MOST, Problem};
 use super::raw::{LATER, REPLACED, RawAdmin, RawConfig, RawDefaults, RawLog, RawTarget};
+use super::schema::{self, Form};
 
 /// Keys that were written, but wrongly: where their table begins, and their name (or the one that was meant). They are
 /// not to be reported as missing.
@@ -273,6 +274,12 @@ impl Scrub {
             self.note(span, format!("unknown key `{key}`"), (*help).to_owned());
             return None;
         }
+        // Written in another table than its own.
+        let tables: Vec<&str> = schema::known(key).iter().map(|known| known.table.unwrap_or("the top level")).collect();
+        if !tables.is_empty() {
+            self.note(span, format!("unknown key `{key}`"), format!("it is a key of {}", tables.join(" and ")));
+            return None;
+        }
         let meant = nearest(key, known.iter().copied());
         let help = match meant {
             Some(meant) => format!("did you mean `{meant}`?"),
@@ -293,17 +300,17 @@ fn known(message: &str) -> Vec<&str> {
 /// How a value is written that was written as one of another type.
 fn how_to_write(key: &str, value: &DeValue<'_>) -> Option<&'static str> {
     match (key, value) {
-        ("older_than" | "min_age", _) => Some("write a duration in quotes, as in \"30d\""),
-        ("larger_than" | "smaller_than" | "max_size", _) => Some("write a size in quotes, as in \"10GB\""),
-        ("min_free", _) => Some("write a share or a size in quotes, as in \"10%\" or \"10GB\""),
-        ("max_files" | "keep_newest" | "max_deletes" | "threads" | "sweeps_per_filesystem", DeValue::String(_)) => {
-            Some("write a number, without quotes")
-        }
-        ("enabled" | "dry_run" | "whole_dirs" | "remove_empty_dirs" | "skip_open" | "idle", DeValue::String(_)) => {
-            Some("write true or false, without quotes")
-        }
-        ("listen", DeValue::Integer(_)) => Some("write an address and a port, \"127.0.0.1:8000\""),
-        ("listen", DeValue::Boolean(false)) => Some("write \"off\""),
+        ("listen", DeValue::Integer(_)) => return Some("write an address and a port, \"127.0.0.1:8000\""),
+        ("listen", DeValue::Boolean(false)) => return Some("write \"off\""),
+        _ => {}
+    }
+    // The same key has the same form in every table.
+    match (schema::known(key).first()?.form, value) {
+        (Form::Duration, _) => Some("write a duration in quotes, as in \"30d\""),
+        (Form::Size, _) => Some("write a size in quotes, as in \"10GB\""),
+        (Form::ShareOrSize, _) => Some("write a share or a size in quotes, as in \"10%\" or \"10GB\""),
+        (Form::Number, DeValue::String(_)) => Some("write a number, without quotes"),
+        (Form::Flag, DeValue::String(_)) => Some("write true or false, without quotes"),
         _ => None,
     }
 }

@@ -94,7 +94,7 @@ pub(super) struct RawLog {
     #[schemars(extend("default" = "daily"))]
     pub(super) rotation: Option<RawRotation>,
     /// A new file is also begun when the log has reached this size, whatever `rotation` says; 64 kB at least.
-    #[schemars(extend("default" = "100MB"))]
+    #[schemars(extend("default" = "100MB", "pattern" = SIZE))]
     pub(super) max_size: Option<At<String>>,
     /// How many rotated files are kept; 0 keeps none.
     #[schemars(extend("default" = 14))]

@@ -9,7 +9,7 @@ use crate::globs::Difference;
 use crate::judge::Newest;
 use crate::judge::limits::{Amount, Cut, HELD, Rank, Spec, Tally};
 use crate::judge::links::{Fate, Links};
-use crate::verdict::{Because, Reason};
+use crate::verdict::{Because, Protection, Reason};
 
 /// How far one limit reaches, and what is said of what it takes.
 #[derive(Clone, Debug)]
@@ -131,7 +131,8 @@ impl Gathered {
             Told::Protected(because) => {
                 let bytes = linked.iter().map(|(_, allocated, ..)| allocated).sum::<u64>() + amount.bytes;
                 let held = Amount { bytes, ..amount };
-                *self.overview.protected.entry(because.protection().unwrap_or("other")).or_default() += held;
+                *self.overview.protected.entry(because.protection().map_or("other", Protection::word)).or_default() +=
+                    held;
                 Fate::Protected
             }
             Told::Waits => {

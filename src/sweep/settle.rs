@@ -16,7 +16,7 @@ use crate::fsys::Found;
 use crate::judge::limits::Amount;
 use crate::judge::{self, Standing};
 use crate::target::Unverifiable;
-use crate::verdict::{Because, Reason};
+use crate::verdict::{Because, Protection, Reason};
 
 /// What the sweep is stopped with when its candidates cannot be measured.
 pub(super) const TOO_MANY_LINKS: &str = "more than 1000000 files with several hard links: what they take together \
@@ -259,7 +259,7 @@ impl<'a, A: Act> Worker<'a, A> {
         self.walked.counts.kept += 1;
         self.note(because);
         if self.acts() {
-            if because.protection() == Some("immutable") {
+            if because.protection() == Some(Protection::Immutable) {
                 self.walked.immutable.add(because, directory.at(name));
             }
             (self.sweep.observer)(&Event::Stays { at: directory.at(name), because });

@@ -27,7 +27,7 @@ use crate::entry::{Facts, Kind};
 use crate::fsys::Dir;
 use crate::globs::{Entered, Place};
 use crate::judge::{self, Standing};
-use crate::verdict::{Because, Reason};
+use crate::verdict::{Because, Protection, Reason};
 
 /// For so long a directory is aside at most before it is decided whether it goes.
 const ASIDE: Duration = Duration::from_secs(30);
@@ -181,7 +181,7 @@ impl<A: Act> Worker<'_, A> {
         if self.acts() {
             // Which entry holds a unit is no class of its own: there may be any number of them.
             let of_one = if let Because::Inside { because, .. } = because { because } else { because };
-            if of_one.protection() == Some("immutable") {
+            if of_one.protection() == Some(Protection::Immutable) {
                 self.walked.immutable.add(of_one, root.at(name));
             }
             (self.sweep.observer)(&Event::Stays { at: root.at(name), because });

@@ -91,6 +91,48 @@ fn a_check_prints_what_will_happen_or_all_that_is_wrong() {
 }
 
 #[test]
+fn a_check_and_the_port_tell_of_every_key_that_makes_a_target_less_safe() {
+    let yard = Yard::new();
+    let target = |name: &str, keys: &str| {
+        format!(
+            "[[target]]\npath = \"{name}\"\nmissing = \"create\"\nschedule = \"@yearly\"\ninclude = [\"*\"]\n{keys}"
+        )
+    };
+    let unsafe_keys = "on_unverifiable = \"plain\"\nsandbox = \"off\"\nroot = \"any\"\ncatch_up = \"none\"\n";
+    let config = format!("{}{}", target("safe", ""), target("unsafe", unsafe_keys));
+    let daemon = Daemon::with(&yard, &config);
+    let of = |targets: &serde_json::Value, at: usize| targets[at]["remarks"].to_string();
+    for targets in [
+        yard.run(&["check", "--json"]).json()["targets"].clone(),
+        daemon.get("/cleanup/targets").json()["targets"].clone(),
+    ] {
+        for key in ["on_unverifiable", "sandbox", "root"] {
+            assert!(of(&targets, 1).contains(&format!("less safe: `{key} = ")), "{key} in {targets}");
+        }
+        assert!(of(&targets, 1).contains("is not made up for"), "{targets}");
+        assert!(!of(&targets, 0).contains("less safe"), "{targets}");
+    }
+}
+
+#[test]
+fn a_protection_that_is_none_is_refused_and_the_others_are_listed() {
+    let yard = Yard::new();
+    yard.config("[[target]]\npath = \"a\"\nschedule = \"@daily\"\ninclude = [\"*\"]\nexclude = [\"kept\"]\n");
+    yard.file("a/kept");
+    for (asked, is_listed) in
+        [("--kept", true), ("--kept=all", true), ("--kept=exclude", true), ("--kept=min_age", false)]
+    {
+        let ran = yard.run(&["preview", asked]);
+        assert_eq!((ran.code, ran.out.contains("kept")), (Some(0), is_listed), "{asked}: {ran:?}");
+    }
+    let ran = yard.run(&["preview", "--kept=exclud"]);
+    assert_eq!(ran.code, Some(64), "{ran:?}");
+    for word in ["exclude", "built-in exclude", "min_age", "all"] {
+        assert!(ran.err.contains(word), "{word}: {}", ran.err);
+    }
+}
+
+#[test]
 fn fire_times_can_be_compared() {
     let yard = Yard::new();
     for (cron, zone, from, expected) in [

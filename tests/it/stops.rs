@@ -12,7 +12,6 @@ use serde_json::Value;
 use befalls::{BEFALLS, Befall, away, locked};
 
 use super::daemon::{Daemon, PORT_ANY, wait_for};
-use super::needs;
 use super::users::{ATTACKER, VICTIM, can_be_others};
 use super::yard::{JANITOR, Yard};
 

@@ -92,7 +92,7 @@ fn the_status_tells_what_runs_what_ran_and_what_is_wrong() {
     last["run"] = Value::Null;
     let expected = json!({
         "run": null, "trigger": "manual", "dry_run": false, "started": "2024-09-25T00:00:00+02:00", "took_s": 1.5,
-        "outcome": "partial", "examined": 7, "candidates": 6, "eligible_bytes": 16384, "deleted": 3, "freed_bytes": 12288, "estimated_bytes": 0, "unseen": 0, "failed": 1, "kept": 2,
+        "outcome": "partial", "action": "delete", "examined": 7, "candidates": 6, "eligible_bytes": 16384, "deleted": 3, "freed_bytes": 12288, "estimated_bytes": 0, "unseen": 0, "failed": 1, "kept": 2,
         "skipped_directories": 1, "held": null, "verified": 0, "sandbox": null, "vanished": 0, "directories": 0, "message": null, "unmet": {}, "over_limits": [], "remarks": [],
         "failures": [{"class": "Permission denied", "count": 1}],
     });

@@ -13,7 +13,7 @@ use crate::names::Escaped;
 use crate::report::Report;
 use crate::sweep::{self, Control, Event, Explanation, Order};
 use crate::target::Target;
-use crate::verdict::{Because, Verdict};
+use crate::verdict::{Because, Protection, Verdict};
 
 /// One explanation, as JSON has it: here, and printed by the command line.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -130,17 +130,17 @@ struct Kept {
 
 /// Which of what stays is listed: with a protection, or by which.
 #[derive(Clone, Copy, Debug, Default)]
-pub enum Listed<'a> {
+pub enum Listed {
     /// None of it.
     #[default]
     Nothing,
     /// What any protection saves.
     All,
     /// What this one saves.
-    Only(&'a str),
+    Only(Protection),
 }
 
-impl Listed<'_> {
+impl Listed {
     /// Whether what stays because of this is listed.
     #[must_use]
     pub fn has(self, because: &Because) -> bool {
@@ -154,7 +154,7 @@ impl Listed<'_> {
 
 impl Previewed {
     /// Previews one target. Each list is cut after `most`.
-    pub fn of(order: &Order, control: &Control, listed: Listed<'_>, most: usize, zone: &TimeZone) -> (Report, Self) {
+    pub fn of(order: &Order, control: &Control, listed: Listed, most: usize, zone: &TimeZone) -> (Report, Self) {
         let target = &order.target;
         let seen = Mutex::new(Self {
             name: target.name.to_string(),
@@ -174,7 +174,7 @@ impl Previewed {
         (report, seen)
     }
 
-    fn see(&mut self, event: &Event<'_>, listed: Listed<'_>, most: usize) {
+    fn see(&mut self, event: &Event<'_>, listed: Listed, most: usize) {
         let fits = match event {
             Event::WouldRemove { at, facts, reason } => push(&mut self.would_delete, most, || WouldGo {
                 path: at.to_string(),
@@ -194,7 +194,7 @@ impl Previewed {
             }),
             Event::Stays { at, because } if listed.has(because) => push(&mut self.kept, most, || Kept {
                 path: at.to_string(),
-                protection: because.protection(),
+                protection: because.protection().map(Protection::word),
                 because: because.to_string(),
             }),
             _ => true,
