@@ -39,11 +39,21 @@ pub enum May {
 }
 
 fn rights(may: May) -> BitFlags<AccessFs> {
+    let look = AccessFs::ReadFile | AccessFs::ReadDir;
     match may {
-        May::Look => AccessFs::ReadFile | AccessFs::ReadDir,
-        // All of them, though neither execution nor truncation is asked for: a rename between two directories takes the
-        // kernel one short walk to the rule for each then. Were one right missing, it would go up to the mount's root twice.
-        May::Change => AccessFs::from_all(VERSION),
+        May::Look => look,
+        May::Change => {
+            let remove = AccessFs::RemoveFile | AccessFs::RemoveDir | AccessFs::Refer;
+            // A rename makes its entry anew in the eyes of Landlock.
+            let make = AccessFs::MakeReg
+                | AccessFs::MakeDir
+                | AccessFs::MakeSym
+                | AccessFs::MakeSock
+                | AccessFs::MakeFifo
+                | AccessFs::MakeChar
+                | AccessFs::MakeBlock;
+            look | remove | make | AccessFs::WriteFile
+        }
     }
 }
 
