@@ -1,4 +1,4 @@
-//! What is done to what goes.
+//! Actions on files and directories that go.
 
 use std::ffi::CStr;
 use std::io;
@@ -15,19 +15,20 @@ use crate::fsys::{Claimed, Destination, Dir, Found, GoOn, May, Refusal, WholeCop
 use crate::target::Unverifiable;
 use crate::verdict::{Because, Reason};
 
-/// How a file went.
+/// Way in which a file was removed or moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum How {
-    /// By its name, in a directory where nobody else can put another file under it.
+    /// By its name, in a directory where nobody else can put another file under that name; elsewhere if the target
+    /// accepts it (`on_unverifiable`).
     Plain,
-    /// It was seen to be the one that was judged, and that nobody had it open.
+    /// Verified: the file was seen to be the one that was judged, and nobody had it open.
     Verified,
 }
 
-/// Why a file that was to go did not.
+/// Reason for which a file that was to go did not.
 #[derive(Debug)]
 pub(super) enum Undone {
-    /// It stays, because of this.
+    /// The file stays, for this reason.
     Stays(Because),
     /// The run was stopped meanwhile.
     Stopped,
@@ -55,12 +56,12 @@ impl From<io::Error> for Undone {
     }
 }
 
-/// Why a file could not be moved by its name, which was seen to have these facts.
+/// Returns why a file could not be moved by its name, if it was seen to have the facts `judged`.
 fn not_moved(directory: &Opened, name: &CStr, judged: Option<&Facts>, error: io::Error) -> Undone {
     let is_stale = error.raw_os_error() == Some(Errno::STALE.raw_os_error());
     let Some(judged) = judged.filter(|_| is_stale || is_gone(&error)) else { return Undone::Failed(error) };
-    // That may be said of the file, or of where it was to go. What is not what was judged stays, and the next run judges
-    // it anew.
+    // The error may be about the file, or about its destination. A file that is no longer the one that was judged
+    // stays, and the next run judges it anew.
     let what = |facts: &Facts| (facts.identity, facts.size, facts.stamps.modified);
     match directory.dir.look(name.to_bytes()) {
         Err(gone) => Undone::Failed(gone),
@@ -82,7 +83,7 @@ pub(super) fn move_by_name(
     moved.map(|()| How::Plain).map_err(|error| not_moved(directory, name, judged, error))
 }
 
-/// Does something to a file by its name. Where `skip_open` says that nobody may use it, it is held until that is done.
+/// Runs `act` on a file by its name. If `skip_open` says that nobody may use the file, it is held until that is done.
 fn held<T>(
     directory: &Opened,
     name: &CStr,
@@ -137,22 +138,22 @@ pub(super) fn transfer(
     })
 }
 
-/// What is done to what goes.
+/// Action on files and directories that go.
 pub(super) trait Act: Sync {
-    /// Whether this changes anything on disk.
+    /// Returns whether the action changes anything on disk.
     fn may_change(&self) -> bool;
 
-    /// What else it changes than the target.
+    /// Returns the directory that the action changes beside the target, if any.
     fn also(&self) -> Option<(&Dir, May)> {
         None
     }
 
-    /// Whether a file of `directory` goes by its name, whatever is known about the file.
+    /// Returns whether a file of `directory` goes by its name, whatever is known about the file.
     fn goes_by_name(&self, _directory: &Opened) -> bool {
         false
     }
 
-    /// Does it to an entry of `directory` that is none itself, by its name.
+    /// Acts on an entry of `directory` by its name. The entry itself is no directory.
     fn by_name(
         &self,
         directory: &Opened,
@@ -162,7 +163,7 @@ pub(super) trait Act: Sync {
         root: &Dir,
     ) -> Result<How, Undone>;
 
-    /// Does it to an entry of `directory` that is none itself, and that was found to be this.
+    /// Acts on an entry of `directory` that was found to be `found`. The entry itself is no directory.
     fn act(
         &self,
         directory: &Opened,
@@ -172,23 +173,23 @@ pub(super) trait Act: Sync {
         hands: Hands<'_>,
     ) -> Result<How, Undone>;
 
-    /// Copies a directory that goes whole, which takes so many bytes at least, to where it will be, if it cannot be renamed to
-    /// there. It is still in its place.
+    /// Copies a directory that goes whole to its destination, if it cannot be renamed to there. The copy takes at least
+    /// `need` bytes. The directory is still in its place.
     fn copy_whole(&self, _held: &Dir, _need: u64, _control: &Control) -> io::Result<Option<WholeCopy<'_>>> {
         Ok(None)
     }
 
-    /// Does it to a directory that goes whole and is aside: `held`, which has its `name` in `aside`.
+    /// Acts on a directory that goes whole and is aside, where it has its `name` in `aside`.
     fn whole(&self, _aside: &Dir, _name: &[u8], _reason: &Reason, _root: &Dir) -> io::Result<Whole> {
         Ok(Whole::IsToBeRemoved)
     }
 
-    /// What is to be done before a run's first file, and what is to be said of it.
+    /// Cleans up before a run's first file, and returns texts to report.
     fn tidy(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// Gives up something to make room, and says what; `None` when there is nothing to give up.
+    /// Gives up something to make room, and returns a text that says what; `None` when there is nothing to give up.
     fn give_way(&self) -> Option<String> {
         None
     }
@@ -197,31 +198,31 @@ pub(super) trait Act: Sync {
     fn directory(&self, parent: &Dir, name: &[u8], emptied: Emptied<'_>, hands: Hands<'_>) -> Result<(), Undone>;
 }
 
-/// What became of a directory that goes whole.
+/// Result of the action on a directory that goes whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Whole {
-    /// It is where it was to go.
+    /// The directory is at its destination.
     Went,
-    /// What is in it is to be removed.
+    /// The content of the directory is to be removed.
     IsToBeRemoved,
 }
 
-/// Who does it, and what with.
+/// Worker that acts, and the means that it acts with.
 #[derive(Clone, Copy)]
 pub(super) struct Hands<'a> {
     pub(super) aside: &'a Aside<'a>,
-    /// The root of what is swept.
+    /// Root of the target.
     pub(super) root: &'a Dir,
     pub(super) control: &'a Control,
-    /// The number of the worker.
+    /// Number of the worker.
     pub(super) worker: usize,
-    /// Whether nobody may use what goes, wherever it is.
+    /// Whether no process may use a file that goes, wherever the file is.
     pub(super) skip_open: bool,
-    /// The file, where it is held from the verdict on.
+    /// File that goes, if it is held from the verdict on.
     pub(super) held: Option<&'a Claimed>,
 }
 
-/// The sweep's: it goes.
+/// Action of a sweep that deletes.
 pub(super) struct Remove(pub(super) Unverifiable);
 
 impl Act for Remove {
@@ -261,7 +262,7 @@ impl Act for Remove {
     }
 }
 
-/// The sweep's, where files are not removed but moved away.
+/// Action of a sweep that moves files away instead of removing them.
 pub(super) struct Move(pub(super) Destination, pub(super) Unverifiable);
 
 impl Act for Move {
@@ -332,7 +333,7 @@ impl Act for Move {
     }
 }
 
-/// The preview's: nothing.
+/// Action of a preview: nothing.
 pub(super) struct Preview;
 
 impl Act for Preview {

@@ -1,4 +1,5 @@
-//! The slots of one sweep: where files of directories that others can write are taken aside before they are removed or moved.
+//! Slots of one sweep, to which files of directories that others can write are taken aside before they are removed or
+//! moved.
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,11 +7,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::batch::Opened;
 use crate::fsys::{Destination, Dir, Found, GoOn, Refusal, Slot, Taken};
 
-/// The slots of one sweep, one for each worker, made when they are needed.
+/// Slots of one sweep, one for each worker, made when they are needed.
 pub(super) struct Aside<'a> {
     root: &'a Dir,
     slots: Vec<Mutex<Option<Slot>>>,
-    /// Why none could be made when one was needed.
+    /// Error of the first slot that was needed and could not be made.
     missing: Mutex<Option<String>>,
 }
 
@@ -22,12 +23,12 @@ impl<'a> Aside<'a> {
     /// Makes the slots now: the disk may be full later.
     pub(super) fn make(&self) {
         for worker in 0..self.slots.len() {
-            // What keeps one from being made is told when it is needed.
+            // An error is reported when the slot is needed.
             drop(self.slot(worker));
         }
     }
 
-    /// The worker's slot; that of another, where there is no room for one of its own.
+    /// Returns the worker's slot; that of another worker, where there is no room for one of its own.
     fn slot(&self, worker: usize) -> io::Result<MutexGuard<'_, Option<Slot>>> {
         let lock = |at: usize| self.slots[at % self.slots.len()].lock().unwrap_or_else(PoisonError::into_inner);
         let mut own = lock(worker);
@@ -39,7 +40,7 @@ impl<'a> Aside<'a> {
                 *own = Some(slot);
                 Ok(own)
             }
-            // Stuck, it still serves the directory it is stuck with.
+            // A stuck slot still serves the directory that it is stuck with.
             Err(_) if own.is_some() => Ok(own),
             Err(error) => {
                 drop(own);
@@ -49,7 +50,7 @@ impl<'a> Aside<'a> {
         }
     }
 
-    /// Works with the worker's slot. That there is none is remembered.
+    /// Runs `work` with the worker's slot. Notes the error if there is no slot.
     fn with(&self, worker: usize, work: impl FnOnce(&mut Slot) -> Result<(), Refusal>) -> Result<(), Refusal> {
         let mut slot = self.slot(worker).map_err(|error| {
             let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -93,7 +94,7 @@ impl<'a> Aside<'a> {
         self.with(worker, |slot| slot.transfer(&from, name, judged, to, into, go_on))
     }
 
-    /// Why files had to stay for want of a slot, if some did.
+    /// Returns why files had to stay for want of a slot, if some did.
     pub(super) fn missing(&self) -> Option<String> {
         self.missing.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -1,5 +1,5 @@
-//! Entries of a directory, collected and put in the order of their inodes, which is the order of their place on disk:
-//! looking at them and removing them then costs less (measured: up to a third of the time in one large directory).
+//! Entries of a directory, collected and sorted by inode, which is the order of their place on disk: looking at them
+//! and removing them then costs less (measured: up to a third of the time in one large directory).
 
 use std::ffi::CStr;
 use std::io;
@@ -16,26 +16,26 @@ use crate::fsys::{Destination, Dir, Origin, Taken};
 use crate::globs::Place;
 use crate::judge::Kept;
 
-/// As many entries are put in order together; a larger directory is done in several batches.
+/// Most entries that are sorted together; a larger directory is done in several batches.
 pub(super) const BATCH: usize = 128 * 1024;
 
-/// As many entries are worked on in one piece.
+/// Most entries that are worked on in one piece.
 pub(super) const CHUNK: usize = 2048;
 
-/// A directory that is being read, open.
+/// Open directory that is being read.
 pub(super) struct Opened {
     pub(super) dir: Arc<Dir>,
     pub(super) node: Arc<Node>,
-    /// Its path relative to the root; empty for the root.
+    /// Path of the directory relative to the root; empty for the root.
     pub(super) path: Vec<u8>,
     pub(super) place: Place,
-    /// Which of its files `keep_newest` holds.
+    /// Files of the directory that `keep_newest` holds.
     pub(super) kept: Option<Kept>,
-    /// Held while it is worked in.
+    /// Lock of the directory, held while it is worked in.
     _lock: Option<Arc<Lock>>,
     trusted: OnceLock<bool>,
     origin: OnceLock<Origin>,
-    /// Where its files are moved to.
+    /// Directory to which the files of this one are moved.
     destination: OnceLock<Dir>,
     immutable: OnceLock<bool>,
 }
@@ -56,24 +56,24 @@ impl Opened {
         }
     }
 
-    /// The same directory, with its lock.
+    /// Returns the same directory, with its lock.
     pub(super) fn holding(self, lock: Option<Arc<Lock>>) -> Self {
         Self { _lock: lock, ..self }
     }
 
-    /// Whether nobody but root and the janitor's user can change what names are in it. Asked once, when there is first
-    /// something in it to look at.
+    /// Returns whether only root and the janitor's user can change the names in the directory. Asked once, when there
+    /// is first something in it to look at.
     pub(super) fn is_trusted(&self) -> bool {
         *self.trusted.get_or_init(|| self.dir.is_trusted().unwrap_or(false))
     }
 
-    /// Whether it is immutable or append-only, so that nothing can be removed from it. Asked once.
+    /// Returns whether the directory is immutable or append-only, so that nothing can be removed from it. Asked once.
     pub(super) fn is_immutable(&self) -> bool {
-        // Where that cannot be told, the kernel tells it of each file that is tried.
+        // Where this cannot be told, the kernel refuses each file that is tried.
         *self.immutable.get_or_init(|| self.dir.look_at_itself().is_ok_and(|(_, found)| found.facts.immutable))
     }
 
-    /// Which directory it is. Asked once.
+    /// Returns the origin of the directory, which tells it from all others. Asked once.
     pub(super) fn origin(&self) -> io::Result<Origin> {
         if let Some(known) = self.origin.get() {
             return Ok(*known);
@@ -82,34 +82,34 @@ impl Opened {
         Ok(*self.origin.get_or_init(|| origin))
     }
 
-    /// Its inode.
+    /// Returns the inode of the directory.
     pub(super) fn identity(&self) -> io::Result<Identity> {
         self.origin().map(|origin| origin.identity)
     }
 
-    /// This, as what files are taken from.
+    /// Returns the directory as a source from which files are taken.
     pub(super) fn taken(&self) -> io::Result<Taken<'_>> {
         Ok(Taken { dir: &self.dir, origin: self.origin()? })
     }
 
-    /// The directory of `to` that its files are moved to, opened once. What is missing of it is made like what lies below
-    /// `root`.
+    /// Returns the directory of `to` to which the files of this one are moved, opened once. Missing directories of that
+    /// path are made like the ones below `root`.
     ///
     /// # Errors
-    /// `EINVAL` when it is this directory itself, what the system says otherwise.
+    /// Fails when the destination is this directory itself, and otherwise with the error of the system.
     pub(super) fn destination(&self, to: &Destination, root: &Dir) -> io::Result<&Dir> {
         if let Some(known) = self.destination.get() {
             return Ok(known);
         }
         let made = to.directory(&self.path, root).map_err(|error| to.failed(error))?;
-        // A destination within what is swept would otherwise give the file one name after the other.
+        // A destination within the target would otherwise give the file one name after the other.
         if Origin::of(&made)?.identity == self.identity()? {
             return Err(io::Error::other("it is where it would be moved to"));
         }
         Ok(self.destination.get_or_init(|| made))
     }
 
-    /// The same directory, where these files are held.
+    /// Returns the same directory, with the files that `keep_newest` holds.
     pub(super) fn keeping(self, kept: Option<Kept>) -> Self {
         Self { kept, ..self }
     }
@@ -119,7 +119,7 @@ impl Opened {
     }
 }
 
-/// One entry of a batch.
+/// Entry of a batch.
 #[derive(Clone, Copy)]
 struct Entry {
     inode: u64,
@@ -128,12 +128,12 @@ struct Entry {
     kind: Option<Kind>,
 }
 
-/// Names in one piece of memory, so that a million of them are a few allocations.
+/// Batch of entries. Names lie in one piece of memory, so that a million of them are a few allocations.
 #[derive(Default)]
 pub(super) struct Batch {
     names: Vec<u8>,
     entries: Vec<Entry>,
-    /// When the first of them was listed, if that is known.
+    /// Time at which the first entry was listed, if that is known.
     listed: Option<Mark>,
 }
 
@@ -146,14 +146,14 @@ impl Batch {
         self.entries.push(Entry { inode, start, length, kind });
     }
 
-    /// Says when what is pushed next was listed.
+    /// Notes the time at which the next entries were listed, if the batch is empty.
     pub(super) fn listed(&mut self, at: Mark) {
         if self.entries.is_empty() {
             self.listed = Some(at);
         }
     }
 
-    /// How long ago the first of them was listed.
+    /// Returns the time since the first entry was listed.
     pub(super) fn age(&self) -> Duration {
         self.listed.map_or(Duration::MAX, Mark::elapsed)
     }
@@ -172,7 +172,7 @@ impl Batch {
         self.listed = None;
     }
 
-    /// The entries in a range, in order.
+    /// Returns the entries in a range, in order.
     pub(super) fn entries(&self, range: Range<usize>) -> impl Iterator<Item = (&CStr, Option<Kind>)> {
         let name = |entry: &Entry| {
             let bytes = &self.names[entry.start as usize..=entry.start as usize + usize::from(entry.length)];
@@ -183,7 +183,7 @@ impl Batch {
     }
 }
 
-/// A part of a batch, to be worked on by anyone.
+/// Part of a batch, for any worker to work on.
 pub(super) struct Chunk {
     pub(super) directory: Arc<Opened>,
     pub(super) batch: Arc<Batch>,

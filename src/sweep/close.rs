@@ -1,4 +1,4 @@
-//! What becomes of a directory once all in it is done.
+//! Removal of a directory once everything in it is done.
 
 use std::io;
 use std::sync::Arc;
@@ -16,11 +16,11 @@ use super::walk::{Worker, is_gone};
 use crate::judge;
 use crate::verdict::{Because, Reason};
 
-/// As many directories are held open on the way up.
+/// Number of directories held open on the way up.
 const HANDLES: usize = 4;
 
 impl<A: Act> Worker<'_, A> {
-    /// Something in a directory is done. When that was the last, the directory may be empty by now, and then its
+    /// Counts a piece of work in a directory as done. After the last one the directory may be empty, and then its
     /// parent, and so on up.
     pub(super) fn finish(&mut self, node: Arc<Node>) {
         let mut node = node;
@@ -39,10 +39,10 @@ impl<A: Act> Worker<'_, A> {
             && self.sweep.policy().has_limits()
             && let Some(then) = node.then.get()
         {
-            // More may go from it before this run ends.
+            // More files may go from the directory before this run ends.
             self.sweep.stamps_before.note(&node.path(), *then);
         }
-        // A directory that goes whole is gone, or stays.
+        // A directory that goes whole has no stamps here: it is gone, or stays.
         let (false, Some(then)) = (node.is_left() || parent.is_immutable(), node.then.get()) else {
             return parent.leave();
         };
@@ -61,7 +61,7 @@ impl<A: Act> Worker<'_, A> {
         let path = parent.path();
         let opened = self.open_to_close(parent, &path).map_err(Undone::Failed);
         let held = node.lock.get().map(HeldAbove::dir);
-        // Of one that is not, the worker that has read it may still have the lock.
+        // If it is not held, the worker that has read the directory may still have the lock.
         let emptied = Emptied { then: then.origin, held, asks_lock: false };
         let removed = opened.and_then(|()| match self.closing.last() {
             Some((_, dir)) => self.sweep.act.directory(dir, node.name(), emptied, self.bare_hands()),
@@ -75,7 +75,7 @@ impl<A: Act> Worker<'_, A> {
                 self.directory_went(at, reason);
             }
             Err(Undone::Failed(error)) if is_gone(&error) => {}
-            // Somebody has put something in, or mounted something on it.
+            // Somebody has put something into the directory, or mounted something on it.
             Err(Undone::Failed(error))
                 if filled.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error())) =>
             {
@@ -94,7 +94,7 @@ impl<A: Act> Worker<'_, A> {
         }
     }
 
-    /// Tells that another directory has the name of the one that was to go, or that it is in use by now.
+    /// Reports that another directory has the name of the one that was to go, or that this one is in use by now.
     fn directory_stays(&mut self, at: At<'_>, because: &Because) {
         if let Some(named) = because.named() {
             self.walked.left.add(because.without_names(), format!("{at}: {named}"));
@@ -103,7 +103,7 @@ impl<A: Act> Worker<'_, A> {
         (self.sweep.observer)(&Event::Stays { at: At { directory: &path, name: b"" }, because });
     }
 
-    /// The hands of this worker, with nothing in them.
+    /// Returns the means of this worker, with no file held.
     fn bare_hands(&self) -> Hands<'_> {
         let sweep = self.sweep;
         let (aside, root, control) = (&sweep.aside, sweep.root, sweep.control);
@@ -142,8 +142,8 @@ impl<A: Act> Worker<'_, A> {
         (self.sweep.observer)(&event);
     }
 
-    /// Removes the directory that was worked in last, if it is empty now and old enough, and then the one it lay in, and
-    /// so on.
+    /// Removes the directory that was worked in last, if it is empty now and old enough, and then its parent, and so
+    /// on.
     pub(super) fn empty_upwards(&mut self, last: &Opened) {
         let mut path = &last.path[..];
         while !path.is_empty() {
@@ -151,7 +151,7 @@ impl<A: Act> Worker<'_, A> {
                 Some(slash) => (&path[..slash], &path[slash + 1..]),
                 None => (&b""[..], path),
             };
-            // What cannot be told to be old enough stays.
+            // A directory of unknown age stays.
             let Some(then) = self.sweep.stamps_before.get(path) else { return };
             let judged = judge::empty_directory(self.sweep.policy(), &then.stamps, true, self.sweep.order.now);
             let Ok(reason) = judged else { return };
@@ -166,7 +166,7 @@ impl<A: Act> Worker<'_, A> {
             match removed {
                 Ok(()) => self.directory_went(at, &reason),
                 Err(Undone::Stays(because)) => return self.directory_stays(at, &because),
-                // Mostly because it is not empty.
+                // Mostly because the directory is not empty.
                 Err(_) => return,
             }
             path = parent;

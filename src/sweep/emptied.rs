@@ -1,4 +1,4 @@
-//! Directories that are removed once nothing is in them: the one that was judged, and no other that has its name by now.
+//! Removal of directories once nothing is in them: the one that was judged, and no other that has its name by now.
 
 use super::act::{Hands, Undone};
 use crate::entry::Kind;
@@ -6,14 +6,14 @@ use crate::fsys::{Dir, Found, Origin, Refusal, Taken};
 use crate::target::Unverifiable;
 use crate::verdict::Because;
 
-/// A directory that is to be removed, as it is told from others.
+/// Directory that is to be removed, with what tells it from others.
 #[derive(Clone, Copy)]
 pub(super) struct Emptied<'a> {
-    /// Which it was when it was judged.
+    /// Origin of the directory when it was judged.
     pub(super) then: Origin,
-    /// Its handle, where it is held locked since.
+    /// Handle of the directory, if it has been held locked since.
     pub(super) held: Option<&'a Dir>,
-    /// Whether to ask for its lock where it is not, and nobody here can have it.
+    /// Whether to ask for the lock of the directory if it is not held and no worker of this sweep can have it.
     pub(super) asks_lock: bool,
 }
 
@@ -39,7 +39,7 @@ pub(super) fn remove(
             &opened
         }
     };
-    // From here on its number is not another's: it is held open.
+    // The open handle keeps the inode number from being another's from here on.
     let (identity, _) = dir.look_at_itself()?;
     if identity != emptied.then.identity {
         return Err(Undone::Stays(Because::Changed));
@@ -49,7 +49,7 @@ pub(super) fn remove(
         return Err(Undone::Stays(Because::Changed));
     }
     if !parent.is_trusted()? {
-        // What is in use is not even touched.
+        // A directory with something in it is not even touched.
         dir.expect_empty()?;
         let from = Taken { dir: parent, origin: Origin::of(parent)? };
         match hands.aside.remove_directory(hands.worker, &from, name, &is_it) {

@@ -1,4 +1,4 @@
-//! What an observer of a sweep is told.
+//! Events of a sweep, which its observer gets.
 
 use std::fmt;
 use std::io;
@@ -8,18 +8,18 @@ use crate::entry::Facts;
 use crate::names::Shortened;
 use crate::verdict::{Because, Reason};
 
-/// Where an entry is: its directory, relative to the root (empty for the root), and its name. Printed as a relative
+/// Location of an entry: its directory, relative to the root (empty for the root), and its name. Printed as a relative
 /// path, [`Shortened`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct At<'a> {
-    /// The directory's path relative to the root; empty for the root itself.
+    /// Path of the directory relative to the root; empty for the root itself.
     pub directory: &'a [u8],
-    /// The name in it; empty when the directory itself is meant.
+    /// Name in the directory; empty when the directory itself is meant.
     pub name: &'a [u8],
 }
 
 impl At<'_> {
-    /// The path relative to the root, as bytes.
+    /// Returns the path relative to the root, as bytes.
     #[must_use]
     pub fn path(&self) -> Vec<u8> {
         let slash: &[u8] = if self.directory.is_empty() || self.name.is_empty() { b"" } else { b"/" };
@@ -38,67 +38,67 @@ impl fmt::Display for At<'_> {
     }
 }
 
-/// One thing that happened in a sweep.
+/// Event of a sweep.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// The target's directory, or one that leads to it, was made.
     Created(&'a Path),
     /// A file went.
     Removed {
-        /// Which.
+        /// The file.
         at: At<'a>,
-        /// Why.
+        /// Reason for its removal.
         reason: &'a Reason,
     },
     /// A file would go, if this were no preview.
     WouldRemove {
-        /// Which.
+        /// The file.
         at: At<'a>,
-        /// What is known about it.
+        /// Facts known about the file.
         facts: &'a Facts,
-        /// Why.
+        /// Reason for its removal.
         reason: &'a Reason,
     },
     /// A directory went: it was or became empty, or all in it went with it.
     RemovedDirectory {
-        /// Which.
+        /// The directory.
         at: At<'a>,
-        /// Why.
+        /// Reason for its removal.
         reason: &'a Reason,
     },
     /// A directory would go, if this were no preview.
     WouldRemoveDirectory {
-        /// Which.
+        /// The directory.
         at: At<'a>,
-        /// Why.
+        /// Reason for its removal.
         reason: &'a Reason,
     },
-    /// A file was to go and could not be removed.
+    /// A file or a directory was to go and could not be removed.
     NotRemoved {
-        /// Which.
+        /// The entry.
         at: At<'a>,
-        /// What the system said.
+        /// Error of the system.
         error: &'a io::Error,
     },
-    /// An entry could not be looked at, or a directory not be read (on).
+    /// An entry could not be looked at, or a directory could not be read, or not to its end.
     Unreadable {
-        /// Which.
+        /// The entry.
         at: At<'a>,
-        /// What the system said.
+        /// Error of the system.
         error: &'a io::Error,
     },
     /// An entry stays.
     Stays {
-        /// Which.
+        /// The entry.
         at: At<'a>,
-        /// Why.
+        /// Reason for which the entry stays.
         because: &'a Because,
     },
     /// A directory is not entered.
     SkippedDirectory {
-        /// Which.
+        /// The directory.
         at: At<'a>,
-        /// Why.
+        /// Reason for which the directory is not entered.
         because: &'a Because,
     },
 }

@@ -1,4 +1,5 @@
-//! Why one entry goes or stays, and from when it would go: the answer of the judge that sweeps, with what it looked at.
+//! Explanation why one entry goes or stays, and from when it would go: the answer of the judge that sweeps, with what
+//! it looked at.
 
 use std::sync::Mutex;
 
@@ -21,35 +22,35 @@ use crate::names::Escaped;
 use crate::units::{Bytes, Span};
 use crate::verdict::{Because, Reason, Verdict};
 
-/// Why one entry goes or stays.
+/// Explanation why one entry goes or stays.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explanation {
     /// The entry that was judged, relative to the root: the one that was asked for, or the directory it goes with.
     pub path: Vec<u8>,
     /// The verdict.
     pub verdict: Verdict,
-    /// Each rule that was looked at and what it says, in the order of the config reference.
+    /// Rules that were looked at, each with what it says, in the order of the config reference.
     pub rules: Vec<(&'static str, String)>,
-    /// When the next run would take it, if nothing about it changes and no limit or guard has a say.
+    /// Time from which a run would take the entry, if nothing about it changes and no limit or guard has a say.
     pub from: Option<Timestamp>,
-    /// Why no run would take anything at all.
+    /// Reason for which no run would take anything at all, if there is one.
     pub guard: Option<String>,
 }
 
-/// What a walk to the entry has come to.
+/// End of a walk to the entry.
 enum Reached {
-    /// Its directory, and its name in it.
+    /// The entry: its directory, and its name in it.
     Entry(Opened, Vec<u8>),
     /// A directory that goes or stays whole.
     Whole(Waiting),
-    /// Here it ends.
+    /// An entry on the way, which stays for this reason.
     Stays(Vec<u8>, Because),
 }
 
 /// Explains the entry at `path`, relative to the root of the order's target.
 ///
 /// # Errors
-/// In words: the root or the entry cannot be had, or a survey that a limit needs was cancelled.
+/// Returns a text: the root or the entry cannot be had, or the walk was cancelled.
 pub fn explain(order: &Order, control: &Control, path: &[u8]) -> Result<Explanation, String> {
     let order = &Order { dry_run: true, ..order.clone() };
     let root = open_root(order, &Preview, &|_| {}).map_err(|(_, why)| why)?;
@@ -65,7 +66,7 @@ pub fn explain(order: &Order, control: &Control, path: &[u8]) -> Result<Explanat
             Event::Unreadable { error, .. } => Verdict::Stays(Because::Unreadable(error.to_string().into())),
             _ => return,
         };
-        // Of a directory that goes whole, what is said of it as a whole comes last.
+        // Of a directory that goes whole, the verdict on the whole comes last.
         *told.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(verdict);
     };
     let before = Before::of(order, &root);
@@ -105,7 +106,7 @@ pub fn explain(order: &Order, control: &Control, path: &[u8]) -> Result<Explanat
     Ok(Explanation { path: at, from: from.filter(|_| is_of_time(&verdict)), verdict, rules, guard })
 }
 
-/// What each rule of the policy that looks at the facts says.
+/// Returns the rules of the policy that look at the facts, each with what it says.
 fn rules(order: &Order, facts: &Facts, limits: &[Limit]) -> Vec<(&'static str, String)> {
     let target = &order.target;
     let policy = &target.policy;
@@ -165,19 +166,19 @@ fn rules(order: &Order, facts: &Facts, limits: &[Limit]) -> Vec<(&'static str, S
     said
 }
 
-/// Whether somebody else has a directory locked. What cannot be told is told when it is entered.
+/// Returns whether somebody else has a directory locked. An error is reported when the directory is entered.
 fn is_locked(dir: &Dir) -> bool {
     let is_locked = dir.try_lock().is_ok_and(|free| !free);
     dir.unlock();
     is_locked
 }
 
-/// Whether the entry stays for something that time alone changes.
+/// Returns whether the entry stays for a reason that time alone changes.
 fn is_of_time(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::Stays(Because::NotOld { .. } | Because::MinAge { .. } | Because::Future))
 }
 
-/// When the file's own reasons take it, if it stays as it is.
+/// Returns the time from which the file's own reasons take it, if it stays as it is.
 fn from(order: &Order, facts: &Facts, name: &[u8], kept: Option<&judge::Kept>) -> Option<Timestamp> {
     let policy = &order.target.policy;
     let limit = policy.older_than.max(policy.min_age)?;
@@ -224,7 +225,7 @@ impl Worker<'_, Preview> {
         if let Some(name) = self.owner_on_the_way(&path) {
             return Ok(Reached::Stays(path, Because::OtherTarget(name)));
         }
-        // What keeps a directory from being opened is told when it is opened for good.
+        // An error is reported when the directory is opened for good.
         if let Ok(Some(locked)) = self.sweep.locked_on_the_way(&path) {
             return Ok(Reached::Stays(locked.to_vec(), Because::Locked));
         }
@@ -246,7 +247,7 @@ impl Worker<'_, Preview> {
         Ok(Reached::Entry(directory.keeping(kept), last.to_vec()))
     }
 
-    /// The other target that owns one of the directories on the way.
+    /// Returns the other target that owns one of the directories on the way, if any.
     fn owner_on_the_way(&self, path: &[u8]) -> Option<std::sync::Arc<str>> {
         let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at).chain([path.len()]);
         ends.map(|end| &path[..end]).filter(|part| !part.is_empty()).find_map(|part| {
@@ -255,7 +256,7 @@ impl Worker<'_, Preview> {
         })
     }
 
-    /// What is said of a directory that is asked for itself.
+    /// Reports why a directory that is asked for itself stays.
     fn directory_alone(&mut self, parent: &Opened, name: &[u8]) {
         let path = parent.at(name).path();
         let dir = parent.dir.open(name);

@@ -1,8 +1,8 @@
-//! Working off the entries of a directory, some at a time.
+//! Work on the entries of a directory, some at a time.
 //!
-//! The kernel answers one question of a kind after the other faster than questions of different kinds in turn, with all
-//! that a verdict takes in between: so some entries are looked at together, judged together, and removed together
-//! (measured: a fifth of the time of a scan, a sixth of that of a removal).
+//! The kernel answers many calls of one kind in a row faster than calls of different kinds in turn, with all that a
+//! verdict takes in between. So some entries are looked at together, judged together, and removed together (measured: a
+//! fifth of the time of a scan, a sixth of that of a removal).
 
 use std::ffi::CStr;
 use std::ops::Range;
@@ -21,22 +21,22 @@ use crate::judge;
 use crate::report::Counts;
 use crate::verdict::{Because, Reason};
 
-/// As many entries are worked off together.
+/// Number of entries that are worked off together.
 const GROUP: usize = sample::ONE_IN;
 
-/// What was looked at longer ago than this is looked at again before it is removed: on a slow disk others would
-/// otherwise have more time to change a file between the two.
-// In the tests beside this everything was looked at too long ago; what users see is tested with the real one.
+/// Age of a look after which the entry is looked at again before it is removed: on a slow disk others would otherwise
+/// have more time to change a file between the two.
+// In the tests beside this every look is too old; tests of what users see have the real value.
 const FRESH: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_millis(2) };
 
-/// What was listed longer ago than this is looked at before it is removed, also where nothing but its name is asked for.
+/// Age of a listing after which an entry is looked at before it is removed, even if the policy asks for its name only.
 const LISTED: Duration = Duration::from_secs(1);
 
-/// Memory for a group.
+/// Buffers for a group.
 #[derive(Default)]
 pub(super) struct Group {
     looked: Vec<std::io::Result<Found>>,
-    /// Those that go: which of the group, and why.
+    /// Entries that go: their index in the group, what was found, and the reason.
     going: Vec<(usize, Found, Reason)>,
     removed: Vec<Result<How, Undone>>,
 }
@@ -65,7 +65,7 @@ impl<'a, A: Act> Worker<'a, A> {
                 _ if by_name || !self.acts() || !self.sweep.act.may_change() => {
                     self.seen(directory, names, by_name, &mut group);
                 }
-                // What compares a file with what was judged has to have judged it right before.
+                // An action that compares a file with what was judged needs a verdict from right before.
                 _ => self.one_by_one(directory, names),
             }
         }
@@ -81,14 +81,15 @@ impl<'a, A: Act> Worker<'a, A> {
         }
     }
 
-    /// Whether these are all known to be regular files, and the run has looked at enough of them to say how much the
-    /// others take.
+    /// Returns whether all entries are known to be regular files, and the run has looked at enough of them to estimate
+    /// the bytes of the others.
     fn is_enough_seen(&self, names: &[(&CStr, Option<Kind>)]) -> bool {
         names.iter().all(|(_, kind)| *kind == Some(Kind::File))
             && self.sweep.attempts.load(Ordering::Relaxed) >= sample::EXACT
     }
 
-    /// Has files go by their names. One of them is looked at when its turn comes, so that it can be said what they take.
+    /// Acts on files by their names. One of them is looked at when its turn comes, as a sample of the bytes that they
+    /// take.
     fn unseen(&mut self, directory: &Opened, names: &[(&CStr, Option<Kind>)], reason: &Reason) {
         let Sweep { act, root, .. } = self.sweep;
         let sampled = self.sample.next();
@@ -110,7 +111,7 @@ impl<'a, A: Act> Worker<'a, A> {
             at += gone;
             if has_failed {
                 let Counts { deleted, freed, .. } = self.walked.counts;
-                // Why one could not be removed is found out as with any other.
+                // The usual way takes the sampled file, and finds out why another could not be removed.
                 self.entry(directory, names[at].0, names[at].1);
                 if at == sampled && self.walked.counts.deleted > deleted {
                     self.sample.looked(self.walked.counts.freed - freed);
@@ -120,7 +121,7 @@ impl<'a, A: Act> Worker<'a, A> {
         }
     }
 
-    /// Looks at entries, judges them, and has those go that are to.
+    /// Looks at entries, judges them, and acts on those that are to go.
     fn seen(&mut self, directory: &Opened, names: &[(&CStr, Option<Kind>)], by_name: bool, group: &mut Group) {
         let removes = by_name && self.acts();
         let asked = if by_name { self.asked } else { Asked::ALL };
@@ -137,8 +138,8 @@ impl<'a, A: Act> Worker<'a, A> {
         for (at, ((name, kind), looked)) in names.iter().zip(looked.drain(..)).enumerate() {
             let Some(found) = self.looked(directory, name, looked) else { continue };
             if removes && found.facts.links > 1 {
-                // When another of its names has gone, this one is not what it was. Nor was all asked for here that is
-                // compared when its turn comes.
+                // After the removal of another name, this file is not what it was. And not everything that is compared
+                // when its turn comes was asked for here.
                 self.entry(directory, name, *kind);
             } else if let Some(goes) = self.looked_at(directory, name, *kind, &found) {
                 if removes {
@@ -162,7 +163,7 @@ impl<'a, A: Act> Worker<'a, A> {
                 let name = names[*at].0;
                 let same = if began.elapsed() < FRESH { Ok(()) } else { self.is_same(directory, name, found) };
                 removed.push(same.and_then(|()| act.by_name(directory, name, Some(&found.facts), reason, root)));
-                // Too many of these end the run, so they are counted at once.
+                // Too many errors end the run, so they are counted at once.
                 if removed.last().is_some_and(Result::is_err) {
                     break;
                 }
@@ -170,7 +171,7 @@ impl<'a, A: Act> Worker<'a, A> {
             let (done, more) = rest.split_at(removed.len());
             for ((at, found, reason), removed) in done.iter().zip(removed.drain(..)) {
                 if matches!(removed, Err(Undone::Failed(_))) && !act.goes_by_name(directory) {
-                    // It has to be copied, as it has turned out.
+                    // The file has turned out to need a copy.
                     let going = Going { reason: reason.clone(), held: None };
                     self.goes(directory, names[*at].0, found, going);
                     continue;
@@ -181,7 +182,7 @@ impl<'a, A: Act> Worker<'a, A> {
         }
     }
 
-    /// Whether a file that was judged some time ago still is what was judged.
+    /// Checks that a file that was judged some time ago still is what was judged.
     pub(super) fn is_same(&self, directory: &Opened, name: &CStr, judged: &Found) -> Result<(), Undone> {
         let now = directory.dir.look_listed(name, self.asked)?;
         let age_by = self.sweep.policy().age_by;
@@ -189,7 +190,7 @@ impl<'a, A: Act> Worker<'a, A> {
         if what(&now) == what(judged) { Ok(()) } else { Err(Undone::Stays(Because::Changed)) }
     }
 
-    /// Looks at an entry, judges it, and has it go if it is to.
+    /// Looks at an entry, judges it, and acts on it if it is to go.
     pub(super) fn entry(&mut self, directory: &Opened, name: &CStr, listed: Option<Kind>) {
         if let Some(found) = self.look(directory, name)
             && let Some(going) = self.looked_at(directory, name, listed, &found)
@@ -198,7 +199,7 @@ impl<'a, A: Act> Worker<'a, A> {
         }
     }
 
-    /// Judges an entry that was looked at. Returns whether it is to go; what does not is settled.
+    /// Judges an entry that was looked at. Returns it if it is to go; an entry that stays is recorded.
     pub(super) fn looked_at(
         &mut self,
         directory: &Opened,
@@ -222,7 +223,7 @@ impl<'a, A: Act> Worker<'a, A> {
             return None;
         }
         if found.kind != Kind::File {
-            // It was replaced after it was listed.
+            // The entry was replaced after it was listed.
             self.stays(directory, bytes, &Because::NotRegular(found.kind));
             return None;
         }

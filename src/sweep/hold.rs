@@ -13,24 +13,24 @@ use crate::verdict::{Because, Reason};
 /// A file that is to go.
 pub(super) struct Going<'a> {
     pub(super) reason: Reason,
-    /// How it is held until it is gone, where `skip_open` asks for that and the act does not do it by itself.
+    /// Hold on the file until it is gone, where `skip_open` asks for that and the act does not hold the file by itself.
     pub(super) held: Option<Held<'a>>,
 }
 
-/// A file that is held, so that nobody else uses it.
+/// File that is held, so that nobody else uses it.
 pub(super) struct Held<'a> {
     pub(super) file: Claimed,
-    /// The turn of its names, if it has several.
+    /// Lock for the names of the file, if it has several.
     pub(super) turn: Option<MutexGuard<'a, ()>>,
 }
 
 impl<'a, A: Act> Worker<'a, A> {
-    /// Makes sure that no process uses a file. Where it may go by its name, it is held from here on.
+    /// Makes sure that no process uses a file. A file that may go by its name is held from here on.
     ///
     /// # Errors
-    /// Why it stays.
+    /// Returns why the file stays.
     pub(super) fn hold(&self, directory: &Opened, name: &[u8], facts: &Facts) -> Result<Option<Held<'a>>, Because> {
-        // Elsewhere the act takes it aside, and holds it by itself.
+        // Elsewhere the act takes the file aside, and holds it by itself.
         if !(self.acts() && self.sweep.act.may_change() && directory.is_trusted()) {
             return self.used(&directory.dir, name, facts).map_or(Ok(None), Err);
         }
@@ -47,9 +47,9 @@ impl<'a, A: Act> Worker<'a, A> {
         }
     }
 
-    /// Why a file stays that a process may have open.
+    /// Returns why a file stays that a process may have open.
     pub(super) fn used(&self, dir: &Dir, name: &[u8], facts: &Facts) -> Option<Because> {
-        // Another worker that asks the same of another of its names has it open.
+        // Another worker that asks the same of another name of the file has it open.
         let _turn = self.turn(facts);
         match dir.usage(name, facts.identity) {
             Ok(Usage::Free) => None,
@@ -60,7 +60,7 @@ impl<'a, A: Act> Worker<'a, A> {
         }
     }
 
-    /// Why a file holds the whole that a process may use. `asks`: whether a lease is asked for.
+    /// Returns why a file that a process may use holds the whole. `asks` says whether a lease is asked for.
     pub(super) fn use_in_whole(
         &self,
         dir: &Dir,
@@ -76,7 +76,7 @@ impl<'a, A: Act> Worker<'a, A> {
             return None;
         }
         match self.used(dir, name, &found.facts)? {
-            // Where nothing can be told, the target says what is done, as with single files.
+            // If nothing can be told, the target decides, as with single files.
             Because::UseUnknown(why) if !skip_open => match self.sweep.order.target.on_unverifiable {
                 Unverifiable::Skip => Some(Because::Unverifiable(why)),
                 Unverifiable::Plain => None,

@@ -13,21 +13,22 @@ use rustix::process::{Resource, getrlimit};
 use super::walk::Sweep;
 use crate::fsys::Dir;
 
-/// As many directories above those that are worked in are held locked at most: each costs an open file. Those near the
-/// root come first, so only in a tree that is deeper than this is a directory given up before all below it is done.
+/// Most directories held locked above those that are worked in: each costs an open file. Directories near the root come
+/// first, so only in a tree that is deeper than this is a directory given up before everything below it is done.
 const MOST_HELD: usize = 128;
 
-/// Of the files that the process may have open, one in so many may be for these.
+/// Share of the files that the process may have open which these locks may take: one in so many.
 const SHARE: u64 = 8;
 
-/// Returns the counter of the directories that are held: what a process with few open files may not hold counts already.
+/// Returns the counter of directories that are held. Directories that a process with few open files may not hold are
+/// counted from the start.
 pub(super) fn counter() -> Arc<AtomicUsize> {
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let most = usize::try_from(limit / SHARE).unwrap_or(usize::MAX);
     Arc::new(AtomicUsize::new(MOST_HELD.saturating_sub(most)))
 }
 
-/// The lock of one directory, held until this is dropped.
+/// Lock of one directory, held until this value is dropped.
 #[derive(Debug)]
 pub(super) struct Lock {
     dir: Arc<Dir>,
@@ -35,12 +36,12 @@ pub(super) struct Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Explicitly: a process that is being started may hold copies of all handles for a moment.
+        // Unlocks explicitly: a process that is being started may hold copies of all handles for a moment.
         self.dir.unlock();
     }
 }
 
-/// The lock of a directory, held until all below it is done.
+/// Lock of a directory, held until everything below it is done.
 #[derive(Debug)]
 pub(super) struct HeldAbove {
     lock: Arc<Lock>,
@@ -57,7 +58,7 @@ impl HeldAbove {
         Some(Self { lock: lock.clone(), count: count.clone() })
     }
 
-    /// The directory.
+    /// Returns the directory.
     pub(super) fn dir(&self) -> &Dir {
         &self.lock.dir
     }
@@ -71,9 +72,9 @@ impl Drop for HeldAbove {
 
 /// Answer to the question whether a directory is locked.
 pub(super) enum Asked {
-    /// Nobody else has it locked. A sweep that acts holds it from now on.
+    /// Nobody else has the directory locked. A sweep that acts holds the lock from now on.
     Free(Option<Arc<Lock>>),
-    /// Somebody has.
+    /// Somebody else has the directory locked.
     Locked,
 }
 
@@ -87,10 +88,10 @@ pub(super) fn ask(dir: &Arc<Dir>, holds: bool) -> io::Result<Asked> {
 }
 
 impl<A> Sweep<'_, A> {
-    /// The shortest beginning of a path below the root whose directory somebody has locked, or cannot be opened to ask.
+    /// Returns the shortest beginning of a path below the root whose directory somebody has locked.
     ///
     /// # Errors
-    /// When it cannot be told.
+    /// Fails when a directory on the way cannot be opened or asked.
     pub(super) fn locked_on_the_way<'p>(&self, path: &'p [u8]) -> io::Result<Option<&'p [u8]>> {
         let mut above: Option<Dir> = None;
         let mut end = 0;

@@ -1,4 +1,4 @@
-//! What a sweep writes to the log. People grep for these lines, so their words stay.
+//! Log lines of a sweep. People grep for these lines, so their words stay.
 
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
@@ -14,7 +14,7 @@ use crate::report::{Outcome, Report};
 use crate::units::{Bytes, Span};
 use crate::verdict::Reason;
 
-/// The log lines of one sweep: an observer that also speaks at the beginning and at the end.
+/// Log lines of one sweep: an observer that also writes at the beginning and at the end.
 #[derive(Debug)]
 pub struct LogLines {
     target: TargetName,
@@ -24,14 +24,14 @@ pub struct LogLines {
 }
 
 impl LogLines {
-    /// As many skipped subdirectories get a line of their own; the rest is counted.
+    /// Most skipped subdirectories that get a line of their own; the rest is counted.
     const SKIPPED: u64 = 5;
 
-    /// As many failures of one class get a line of their own; the rest is counted. A directory that has become
+    /// Most failures of one class that get a line of their own; the rest is counted. A directory that has become
     /// read-only must not fill the disk with the log.
     const FAILED: u64 = 100;
 
-    /// Says that the sweep begins.
+    /// Logs the beginning of the sweep.
     #[must_use]
     pub fn begin(order: &Order) -> Self {
         let target = order.target.name.clone();
@@ -41,7 +41,7 @@ impl LogLines {
         Self { target, action, skipped: AtomicU64::new(0), failed: Mutex::default() }
     }
 
-    /// Says what happened.
+    /// Logs an event.
     pub fn see(&self, event: &Event<'_>) {
         let target = &self.target;
         match event {
@@ -82,7 +82,7 @@ impl LogLines {
         }
     }
 
-    /// What was done to a file that went.
+    /// Returns the word for what was done to a file that went.
     fn done(&self, reason: &Reason) -> &'static str {
         match (self.action, reason) {
             (ActionKind::Move, _) => "Moved",
@@ -99,7 +99,7 @@ impl LogLines {
         *count <= Self::FAILED
     }
 
-    /// Says how it ended. `is_news`: whether a hint has not been told before.
+    /// Logs the end of the sweep. `is_news` says whether a hint has not been logged before.
     pub fn end(self, report: &Report, is_news: impl Fn(&str) -> bool) {
         let target = &self.target;
         let skipped = self.skipped.into_inner();

@@ -1,44 +1,45 @@
-//! Whether deleting frees anything, by what the disk says.
+//! Measurement whether deleting frees anything, by what the disk says.
 //!
-//! The free space is read right before and right after some files are removed, and then once more after as long a time in
-//! which nothing of ours happened. What it rises by in that is the work of others, and as much is taken off: so who fills
-//! the disk meanwhile hides nothing, and who frees it proves nothing.
+//! The free space is read right before and right after some files are removed, and then once more after an equally long
+//! time in which this sweep does nothing. The rise in that time is the work of others and is taken off. So somebody who
+//! fills the disk meanwhile hides nothing, and somebody who frees it proves nothing.
 
 use std::time::Duration;
 
-/// After so many files, or so many bytes, without a rise, deleting frees nothing.
+/// Number of files after which deleting is taken to free nothing, if no rise has shown.
 pub(super) const FILES: u64 = 64;
+/// Allocated bytes after which deleting is taken to free nothing, if no rise has shown.
 pub(super) const BYTES: u64 = 256 * 1024 * 1024;
 
-/// As many files a run tries after one in which deleting freed nothing.
+/// Number of files that a run tries after a run in which deleting freed nothing.
 pub(super) const PROBE: u64 = 8;
 
-/// A rise counts when it is this part of what the files were to give back.
+/// Divisor of the bytes that the files were to give back: a rise counts when it is at least this part of them.
 const PART: u64 = 4;
 
-/// Some files that were removed together.
+/// Files that were removed together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Removed {
     pub(super) files: u64,
-    /// What they had allocated.
+    /// Bytes that the files had allocated.
     pub(super) allocated: u64,
-    /// What they were to give back: nothing where other links are left.
+    /// Bytes that the files were to give back: nothing where other links are left.
     pub(super) expected: u64,
 }
 
-/// What was removed since it was last proven that deleting frees something, and what the disk showed of it.
+/// Files removed since it was last proven that deleting frees something, and the rise that the disk showed for them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Meter {
     pub(super) removed: Removed,
-    /// By how much the free space rose while files were removed, never more than those so far were to give back.
+    /// Rise of the free space while files were removed, never more than the files so far were to give back.
     shown: u64,
     busy: Duration,
-    /// By how much it rose while nothing of ours happened.
+    /// Rise of the free space while this sweep did nothing.
     others: u64,
     idle: Duration,
 }
 
-/// A part of `amount` as large as that of the one time in the other.
+/// Returns the part of `amount` that falls into `time`, if all of it took the time `of`.
 fn in_time(amount: u64, time: Duration, of: Duration) -> u64 {
     if of.is_zero() {
         return 0;
@@ -48,39 +49,39 @@ fn in_time(amount: u64, time: Duration, of: Duration) -> u64 {
 }
 
 impl Meter {
-    /// Files were removed, in this time.
+    /// Adds files that were removed, the free space before and after that, and the time it took.
     pub(super) fn removed(&mut self, before: u64, after: u64, took: Duration, removed: Removed) {
         self.removed.files += removed.files;
         self.removed.allocated += removed.allocated;
         self.removed.expected += removed.expected;
-        // It may be what was removed earlier that shows now.
+        // The rise may be from files that were removed earlier.
         self.shown += after.saturating_sub(before).min(self.removed.expected - self.shown);
         self.busy += took;
     }
 
-    /// Nothing of ours happened, in this time.
+    /// Adds a time in which this sweep did nothing, with the free space before and after.
     pub(super) fn waited(&mut self, before: u64, after: u64, took: Duration) {
         self.others += after.saturating_sub(before);
         self.idle += took;
     }
 
-    /// For how long files were removed.
+    /// Returns the time during which files were removed.
     pub(super) fn busy(&self) -> Duration {
         self.busy
     }
 
-    /// What the disk has shown, without what others did.
+    /// Returns the rise that the disk has shown, without the work of others.
     pub(super) fn shown(&self) -> u64 {
         self.shown.saturating_sub(in_time(self.others, self.busy, self.idle))
     }
 
-    /// What it has not shown yet.
+    /// Returns the bytes that the disk has not shown yet.
     pub(super) fn hidden(&self) -> u64 {
         self.removed.expected.saturating_sub(self.shown())
     }
 
-    /// The disk was given the time to show the rest: it went from one to the other of these, in this time, and then in
-    /// as much time as the last, with nothing to show, like that.
+    /// Adds a wait in which the disk had time to show the rest. `ours` is the free space before and after that wait,
+    /// and its time; `others` is the same for a time right after it, in which there was nothing left to show.
     pub(super) fn settled(&mut self, ours: (u64, u64, Duration), others: (u64, u64, Duration)) {
         let rise = |(before, after, _): (u64, u64, Duration)| i128::from(after) - i128::from(before);
         let background = match others.2.as_nanos() {
@@ -95,17 +96,17 @@ impl Meter {
         *self = Self { removed: self.removed, shown, ..Self::default() };
     }
 
-    /// Whether a further rise like this is enough to show that deleting frees something.
+    /// Returns whether a further rise like this is enough to show that deleting frees something.
     pub(super) fn is_shown_by(&self, rise: u64) -> bool {
         self.shown().saturating_add(rise).saturating_mul(PART) >= self.removed.expected
     }
 
-    /// Whether as much was removed as has to show.
+    /// Returns whether enough was removed that it has to show: so many files, or [`BYTES`].
     pub(super) fn is_due(&self, files: u64) -> bool {
         self.removed.files >= files || self.removed.allocated >= BYTES
     }
 
-    /// Whether the disk has shown that deleting frees something.
+    /// Returns whether the disk has shown that deleting frees something.
     pub(super) fn is_proven(&self) -> bool {
         self.removed.expected > 0 && self.is_shown_by(0)
     }

@@ -1,7 +1,7 @@
 //! A sweep: one execution for one target, from its root to its report.
 //!
-//! [`sweep`] and [`preview`] share every line up to the removal. What they do to a file that goes is an `act`, and
-//! the preview's has no way to remove anything.
+//! [`sweep`] and [`preview`] share every line up to the removal. The action on a file that goes is an `act`, and that
+//! of the preview has no way to remove anything.
 
 mod act;
 mod aside;
@@ -66,43 +66,43 @@ use crate::target::{Action, Missing, Sandbox, Target};
 use act::{Act, Move, Preview, Remove};
 use trash::ToTrash;
 
-/// How long a file system may take to answer.
+/// Longest time that a file system may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What is to be swept, and why.
+/// Order for one sweep: its target, its trigger and its circumstances.
 #[derive(Clone, Debug)]
 pub struct Order {
     /// The id of the run.
     pub run: RunId,
     /// The target.
     pub target: Arc<Target>,
-    /// What set it off.
+    /// Trigger of the run.
     pub trigger: Trigger,
-    /// Only say what would be removed. A target can ask for the same with its `dry_run`.
+    /// Whether the run only reports what it would remove. A target can ask for the same with its `dry_run`.
     pub dry_run: bool,
-    /// What no target may be; asked again now that the root is open.
+    /// Directories that no target may be; checked again now that the root is open.
     pub protected: Arc<Protected>,
-    /// When the run begins: ages are counted back from here.
+    /// Time at which the run begins, and from which ages are counted back.
     pub now: Timestamp,
-    /// What it may be held by, beside what the target asks for.
+    /// Guards that may hold the run, beside those that the target asks for.
     pub guards: Guards,
 }
 
 impl Order {
-    /// Whether this run only says what it would remove.
+    /// Returns whether this run only reports what it would remove.
     #[must_use]
     pub fn is_dry(&self) -> bool {
         self.dry_run || self.target.dry_run
     }
 
-    /// The report of a run that did not begin, since another process sweeps the target: who that is.
+    /// Returns the report of a run that did not begin, since another process, `who`, sweeps the target.
     #[must_use]
     pub fn skipped(&self, who: &str) -> Report {
         let why = format!("the target is being swept by {who}");
         Report { skipped: true, ..self.not_run(Outcome::Cancelled, why) }
     }
 
-    /// The report of a run that never got to work, for this reason.
+    /// Returns the report of a run that never got to work, with its outcome and the reason in `message`.
     #[must_use]
     pub fn not_run(&self, outcome: Outcome, message: impl Into<String>) -> Report {
         Report {
@@ -129,19 +129,19 @@ impl Order {
     }
 }
 
-/// What others see of a sweep at work, and how they stop it.
+/// Control of a running sweep: its progress for others to read, and a way to stop it.
 #[derive(Debug, Default)]
 pub struct Control {
-    /// What it has counted so far.
+    /// Counts of the sweep so far.
     pub progress: Arc<Progress>,
     cancelled: OnceLock<String>,
-    /// Not 0 once the process was interrupted.
+    /// Flag of a signal handler: not 0 once the process was interrupted.
     interrupted: Arc<AtomicUsize>,
 }
 
 impl Control {
-    /// Returns one that cancels the sweep once `interrupted` is not 0 any more: all that a signal handler can do is to
-    /// set a number.
+    /// Returns a control that cancels the sweep once `interrupted` is not 0 any more: a signal handler can do no more
+    /// than set a number.
     #[must_use]
     pub fn watching(interrupted: Arc<AtomicUsize>) -> Self {
         Self { interrupted, ..Self::default() }
@@ -149,11 +149,11 @@ impl Control {
 
     /// Stops the sweep before its next file. The first reason counts.
     pub fn cancel(&self, why: impl Into<String>) {
-        // A second cancel finds the place taken, which is as good.
+        // A second cancel finds the reason set, which is as good.
         drop(self.cancelled.set(why.into()));
     }
 
-    /// Why the sweep is to stop, if it is.
+    /// Returns the reason for which the sweep is to stop, if it is.
     #[must_use]
     pub fn cancelled(&self) -> Option<&str> {
         if self.interrupted.load(Ordering::Relaxed) != 0 {
@@ -163,25 +163,25 @@ impl Control {
     }
 }
 
-/// What a sweep has counted so far; read while it is at work.
+/// Counts of a sweep so far, read while the sweep is at work.
 #[derive(Debug, Default)]
 pub struct Progress {
-    /// Entries that were read in surveys, before anything is judged for good.
+    /// Entries that were read in surveys, before any final verdict.
     pub surveyed: AtomicU64,
     /// Entries that were read.
     pub examined: AtomicU64,
     /// Files removed (in a dry run: that would be).
     pub deleted: AtomicU64,
-    /// Bytes given back.
+    /// Bytes freed.
     pub freed: AtomicU64,
     /// Files that could not be removed.
     pub failed: AtomicU64,
 }
 
 impl Progress {
-    /// Adds what a worker has counted since it last said so.
+    /// Adds what a worker has counted since its last call: `now` less `before`.
     fn add(&self, now: Counts, before: Counts) {
-        // Readers want a picture, not a sum that adds up.
+        // Readers want a picture, and the counters need not add up.
         self.examined.fetch_add(now.examined - before.examined, Ordering::Relaxed);
         self.deleted.fetch_add(now.deleted - before.deleted, Ordering::Relaxed);
         self.freed.fetch_add(now.freed - before.freed, Ordering::Relaxed);
@@ -193,12 +193,13 @@ impl Progress {
     }
 }
 
-/// Who is told what happens, as it happens, by every worker of the sweep: it is called from several threads at once.
+/// Callback for each event as it happens. Every worker of the sweep calls it, so it is called from several threads at
+/// once.
 pub type Observer<'a> = dyn Fn(&Event<'_>) + Sync + 'a;
 
-/// Sweeps: walks, judges, removes, reports. A dry run (of the order or of the target) is a [`preview`].
+/// Sweeps a target: walks, judges, removes, reports. A dry run (of the order or of the target) is a [`preview`].
 ///
-/// It blocks until it is done, or until [`Control::cancel`]. It never fails: what goes wrong is in the report.
+/// Blocks until the sweep is done, or until [`Control::cancel`]. Never fails: all errors are in the report.
 pub fn sweep(order: &Order, control: &Control, observer: &Observer<'_>) -> Report {
     if order.is_dry() {
         return preview(order, control, observer);
@@ -219,7 +220,8 @@ pub fn sweep(order: &Order, control: &Control, observer: &Observer<'_>) -> Repor
     }
 }
 
-/// Opens the directory that files are moved to, which may lead elsewhere than when the config was checked.
+/// Opens the directory that files are moved to, and checks it again: its path may lead elsewhere than when the config
+/// was checked.
 fn open_destination(order: &Order, to: &Path) -> Result<Destination, String> {
     let root = fsys::resolve(to, false).map_err(|error| error.to_string())?;
     let path = root.path.clone();
@@ -234,7 +236,7 @@ fn open_destination(order: &Order, to: &Path) -> Result<Destination, String> {
     }
 }
 
-/// The trash beside the root of an order's target.
+/// Opens the trash beside the root of an order's target.
 fn open_trash(order: &Order) -> Result<Trash, (Outcome, String)> {
     let failed = |message: String| (Outcome::Failed, message);
     let root = find_root(order, true)?;
@@ -247,7 +249,7 @@ fn open_trash(order: &Order) -> Result<Trash, (Outcome, String)> {
     Err(failed(format!("`{root}` is a mount point, so nothing beside it is on its file system: there can be no trash")))
 }
 
-/// Walks to the root of an order's target; where that is missing, the target says what becomes of the run.
+/// Opens the root of an order's target. Where the root is missing, the target decides the outcome of the run.
 fn find_root(order: &Order, may_change: bool) -> Result<Root, (Outcome, String)> {
     let Target { path, missing, .. } = &*order.target;
     fsys::resolve(path, *missing == Missing::Create && may_change).map_err(|error| match (&error, missing) {
@@ -265,7 +267,7 @@ fn find_root(order: &Order, may_change: bool) -> Result<Root, (Outcome, String)>
     })
 }
 
-/// Does everything that [`sweep`] does, up to the removal.
+/// Runs everything that [`sweep`] runs, up to the removal.
 pub fn preview(order: &Order, control: &Control, observer: &Observer<'_>) -> Report {
     let order = Order { dry_run: true, ..order.clone() };
     execute(&order, control, observer, &Preview, &Dir::space)
@@ -299,7 +301,8 @@ fn execute<A: Act>(
     report
 }
 
-/// Runs on a thread of its own, which the kernel keeps to the target if the target asks for that.
+/// Runs the sweep on a thread of its own, which the kernel confines to the target; or on this thread, if the target
+/// turns the sandbox off.
 fn confined<A: Act>(
     order: &Order,
     control: &Control,
@@ -313,7 +316,7 @@ fn confined<A: Act>(
     if target.sandbox == Sandbox::Off {
         return Report { sandbox: Some("off".to_owned()), ..run() };
     }
-    // What needs to be read from elsewhere is read before.
+    // The number of threads depends on files outside of the target, so it is read before.
     _ = target.threads();
     let may = if act.may_change() { May::Change } else { May::Look };
     let work = || {
@@ -339,7 +342,7 @@ fn confined<A: Act>(
     })
 }
 
-/// Opens the root and makes sure that this run may begin; otherwise says how it ends and why.
+/// Opens the root and checks that this run may begin; otherwise returns the outcome of the run and the reason.
 fn open_root<A: Act>(order: &Order, act: &A, observer: &Observer<'_>) -> Result<Root, (Outcome, String)> {
     let target = &order.target;
     let failed = |message: String| (Outcome::Failed, message);

@@ -6,23 +6,23 @@ use crate::entry::Identity;
 use crate::fsys::{self, Dir, Root};
 use crate::target::Target;
 
-/// The directories below a root that other targets own.
+/// Directories below a root that other targets own.
 #[derive(Debug, Default)]
 pub(super) struct Nested(Vec<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     target: Arc<str>,
-    /// Its path relative to the root.
+    /// Path relative to the root.
     path: Vec<u8>,
     identity: Option<Identity>,
 }
 
 impl Nested {
-    /// Those of a target, as they are now.
+    /// Returns the nested directories of a target, as they are now.
     pub(super) fn of(target: &Target, root: &Root) -> Self {
         let inner = target.nested.iter().map(|(name, path)| {
-            // A directory that is not there is not met either; one that cannot be looked at is known by its path.
+            // A directory that is missing cannot be met either; one that cannot be looked at is known by its path.
             let identity = fsys::identity(path).ok().flatten();
             let path = path
                 .strip_prefix(&root.path)
@@ -32,7 +32,7 @@ impl Nested {
         Self(inner.filter(|inner| inner.identity != Some(root.identity)).collect())
     }
 
-    /// Which other target owns the directory.
+    /// Returns the other target that owns the directory, if any.
     pub(super) fn owner(&self, path: &[u8], dir: &Dir) -> Option<Arc<str>> {
         if self.0.is_empty() || path.is_empty() {
             return None;

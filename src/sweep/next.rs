@@ -1,4 +1,4 @@
-//! What a limit takes, one after the other in the order in which it was ranked.
+//! Candidates that a limit takes, one after the other in the order in which they were ranked.
 
 use std::ffi::CString;
 use std::sync::Arc;
@@ -16,18 +16,18 @@ use crate::judge;
 use crate::verdict::Because;
 
 impl<A: Act> Worker<'_, A> {
-    /// Whether what has a name now is what was ranked under it.
+    /// Returns whether the entry that has a name now is the one that was ranked under it.
     pub(super) fn is_still(&self, next: &Next, facts: &Facts) -> bool {
         next.is_still(facts.identity, judge::weight(self.sweep.policy(), facts, self.sweep.order.now))
     }
 
-    /// Notes that another has the name of what was ranked, or that its turn is a later one by now.
+    /// Notes that another entry has the name of a ranked one, or that its turn is a later one by now.
     pub(super) fn went_stale(&mut self, directory: &Opened, name: &[u8]) {
         self.walked.stale += 1;
         self.walked.left.add(&Because::Changed, directory.at(name));
     }
 
-    /// Removes one of them, if it still may go.
+    /// Removes a ranked candidate, if it still may go.
     pub(super) fn take(&mut self, next: &Next, last: &mut Option<Opened>) {
         let path = &next.rank.path;
         let (parent, name) = match path.iter().rposition(|byte| *byte == b'/') {
@@ -43,7 +43,7 @@ impl<A: Act> Worker<'_, A> {
             return;
         }
         if last.as_ref().is_none_or(|last| last.path != parent) {
-            // Its lock would be in the way of the question whether anybody else has one.
+            // The last lock has to go first: it would look like that of somebody else.
             *last = None;
             *last = self.open_ranked(parent);
         }
@@ -66,16 +66,17 @@ impl<A: Act> Worker<'_, A> {
             }
         }
     }
-    /// Opens the directory of what was ranked, if its files may still go: it is where it was, and nobody has locked it.
+    /// Opens the directory of a ranked candidate, if its files may still go: the directory is where it was, and nobody
+    /// has locked it.
     fn open_ranked(&mut self, path: &[u8]) -> Option<Opened> {
         let dir = if path.is_empty() { self.sweep.root.open(b".") } else { self.sweep.root.open_beneath(path) };
-        // One that is elsewhere by now is not the one that was surveyed.
+        // A directory that is elsewhere by now is not the one that was surveyed.
         let dir = dir.ok().filter(|dir| matches!(self.sweep.elsewhere(dir), Ok(None)));
         let Some(dir) = dir.map(Arc::new) else {
             self.walked.counts.vanished += 1;
             return None;
         };
-        // Locked since it was surveyed: its files stay, as which they are counted already.
+        // A directory was locked since it was surveyed: its files stay, and are counted as such already.
         let Ok(None) = self.sweep.locked_on_the_way(path) else { return None };
         let lock = match path {
             b"" => None,
@@ -86,7 +87,7 @@ impl<A: Act> Worker<'_, A> {
         };
         self.sweep.stamps_before.note_of(path, &dir);
         let place = self.sweep.policy().globs.root();
-        // `keep_newest` held its own before, and what is not among the newest does not become so by removing others.
+        // `keep_newest` held its own before, and a file does not become one of the newest when others are removed.
         Some(Opened::new(dir, Node::root(), path.to_vec(), place).holding(lock))
     }
 }

@@ -1,4 +1,4 @@
-//! What a worker remembers of a walk, and tells of it, beside its counts.
+//! Notes that a worker takes on a walk, and events that it sends, beside its counts.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use super::{At, Event};
 use crate::verdict::Because;
 
 impl<A: Act> Worker<'_, A> {
-    /// Counts a directory that is not entered, and tells why.
+    /// Counts a directory that is not entered, and reports why.
     pub(super) fn skip(&mut self, at: At<'_>, because: &Because) {
         self.walked.counts.skipped_directories += 1;
         self.note(because);
@@ -17,7 +17,7 @@ impl<A: Act> Worker<'_, A> {
         }
     }
 
-    /// Remembers which excludes named something.
+    /// Remembers an exclude that named something.
     pub(super) fn note(&mut self, because: &Because) {
         if let Because::Excluded(pattern) = because
             && !self.walked.gathered.matched.contains(pattern)
@@ -27,7 +27,7 @@ impl<A: Act> Worker<'_, A> {
         }
     }
 
-    /// Remembers an exclude that almost names an entry, which no exclude names.
+    /// Remembers an exclude that almost names an entry that no exclude names.
     pub(super) fn note_near(&mut self, at: At<'_>, is_directory: bool) {
         if self.acts()
             && let Some((exclude, difference)) = self.sweep.near.missed(at.directory, at.name, is_directory)
@@ -36,7 +36,7 @@ impl<A: Act> Worker<'_, A> {
         }
     }
 
-    /// Counts what cannot be read, and tells why.
+    /// Counts an entry that cannot be read, and reports why.
     pub(super) fn unreadable(&mut self, at: At<'_>, error: &io::Error) {
         if self.acts() {
             self.walked.failures.add(error, at);

@@ -1,4 +1,4 @@
-//! What a walk is for, and what its workers gather.
+//! Purposes of a walk, and the results that its workers gather.
 
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::num::NonZeroUsize;
@@ -11,94 +11,96 @@ use crate::judge::limits::{Amount, Cut, HELD, Rank, Spec, Tally};
 use crate::judge::links::{Fate, Links};
 use crate::verdict::{Because, Protection, Reason};
 
-/// How far one limit reaches, and what is said of what it takes.
+/// Cut of one limit, and the reason of everything that it takes.
 #[derive(Clone, Debug)]
 pub(super) struct Limit {
     pub(super) cut: Cut,
     pub(super) reason: Reason,
 }
 
-/// What a walk is for.
+/// Purpose of a walk.
 #[derive(Clone, Debug)]
 pub(super) enum Pass {
-    /// Verdicts, with what limits take, and what follows from them.
+    /// Verdicts, with what these limits take, and the actions that follow.
     Act(Vec<Limit>),
-    /// To add up the candidates.
+    /// Survey that adds up the candidates.
     Survey(Arc<Spec>),
-    /// To find the newest of the root's candidates, directories that go whole among them.
+    /// Search for the newest of the root's candidates, directories that go whole among them.
     Newest(NonZeroUsize),
-    /// To find those that a limit takes first, of what these limits leave.
+    /// Search for the candidates that a limit takes first, of those that these limits leave.
     First(Vec<Limit>),
 }
 
-/// The reason with which the first of some limits takes a candidate.
+/// Returns the reason of the first limit that takes a candidate, if one does.
 pub(super) fn taken<'a>(limits: &'a [Limit], weight: i128, path: &[u8]) -> Option<&'a Reason> {
     limits.iter().find(|limit| limit.cut.takes(weight, path)).map(|limit| &limit.reason)
 }
 
-/// A candidate that a limit takes soon.
+/// Candidate that a limit takes soon.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Next {
     pub(super) rank: Rank,
-    /// Which inode has this rank: somebody may give its name to another.
+    /// Inode that has this rank: somebody may give its name to another.
     pub(super) identity: Identity,
-    /// Whether it is a directory that goes whole.
+    /// Whether the candidate is a directory that goes whole.
     pub(super) whole: bool,
 }
 
 impl Next {
-    /// Whether what has its name now is what was ranked, and its turn has not come to be a later one.
+    /// Returns whether the entry that has the name now is the one that was ranked, and its turn is no later than it
+    /// was.
     pub(super) fn is_still(&self, identity: Identity, weight: i128) -> bool {
         identity == self.identity && weight >= self.rank.weight
     }
 }
 
-/// What is known of all candidates together.
+/// Amounts of all candidates together.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Overview {
-    /// All of them.
+    /// All candidates.
     pub(super) candidates: Amount,
-    /// Those that go for a reason of their own.
+    /// Candidates that go for a reason of their own.
     pub(super) going: Amount,
-    /// Those that are protected, by the protection.
+    /// Candidates that are protected, by the protection.
     pub(super) protected: BTreeMap<&'static str, Amount>,
 }
 
-/// What a worker gathers on its way.
+/// Results that a worker gathers on its way.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
     pub(super) overview: Overview,
     pub(super) tally: Option<Tally>,
     pub(super) newest: Option<Newest>,
-    /// The last of them on top.
+    /// Candidates that a limit takes first, the last of them on top.
     pub(super) first: BinaryHeap<Next>,
-    /// The excludes that named something.
+    /// Excludes that named something.
     pub(super) matched: BTreeSet<Arc<str>>,
-    /// Excludes that almost named something: the first such path, and in what it differs.
+    /// Excludes that almost named something, each with the first such path and the difference.
     pub(super) missed: BTreeMap<Arc<str>, (String, Difference)>,
     /// Whether there was a candidate at all.
     pub(super) has_candidates: bool,
 }
 
-/// A candidate, as a survey takes it in.
+/// Candidate, as a survey takes it in.
 pub(super) struct Candidate<'a> {
     pub(super) weight: i128,
     pub(super) path: &'a [u8],
     pub(super) identity: Identity,
-    /// What it is worth without its inodes that have other links.
+    /// Amount of the candidate without its inodes that have other links.
     pub(super) amount: Amount,
-    /// Those: which, their allocated bytes, how many links they have, and how many of them this candidate is.
+    /// Inodes of the candidate that have other links: their allocated bytes, the number of their links, and how many of
+    /// these are in this candidate.
     pub(super) linked: &'a [(Identity, u64, u64, u64)],
 }
 
-/// What a survey is told of a candidate's standing.
+/// Standing of a candidate, as a survey needs it.
 pub(super) enum Told<'a> {
     Goes,
     Waits,
     Protected(&'a Because),
 }
 
-/// A file, as a candidate: what it is worth, and its inode when that has other links.
+/// Returns the amount of a file as a candidate, and its inode when that has other links.
 pub(super) fn worth(facts: &Facts) -> (Amount, Option<(Identity, u64, u64, u64)>) {
     if facts.links > 1 {
         let linked = (facts.identity, facts.allocated, u64::from(facts.links), 1);
@@ -118,7 +120,7 @@ impl Gathered {
         new
     }
 
-    /// Takes in a candidate of a survey. `false`: there are too many inodes with several links.
+    /// Takes in a candidate of a survey. Returns `false` when there are too many inodes with several links.
     #[must_use]
     pub(super) fn survey(&mut self, candidate: &Candidate<'_>, told: &Told<'_>, links: &Mutex<Links>) -> bool {
         let Candidate { weight, path, identity, amount, linked } = *candidate;
@@ -161,7 +163,7 @@ impl Gathered {
         }
     }
 
-    /// Adds what another worker has gathered.
+    /// Adds the results that another worker has gathered.
     pub(super) fn merge(&mut self, other: Self) {
         let Self { overview, tally, newest, first, matched, missed, has_candidates } = other;
         self.overview.candidates += overview.candidates;
@@ -185,7 +187,7 @@ impl Gathered {
         self.has_candidates |= has_candidates;
     }
 
-    /// Those that go first, in order.
+    /// Returns the candidates that go first, in order.
     pub(super) fn into_first(self) -> Vec<Next> {
         self.first.into_sorted_vec()
     }

@@ -1,4 +1,4 @@
-//! What waits to be worked on, shared by the workers of one walk.
+//! Queue of work, shared by the workers of one walk.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -6,29 +6,30 @@ use super::batch::Chunk;
 use super::tree::Node;
 use crate::globs::Place;
 
-/// A directory that waits to be read.
+/// Directory that waits to be read.
 pub(super) struct Waiting {
     pub(super) node: Arc<Node>,
-    /// Where it stands, as the globs see it.
+    /// State of the globs at the directory.
     pub(super) place: Place,
-    /// Whether it goes or stays whole.
+    /// Whether the directory goes or stays whole.
     pub(super) whole: bool,
 }
 
-/// A piece of work.
+/// Piece of work.
 pub(super) enum Work {
-    /// A directory to be read.
+    /// Directory to be read.
     Directory(Waiting),
-    /// A part of a large directory that somebody reads.
+    /// Part of a large directory that a worker reads.
     Chunk(Chunk),
 }
 
 #[derive(Default)]
 struct State {
-    /// Last in, first out: the tree is walked depth first, so that no more waits than the siblings on one path.
+    /// Last in, first out: the tree is walked depth first, so that no more directories wait than the siblings on one
+    /// path.
     directories: Vec<Waiting>,
     chunks: Vec<Chunk>,
-    /// Workers that are at work, and may add to this.
+    /// Workers that are at work, and may add to the queue.
     busy: usize,
     /// Workers that have nothing to do.
     idle: usize,
@@ -41,7 +42,7 @@ impl State {
     }
 }
 
-/// The queue of one walk.
+/// Queue of one walk.
 #[derive(Default)]
 pub(super) struct Queue {
     state: Mutex<State>,
@@ -49,7 +50,7 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// As many directories may wait before who reads on has to work on some.
+    /// Most directories that may wait before the worker that reads on has to work on some.
     const CROWDED: usize = 16 * 1024;
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -65,14 +66,14 @@ impl Queue {
         self.wake(state, more);
     }
 
-    /// Adds chunks. Who does so works along while too many wait ([`Queue::next_of_many`]).
+    /// Adds chunks. The caller works along while too many wait ([`Queue::next_of_many`]).
     pub(super) fn add_chunks(&self, chunks: Vec<Chunk>) {
         let mut state = self.state();
         state.chunks.extend(chunks);
         self.wake(state, true);
     }
 
-    /// Wakes those who have nothing to do, if there are any: the call costs more than most pieces of work.
+    /// Wakes the workers that have nothing to do, if there are any: the call costs more than most pieces of work.
     fn wake(&self, state: MutexGuard<'_, State>, more: bool) {
         let wake = more && state.idle > 0;
         drop(state);
@@ -81,27 +82,28 @@ impl Queue {
         }
     }
 
-    /// A chunk, when more than `most` wait.
+    /// Returns a chunk, when more than `most` wait.
     pub(super) fn next_of_many(&self, most: usize) -> Option<Chunk> {
         let mut state = self.state();
         if state.chunks.len() > most { state.chunks.pop() } else { None }
     }
 
-    /// Whether somebody has nothing to do.
+    /// Returns whether a worker has nothing to do.
     pub(super) fn is_idle(&self) -> bool {
         self.state().idle > 0
     }
 
-    /// A directory, when so many wait that their names would fill the memory. Who is deeper in such work already takes
-    /// one only when still more wait, so that this ends.
+    /// Returns a directory, when so many wait that their names would fill the memory. A caller that is `deep` in such
+    /// work already gets one only when still more wait, so that this ends.
     pub(super) fn next_of_a_crowd(&self, deep: usize) -> Option<Waiting> {
         let mut state = self.state();
         if state.directories.len() > Self::CROWDED * (deep + 1) { state.directories.pop() } else { None }
     }
 
-    /// The next piece of work; waits while others are at work that may add some. `None` when all is done.
+    /// Returns the next piece of work; waits while others are at work that may add some. Returns `None` when all is
+    /// done.
     ///
-    /// Who takes work is busy until it calls [`Queue::done`].
+    /// A worker that takes work is busy until it calls [`Queue::done`].
     pub(super) fn next(&self) -> Option<Work> {
         let mut state = self.state();
         loop {
@@ -121,7 +123,7 @@ impl Queue {
     pub(super) fn done(&self) {
         let mut state = self.state();
         state.busy -= 1;
-        // Whoever waits has to see that nothing comes any more.
+        // Waiting workers have to see that nothing comes any more.
         let over = state.busy == 0;
         self.wake(state, over);
     }

@@ -1,4 +1,4 @@
-//! Reading one directory: what its listing decides, and what has to be looked at.
+//! Reading of one directory: some entries are decided by the listing, and the others have to be looked at.
 
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
@@ -15,11 +15,11 @@ use crate::globs::{Entered, Place};
 use crate::judge::{self, Kept, Newest};
 use crate::verdict::Because;
 
-/// A directory of so many entries is worked on by one worker, from one listing.
+/// Most entries of a directory that is worked on by one worker, from one listing.
 const SMALL: usize = 4 * CHUNK;
 
 impl<A: Act> Worker<'_, A> {
-    /// Reads a directory, and works off what is in it.
+    /// Reads a directory, and works off its entries.
     pub(super) fn read(&mut self, directory: &Arc<Opened>) {
         let mut buffer = std::mem::take(&mut self.buffer);
         let mut batch = std::mem::take(&mut self.batch);
@@ -46,7 +46,7 @@ impl<A: Act> Worker<'_, A> {
             self.unreadable(directory.at(b""), &error);
         }
         if !self.found.is_empty() && self.queue.is_idle() {
-            // They need not wait until this directory is done, as in a chain of directories they otherwise would.
+            // The directories need not wait until this one is done, as in a chain of directories they otherwise would.
             self.queue.add_directories(self.found.drain(..));
         }
         self.work_off(directory, &mut batch);
@@ -68,8 +68,8 @@ impl<A: Act> Worker<'_, A> {
         }
     }
 
-    /// Reads a directory of which `keep_newest` holds some, if all of it fits into one batch: then it is listed once
-    /// and, in a survey, looked at once. `false`: it does not.
+    /// Reads a directory of which `keep_newest` holds some files, if all of it fits into one batch. The directory is
+    /// then listed once and, in a survey, looked at once. Returns `false` when this does not apply.
     pub(super) fn read_small(&mut self, directory: &mut Opened) -> bool {
         let policy = self.sweep.policy();
         let Some(count) = policy.keep_newest.filter(|_| !policy.whole_dirs) else { return false };
@@ -81,7 +81,7 @@ impl<A: Act> Worker<'_, A> {
         });
         self.buffer = buffer;
         if read.is_err() || all.len() > SMALL {
-            // A directory that cannot be rewound is read as one that cannot be read.
+            // In a directory that cannot be rewound all files are kept, as in one that cannot be read.
             directory.kept = directory.dir.rewind().err().map(|_| Kept::all(count));
             return false;
         }
@@ -114,7 +114,7 @@ impl<A: Act> Worker<'_, A> {
                 break;
             }
             match found {
-                // What is to be removed is looked at right before.
+                // A file that is to be removed is looked at right before.
                 Some(_) if self.acts() => self.entry(directory, name, kind),
                 // Nothing goes in a walk that does not act.
                 Some(found) => drop(self.looked_at(directory, name, kind, found)),
@@ -126,7 +126,8 @@ impl<A: Act> Worker<'_, A> {
         true
     }
 
-    /// Which files of a directory `keep_newest` holds. That of a large one is found once for all walks of a sweep.
+    /// Returns the files of a directory that `keep_newest` holds. For a large directory they are found once for all
+    /// walks of a sweep.
     pub(super) fn kept(&mut self, directory: &Opened) -> Option<Kept> {
         let policy = self.sweep.policy();
         let count = policy.keep_newest?;
@@ -166,7 +167,7 @@ impl<A: Act> Worker<'_, A> {
             ControlFlow::Continue(())
         });
         self.buffer = buffer;
-        // That it cannot be read is told when it is read for good.
+        // An error is reported when the directory is read for good.
         if read.and_then(|()| directory.dir.rewind()).is_err() { Kept::all(count) } else { newest.kept() }
     }
 
@@ -175,10 +176,10 @@ impl<A: Act> Worker<'_, A> {
         directory.path.is_empty() && required.is_some_and(|required| required.as_bytes() == name)
     }
 
-    /// What the listing alone decides; the rest goes into the batch.
+    /// Decides an entry if the listing alone can; otherwise adds it to the batch.
     fn list(&mut self, directory: &Opened, entry: Listed<'_>, batch: &mut Batch) {
         if directory.path.is_empty() && fsys::is_slots(entry.name) {
-            // Ours: nothing in it is anybody's business.
+            // The janitor's own directory of slots is no part of the target.
             return;
         }
         self.walked.counts.examined += 1;
@@ -202,7 +203,7 @@ impl<A: Act> Worker<'_, A> {
         }
     }
 
-    /// Works a batch off, or hands it out where it is a large one.
+    /// Works a batch off, or hands it out in chunks if it is large.
     fn work_off(&mut self, directory: &Arc<Opened>, batch: &mut Batch) {
         batch.sort();
         if batch.len() <= CHUNK || self.most_chunks <= 2 {
@@ -224,15 +225,15 @@ impl<A: Act> Worker<'_, A> {
         self.publish();
     }
 
-    /// Judges one entry alone, as it would be when the directory is read.
+    /// Judges one entry alone, as it would be judged when the directory is read.
     pub(super) fn one(&mut self, directory: &Opened, name: &[u8], kind: Kind) {
         let mut batch = Batch::default();
         self.list(directory, Listed { name, kind: Some(kind), inode: 0, just_listed: false }, &mut batch);
         self.entries(directory, &batch, 0..batch.len());
     }
 
-    /// A directory that only turned out to be one when it was looked at, maybe by another worker than the one that
-    /// reads its parent.
+    /// Queues a directory that only turned out to be one when it was looked at, maybe by another worker than the one
+    /// that reads its parent.
     pub(super) fn directory_late(&mut self, parent: &Opened, name: &[u8]) {
         let before = self.found.len();
         self.directory(parent, name);

@@ -1,4 +1,4 @@
-//! What is said of a run beside its figures.
+//! Remarks on a run, beside its figures.
 
 use std::io;
 
@@ -10,16 +10,16 @@ use crate::globs::Difference;
 use crate::report::{Failure, Failures, LimitKey, Remark, Stalled};
 use crate::units::Bytes;
 
-/// What is said of a run.
+/// Remarks on a run.
 #[derive(Debug, Default)]
 pub(super) struct Remarks {
-    /// After every run.
+    /// Remarks that are made after every run.
     pub(super) always: Vec<Remark>,
-    /// What is news only once: a rule that had nothing to do.
+    /// Hints that are news only once: rules that had nothing to do.
     pub(super) once: Vec<String>,
 }
 
-/// Rules that had nothing to do.
+/// Returns remarks on rules that had nothing to do.
 pub(super) fn of(order: &Order, walked: &Walked) -> Remarks {
     let (mut always, mut once) = (Vec::new(), Vec::new());
     let globs = &order.target.policy.globs;
@@ -47,7 +47,7 @@ pub(super) fn of(order: &Order, walked: &Walked) -> Remarks {
     Remarks { always, once }
 }
 
-/// An exclude that matched nothing, though something is called almost that.
+/// Returns the remark on an exclude that matched nothing, though something is called almost that.
 fn near_miss(exclude: &str, path: &str, difference: Difference) -> Remark {
     let help = "it does not protect that; write it as it is on the disk";
     Remark::Naming {
@@ -60,13 +60,13 @@ fn missed(exclude: &str) -> String {
     format!("the exclude `{exclude}` matched nothing, but something differs from it ")
 }
 
-/// Returns whether a run has said that this exclude misses what it means.
+/// Returns whether a remark says that this exclude misses what it means.
 #[must_use]
 pub fn near_miss_of(exclude: &str, remark: &Remark) -> bool {
     remark.open().starts_with(&missed(exclude))
 }
 
-/// What earlier runs had left aside.
+/// Returns remarks on files that earlier runs had left aside.
 pub(super) fn recovered(found: &io::Result<Recovered>) -> Vec<Remark> {
     let Recovered { restored, waiting, .. } = match found {
         Ok(recovered) => recovered,
@@ -86,11 +86,11 @@ pub(super) fn recovered(found: &io::Result<Recovered>) -> Vec<Remark> {
     restored.chain(waiting).collect()
 }
 
-/// What earlier runs had left aside as a whole.
+/// Returns remarks on directories that earlier runs had left aside as a whole.
 pub(super) fn recovered_whole(found: io::Result<WholeRecovered>) -> Vec<Remark> {
     let WholeRecovered { restored, finished, waiting, .. } = match found {
         Ok(recovered) => recovered,
-        // That has been said of single files.
+        // The error has been reported for single files.
         Err(_) => return Vec::new(),
     };
     let restored = restored.iter().map(|path| Remark::Naming {
@@ -110,7 +110,8 @@ pub(super) fn recovered_whole(found: io::Result<WholeRecovered>) -> Vec<Remark> 
     restored.chain(finished).chain(waiting).collect()
 }
 
-/// Says that files stay because there is no directory that they could be taken aside to, and what mends it.
+/// Returns the remark that files stay because there is no directory that they could be taken aside to, and what mends
+/// it.
 pub(super) fn without_slot(why: &str) -> Remark {
     format!(
         "files stay where others can write: they are taken to a private directory `.janitor-slots` in the target before \
@@ -120,12 +121,12 @@ pub(super) fn without_slot(why: &str) -> Remark {
     .into()
 }
 
-/// What stayed when it came to it, and why.
+/// Returns remarks on files that were to go and stayed, and why.
 pub(super) fn left(left: &Failures) -> impl Iterator<Item = Remark> {
     stay(left, " that was to go")
 }
 
-/// Files that are immutable or append-only, or whose directory is.
+/// Returns remarks on files that are immutable or append-only, or whose directory is.
 pub(super) fn immutable(immutable: &Failures) -> impl Iterator<Item = Remark> {
     stay(immutable, "")
 }
@@ -140,20 +141,20 @@ fn stay<'a>(files: &'a Failures, which: &'a str) -> impl Iterator<Item = Remark>
     })
 }
 
-/// A limit that could not be met.
+/// Limit that could not be met.
 #[derive(Debug)]
 pub(super) struct Unmet {
     pub(super) limit: LimitKey,
-    /// Bytes, or files.
+    /// Bytes or files by which the limit is missed.
     pub(super) missing: u64,
-    /// In words.
+    /// Reason, in words.
     pub(super) why: String,
 }
 
-/// Why deleting is stopped.
+/// Reason for which deleting is stopped.
 pub(super) const NOTHING: &str = "deleting frees nothing: links, snapshots or open files hold the space";
 
-/// That it is not tried again yet whether deleting frees anything.
+/// Returns the missed limit of a run that does not yet try again whether deleting frees anything.
 pub(super) fn waits(missing: u64, stalled: &Stalled) -> Unmet {
     let limit = LimitKey::MinFree;
     let short = limit.short_of(missing);
@@ -161,7 +162,7 @@ pub(super) fn waits(missing: u64, stalled: &Stalled) -> Unmet {
     Unmet { limit, missing, why }
 }
 
-/// That a limit cannot be met, and what is in its way.
+/// Returns a limit that cannot be met, with what is in its way.
 pub(super) fn unmet(limit: LimitKey, missing: u64, overview: &Overview) -> Unmet {
     let by = |(protection, amount): (&&str, &crate::judge::limits::Amount)| {
         let files = if amount.files == 1 { "1 file".to_owned() } else { format!("{} files", amount.files) };

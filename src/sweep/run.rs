@@ -1,5 +1,5 @@
-//! A sweep from its root to its report: the guards, the surveys that limits need, the walk that acts, and what is
-//! removed in order until enough is free.
+//! A sweep from its root to its report: the guards, the surveys that limits need, the walk that acts, and the removal
+//! in order until enough is free.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -30,16 +30,16 @@ use crate::report::{Guard, Held, LimitKey, Outcome, Remark, Report};
 use crate::target::{Action, Unverifiable};
 use crate::verdict::Reason;
 
-/// How many surveys a search for one cut may take; two or three are enough unless paths are very long.
+/// Most surveys that a search for one cut may take; two or three are enough unless paths are very long.
 const SURVEYS: usize = 40;
 
-/// How long processes are looked at, at the most.
+/// Longest time that a look at all processes may take.
 const PROC: Duration = Duration::from_secs(5);
 
-/// How much space there is, as the sweep reads it.
+/// Function by which the sweep reads the free space.
 pub(super) type Spacious<'a> = dyn Fn(&Dir) -> io::Result<Space> + Sync + 'a;
 
-/// Why a run ends before it acts.
+/// Early end of a run, before it acts, with the reason.
 pub(super) struct Refused {
     outcome: Outcome,
     why: String,
@@ -51,56 +51,56 @@ impl Refused {
         Self { outcome: Outcome::Failed, why: why.into(), held: None }
     }
 
-    /// The report of the run.
+    /// Returns the report of the run.
     pub(super) fn report(self, order: &Order) -> Report {
         Report { held: self.held, ..order.not_run(self.outcome, self.why) }
     }
 
-    /// The report of a run of which there is this to be said all the same.
+    /// Returns the report of the run with remarks that are to be made all the same.
     fn report_with(self, order: &Order, remarks: Vec<Remark>) -> Report {
         Report { remarks, ..self.report(order) }
     }
 
-    /// By a guard.
+    /// Returns the refusal by a guard.
     pub(super) fn held(guard: Guard, files: Option<u64>, why: impl Into<String>) -> Self {
         Self { outcome: Outcome::Held, why: why.into(), held: Some(Held { guard, files }) }
     }
 }
 
-/// What the surveys have found.
+/// Findings of the surveys.
 #[derive(Default)]
 pub(super) struct Plan {
-    /// What `max_size` and `max_files` take.
+    /// Cuts of `max_size` and `max_files`.
     pub(super) quotas: Vec<Limit>,
-    /// How much has to go for them, beside what goes anyway.
+    /// Amount that has to go for the quotas, beside what goes anyway.
     pub(super) need: Amount,
-    /// What `min_free` takes beyond that, as far as can be told beforehand.
+    /// Cut of `min_free` beyond the quotas, as far as it can be told beforehand.
     space: Option<Limit>,
-    /// Files that go.
+    /// Number of files that go.
     files: u64,
     /// Limits that cannot be met.
     pub(super) unmet: Vec<Unmet>,
     pub(super) overview: Overview,
 }
 
-/// What is found out before a sweep is kept to its target, since it lies elsewhere.
+/// Facts that are read before a sweep is confined to its target, since they lie elsewhere.
 #[derive(Debug, Default)]
 pub(super) struct Before {
-    /// What was put back from the trash within a day.
+    /// Files that were put back from the trash within a day.
     pub(super) restored: Option<Restored>,
-    /// What processes use.
+    /// Inodes that processes use.
     pub(super) processes: Processes,
 }
 
 impl Before {
     pub(super) fn of(order: &Order, root: &Root) -> Self {
-        // Of single files the kernel is asked itself, one by one.
+        // For single files the kernel itself is asked, one by one.
         let processes = if order.target.policy.whole_dirs { Processes::look(PROC) } else { Processes::default() };
         Self { restored: super::trash::restored(order, root), processes }
     }
 }
 
-/// What all walks of a sweep share, before the first.
+/// Returns the state that all walks of a sweep share, as it is before the first walk.
 pub(super) fn begin<'a, A>(
     order: &'a Order,
     control: &'a Control,
@@ -141,13 +141,13 @@ pub(super) fn begin<'a, A>(
     }
 }
 
-/// Whether files are moved to where the file system is the same.
+/// Returns whether files are moved to a directory on the same file system.
 fn moves_within(order: &Order, root: &Root) -> bool {
     let Action::MoveTo(to) = &order.target.action else { return false };
     fsys::identity(to).is_ok_and(|there| there.is_some_and(|there| there.device == root.identity.device))
 }
 
-/// Walks and acts; all of the report but the time it took.
+/// Walks and acts. Returns the report; the callers fill in the sandbox, the root and the time that the run took.
 pub(super) fn run<A: Act>(
     order: &Order,
     control: &Control,
@@ -163,7 +163,7 @@ pub(super) fn run<A: Act>(
         Ok(plan) => plan,
         Err(refused) => return refused.report_with(order, before),
     };
-    // Nothing is removed before every guard has let the run pass, not what an earlier run has left either.
+    // Nothing is removed before every guard has let the run pass. The rest of an earlier run has to wait for that, too.
     let mut finished = 0;
     if act.may_change() {
         finished = sweep.make_ready(unfinished.as_ref(), &mut before);
@@ -171,7 +171,7 @@ pub(super) fn run<A: Act>(
     }
     let mut limits = plan.quotas.clone();
     if !act.may_change() {
-        // What a preview does not remove frees nothing, so it goes by what was found beforehand.
+        // A preview removes nothing and so frees nothing: it goes by the cut that was found beforehand.
         limits.extend(plan.space.clone());
     }
     let mut walked = walk(&sweep, &Pass::Act(limits));
@@ -218,8 +218,8 @@ pub(super) fn run<A: Act>(
 }
 
 impl<A: Act> Sweep<'_, A> {
-    /// Puts back what a run that was killed has left aside. What is to be said of it, and if there is more that such a run
-    /// had begun to remove, the files that were put back.
+    /// Puts back the files and directories that a killed run has left aside. Returns the remarks on them and, if such a
+    /// run has left a removal unfinished, the files that were put back.
     fn put_back(&self) -> (Vec<Remark>, Option<BTreeSet<Identity>>) {
         let recovered = fsys::recover(self.root);
         let mut said = remarks::recovered(&recovered);
@@ -229,14 +229,14 @@ impl<A: Act> Sweep<'_, A> {
         (said, is_unfinished.then(|| recovered.map(|recovered| recovered.back).unwrap_or_default()))
     }
 
-    /// Removes the rest of what a run that was killed or stopped had begun to remove, if there is any, and makes slots
-    /// while there is room for them. Returns how many files went, and adds what is to be said of it.
+    /// Removes the rest of what a killed or stopped run had begun to remove, if there is any, and makes slots while
+    /// there is room for them. Returns the number of files that went, and adds the remarks on them to `said`.
     fn make_ready(&self, unfinished: Option<&BTreeSet<Identity>>, said: &mut Vec<Remark>) -> u64 {
         let rest = unfinished.map(|back| fsys::finish_whole(self.root, back));
         let finished = rest.iter().flatten().flat_map(|whole| &whole.finished).map(|(_, files)| files).sum();
         said.extend(rest.into_iter().flat_map(remarks::recovered_whole));
         if self.policy().whole_dirs {
-            // What keeps one from being made is told when it is needed.
+            // An error is reported when the slot is needed.
             drop(self.whole_slots.make(self.root));
         }
         if matches!(self.root.is_trusted(), Ok(false)) {
@@ -245,7 +245,7 @@ impl<A: Act> Sweep<'_, A> {
         finished
     }
 
-    /// The guards and the surveys: everything that comes before the first file.
+    /// Checks the guards and runs the surveys: everything that comes before the first file.
     fn prepare(&mut self, spacious: &Spacious<'_>) -> Result<Plan, Refused> {
         let target = self.order.target.clone();
         if let Some(name) = &target.require
@@ -289,20 +289,20 @@ impl<A: Act> Sweep<'_, A> {
         }
     }
 
-    /// How far each limit reaches, or why no run would take anything.
+    /// Returns the cut of each limit, or the reason for which no run would take anything.
     pub(super) fn limits(&mut self, spacious: &Spacious<'_>) -> Result<Vec<Limit>, String> {
         let Plan { quotas, space, .. } = self.prepare(spacious).map_err(|refused| refused.why)?;
         Ok(quotas.into_iter().chain(space).collect())
     }
 
-    /// Surveys all candidates and finds how far each limit reaches.
+    /// Surveys all candidates and finds the cut of each limit.
     pub(super) fn plan(&self, spacious: &Spacious<'_>) -> Result<Plan, Refused> {
         let policy = &self.order.target.policy;
         if let (Some(watermark), None, None, None) =
             (policy.min_free, policy.max_size, policy.max_files, self.max_deletes)
             && spacious(self.root).is_ok_and(|space| space.free >= watermark.of(space.total))
         {
-            // It holds, and nothing else asks for a survey.
+            // The watermark holds, and nothing else asks for a survey.
             return Ok(Plan::default());
         }
         let Gathered { mut overview, tally, .. } = walk(self, &Pass::Survey(Arc::new(Spec::all()))).gathered;
@@ -367,7 +367,7 @@ impl<A: Act> Sweep<'_, A> {
         Ok(plan)
     }
 
-    /// Finds how far one limit reaches, with as many surveys as it takes, and what goes up to there.
+    /// Finds the cut of one limit, with as many surveys as that takes. Returns the cut and the amount up to it.
     fn search(&self, tally: Tally, need: Amount, links: &Links) -> Result<(Cut, Amount), Refused> {
         if need == Amount::default() {
             return Ok((Cut::Nothing, need));
@@ -387,7 +387,7 @@ impl<A: Act> Sweep<'_, A> {
                     let spec = Arc::new(spec);
                     let again = walk(self, &Pass::Survey(spec.clone())).gathered.tally;
                     self.not_cancelled()?;
-                    // These links are known already.
+                    // The links of this survey are known already.
                     drop(std::mem::take(&mut *self.links.lock().unwrap_or_else(PoisonError::into_inner)));
                     tally = again.unwrap_or_else(|| Tally::new(spec));
                     tally.credit(links);

@@ -1,31 +1,31 @@
-//! What files give back that go without a look at them.
+//! Estimate of the bytes freed by files that go without a look at them.
 //!
-//! Where a rule asks for nothing but the name, looking at each file would take a fifth of the time of the whole sweep,
-//! and only so that it can be said how much space came back. So the first files of a run are all looked at, which
-//! makes the figure exact for most runs; of the others some are, and the rest is estimated from these.
+//! If a rule asks for nothing but the name, looking at each file would take a fifth of the time of the whole sweep,
+//! only to tell how much space was freed. So the first files of a run are all looked at, which makes the figure exact
+//! for most runs. Of the others some are looked at, and the rest is estimated from these.
 
-/// As many files of a run are all looked at.
-// Tests have small trees, which must come to what lies beyond.
+/// Number of files of a run that are all looked at.
+// Tests have small trees, which must reach the files beyond.
 pub(super) const EXACT: u64 = if cfg!(test) { 4 } else { 10_000 };
 
-/// Then one in so many; a power of two.
+/// Number of files of which one is looked at after that; a power of two.
 pub(super) const ONE_IN: usize = 1 << ONE_IN_BITS;
 const ONE_IN_BITS: u32 = 5;
 
-/// What one worker has seen of them.
+/// Files that one worker has seen of these.
 #[derive(Debug, Default)]
 pub(super) struct Sample {
     /// Groups of files of which one is looked at.
     groups: u64,
-    /// Files that were.
+    /// Files that were looked at.
     looked: u64,
-    /// What they gave back.
+    /// Bytes that the files looked at gave back.
     bytes: u64,
     /// Files that went without a look.
     unseen: u64,
 }
 
-/// What the files take that were not looked at.
+/// Estimate for the files that were not looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Estimate {
     pub(super) files: u64,
@@ -33,27 +33,27 @@ pub(super) struct Estimate {
 }
 
 impl Sample {
-    /// Which of the next [`ONE_IN`] files is looked at.
+    /// Returns which of the next [`ONE_IN`] files is looked at.
     pub(super) fn next(&mut self) -> usize {
-        // The place changes, so that no order of the files (an image, its thumbnail, an image, ...) meets that of the
-        // sample. (Fibonacci hashing: the first is 0, and every place is as frequent as any other.)
+        // The place changes, so that no order of the files (an image, its thumbnail, an image, ...) coincides with that
+        // of the sample. (Fibonacci hashing: the first is 0, and every place is as frequent as any other.)
         let place = self.groups.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - ONE_IN_BITS);
         self.groups += 1;
         place as usize
     }
 
-    /// A file went without a look.
+    /// Counts a file that went without a look.
     pub(super) fn passed(&mut self) {
         self.unseen += 1;
     }
 
-    /// A file was looked at, and gave so much back.
+    /// Counts a file that was looked at, and the bytes that it gave back.
     pub(super) fn looked(&mut self, bytes: u64) {
         self.looked += 1;
         self.bytes += bytes;
     }
 
-    /// What the others have given back.
+    /// Estimates the bytes that the other files have given back.
     pub(super) fn estimate(&self) -> Estimate {
         // The first file of the first group is looked at, so there is hardly a file without a look before one with it.
         let bytes = u128::from(self.bytes) * u128::from(self.unseen) / u128::from(self.looked.max(1));

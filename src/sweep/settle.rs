@@ -1,4 +1,4 @@
-//! What becomes of one candidate in a walk, and of a directory once all in it is done.
+//! Verdict on one candidate in a walk, and the action that follows.
 
 use std::ffi::CStr;
 use std::io;
@@ -18,24 +18,24 @@ use crate::judge::{self, Standing};
 use crate::target::Unverifiable;
 use crate::verdict::{Because, Protection, Reason};
 
-/// What the sweep is stopped with when its candidates cannot be measured.
+/// Message with which the sweep is stopped when its candidates cannot be measured.
 pub(super) const TOO_MANY_LINKS: &str = "more than 1000000 files with several hard links: what they take together \
                                          cannot be measured";
 
-/// What the sweep is stopped with when most of what it tries fails.
+/// Message with which the sweep is stopped when most of its attempts fail.
 pub(super) const TOO_MANY_ERRORS: &str = "50 files could not be removed, and that is half of those tried or more";
 
-/// So many errors, if they are half of the attempts, end a run.
+/// Number of errors that end a run, if they are half of the attempts.
 const BRAKE: u64 = 50;
 
 impl<'a, A: Act> Worker<'a, A> {
-    /// Looks at an entry; what is gone or cannot be looked at is counted.
+    /// Looks at an entry; counts an entry that is gone or cannot be looked at.
     pub(super) fn look(&mut self, directory: &Opened, name: &CStr) -> Option<Found> {
         let looked = directory.dir.look_listed(name, Asked::ALL);
         self.looked(directory, name, looked)
     }
 
-    /// What was found when an entry was looked at.
+    /// Returns what was found when an entry was looked at; counts an entry that is gone or could not be looked at.
     pub(super) fn looked(&mut self, directory: &Opened, name: &CStr, looked: io::Result<Found>) -> Option<Found> {
         match looked {
             Ok(found) => Some(found),
@@ -51,7 +51,8 @@ impl<'a, A: Act> Worker<'a, A> {
         }
     }
 
-    /// A regular file that its name lets through. Returns whether it is to go, in a walk that acts; else it is settled.
+    /// Judges a regular file whose name was let through. Returns the file if it is to go, in a walk that acts;
+    /// otherwise records it.
     pub(super) fn file(&mut self, directory: &Opened, name: &[u8], facts: &Facts) -> Option<Going<'a>> {
         let policy = self.sweep.policy();
         let mut standing = judge::by_facts(policy, facts, name, directory.kept.as_ref(), self.sweep.order.now);
@@ -64,7 +65,8 @@ impl<'a, A: Act> Worker<'a, A> {
             (Standing::Waits(_), Pass::Survey(_)) => policy.has_limits(),
             _ => false,
         };
-        // Where the act asks that by itself, right before, it need not be asked twice; unless a guard counts what goes.
+        // If the act itself asks that right before, it need not be asked twice; unless a guard counts the files that
+        // go.
         let Sweep { act, order, max_deletes, .. } = self.sweep;
         let is_asked = self.acts() && act.may_change() && !directory.is_trusted() && max_deletes.is_none();
         let by_act = is_asked && order.target.on_unverifiable == Unverifiable::Skip;
@@ -120,12 +122,12 @@ impl<'a, A: Act> Worker<'a, A> {
         self.path.extend_from_slice(name);
     }
 
-    /// Does it. Whether it went.
+    /// Acts on a file that is to go. Returns whether it went.
     pub(super) fn goes(&mut self, directory: &Opened, name: &CStr, found: &Found, going: Going<'a>) -> bool {
         self.goes_by(self.sweep.act, directory, name, found, (&going.reason, going.held))
     }
 
-    /// The same, by an act that need not be that of the sweep.
+    /// Acts on a file as [`Self::goes`] does, by an act that need not be that of the sweep.
     pub(super) fn goes_by<B: Act>(
         &mut self,
         act: &B,
@@ -158,14 +160,15 @@ impl<'a, A: Act> Worker<'a, A> {
         self.settle(directory, name, Some(&facts), reason, done)
     }
 
-    /// Waits until nothing is being done to another name of a file, and holds it; `None` for one that has no other.
+    /// Waits until no worker acts on another name of a file, and holds its lock; returns `None` for a file that has no
+    /// other name.
     pub(super) fn turn(&self, facts: &Facts) -> Option<MutexGuard<'a, ()>> {
         let turn = || &self.sweep.turns[facts.identity.inode as usize % TURNS];
         (facts.links > 1).then(|| turn().lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What a file with several names is by now, if nothing of it changed but what is changed by what is done to another
-    /// of its names: its ctime and its number of links.
+    /// Looks at a file with several names again. Fails if anything of it has changed but its ctime and its number of
+    /// links, which an action on another of its names changes.
     fn but_for_other_names(&self, directory: &Opened, name: &CStr, judged: &Found) -> Result<Found, Undone> {
         let now = directory.dir.look_listed(name, Asked::ALL)?;
         let age_by = self.sweep.policy().age_by;
@@ -179,7 +182,8 @@ impl<'a, A: Act> Worker<'a, A> {
         Ok(now)
     }
 
-    /// Counts and tells what came of a file that was to go, of which these facts are known. Whether it went.
+    /// Counts and reports the outcome of a file that was to go, with the facts that are known of it. Returns whether it
+    /// went.
     pub(super) fn settle(
         &mut self,
         directory: &Opened,
@@ -216,7 +220,7 @@ impl<'a, A: Act> Worker<'a, A> {
                 true
             }
             Err(Undone::Stays(because)) => {
-                // The class is told to everybody, the examples are not.
+                // Everybody may see the class, but not the examples.
                 let named = because.named().map(|named| format!("{at}: {named}"));
                 self.walked.left.add(because.without_names(), named.unwrap_or_else(|| at.to_string()));
                 self.could_not_go(directory, name, facts, &because);
@@ -246,7 +250,7 @@ impl<'a, A: Act> Worker<'a, A> {
         }
     }
 
-    /// Ends the run when most of what it tries fails: something is wrong that more of the same does not mend.
+    /// Ends the run when half of its attempts or more fail: something is wrong that more attempts do not mend.
     fn brake(&self, attempts: u64) {
         let errors = self.sweep.errors.fetch_add(1, Ordering::Relaxed) + 1;
         if errors >= BRAKE && errors.saturating_mul(2) >= attempts {

@@ -1,5 +1,5 @@
 //! Files that were to go and could not: in use, locked, refused by the system. Quotas count them as staying, and have
-//! the next ones go instead.
+//! the next candidates go instead.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -20,13 +20,13 @@ use crate::judge::limits::{Amount, Cut};
 use crate::report::LimitKey;
 use crate::verdict::{Because, Reason};
 
-/// As many are told apart. With more, limits may be missed, which is told.
+/// Most files that are told apart. With more, limits may be missed, which is reported.
 const MOST: usize = 64 * 1024;
 
-/// As often is it surveyed anew what goes instead.
+/// Most rounds in which a survey finds what goes instead.
 const ROUNDS: usize = 16;
 
-/// What could not go, by its path. Another name of the same file can lie where it may go.
+/// Entries that could not go, by their paths. Another name of the same file can lie where it may go.
 #[derive(Debug, Default)]
 pub(super) struct Stuck(Mutex<Known>);
 
@@ -44,7 +44,7 @@ impl Stuck {
         }
     }
 
-    /// Why what is at a path could not go, if it was tried.
+    /// Returns why the entry at a path could not go, if that was tried.
     fn because(&self, path: &[u8], identity: Identity) -> Option<Because> {
         self.known().get(path).filter(|(stuck, _)| *stuck == identity).map(|(_, because)| because.clone())
     }
@@ -59,8 +59,8 @@ impl Stuck {
 }
 
 impl<A: Act> Sweep<'_, A> {
-    /// Has the next ones go for those that could not, until the quotas hold or nothing more can go. What is then known
-    /// of the candidates and of the limits that are not met.
+    /// Removes the next candidates in place of those that could not go, until the quotas hold or nothing more can go.
+    /// Returns the last plan, with the candidates and the limits that are not met.
     pub(super) fn make_up(&self, plan: Plan, walked: &mut Walked, spacious: &Spacious<'_>) -> Plan {
         let mut plan = plan;
         let mut known = 0;
@@ -90,7 +90,7 @@ impl<A: Act> Sweep<'_, A> {
             let mut last = None;
             for next in &first {
                 let gone = &worker.walked.gone;
-                // What goes with the last of several links is only known when all are counted anew.
+                // The bytes that go with the last of several links are only known when everything is counted anew.
                 if worker.is_cancelled() || gone.amount.meets(need) || gone.has_links {
                     break;
                 }
@@ -99,10 +99,10 @@ impl<A: Act> Sweep<'_, A> {
             let (gone, stale) = (worker.walked.gone, worker.walked.stale);
             walked.merge_second_look(worker.walked);
             is_settled = gone.amount.meets(need);
-            // Where names have changed hands meanwhile, it is looked anew what goes first.
+            // If names have changed hands meanwhile, a new search finds what goes first.
             has_ended = gone.amount.files == 0 && stale == 0;
         }
-        // Somebody keeps what is to go as fast as it is found.
+        // Somebody keeps files from going as fast as they are found.
         match self.plan(spacious) {
             Ok(again) => short(again),
             Err(_) => plan,
@@ -110,7 +110,7 @@ impl<A: Act> Sweep<'_, A> {
     }
 }
 
-/// Notes each limit that something more would have to go for, beside those that are known to be missed.
+/// Adds each limit for which something more would have to go to the unmet limits, unless it is among them.
 fn short(mut plan: Plan) -> Plan {
     for limit in plan.quotas.iter().filter(|limit| limit.cut != Cut::Nothing) {
         let (key, missing) = match limit.reason {
@@ -125,12 +125,12 @@ fn short(mut plan: Plan) -> Plan {
 }
 
 impl<A: Act> Worker<'_, A> {
-    /// Whether the sticky bit says that a file is to stay. What cannot be told stays too.
+    /// Returns whether the sticky bit says that a file is to stay. A file of which this cannot be told stays, too.
     pub(super) fn is_sticky(&self, dir: &Dir, name: &[u8]) -> bool {
         self.sweep.heeds_sticky && dir.has_sticky_bit(name).unwrap_or(true)
     }
 
-    /// What was put back from the trash within a day stays.
+    /// Protects a file that was put back from the trash within a day.
     pub(super) fn protect_restored(&self, standing: &mut Standing, facts: &Facts) {
         if matches!(standing, Standing::Goes(_) | Standing::Waits(_))
             && self.sweep.restored.as_ref().is_some_and(|restored| restored.holds(facts))
@@ -139,7 +139,7 @@ impl<A: Act> Worker<'_, A> {
         }
     }
 
-    /// Notes what was to go and could not, as far as that is known. Only limits have others go instead.
+    /// Notes an entry that was to go and could not, if its facts are known. Only limits have others go instead.
     pub(super) fn could_not_go(&mut self, directory: &Opened, name: &[u8], facts: Option<&Facts>, because: &Because) {
         if let Some(facts) = facts
             && self.sweep.policy().has_limits()
@@ -149,7 +149,7 @@ impl<A: Act> Worker<'_, A> {
         }
     }
 
-    /// What could not go counts as staying, where it is surveyed what goes instead.
+    /// Protects an entry that could not go in a survey of what goes instead.
     pub(super) fn protect_stuck(&mut self, standing: &mut Standing, directory: &Opened, name: &[u8], facts: &Facts) {
         if !matches!(standing, Standing::Goes(_) | Standing::Waits(_)) || self.acts() || self.sweep.stuck.is_empty() {
             return;

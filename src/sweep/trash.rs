@@ -1,4 +1,4 @@
-//! What goes is put into the trash beside the root, from where it can be put back.
+//! Action that puts files into the trash beside the root, from where they can be put back.
 
 use std::collections::HashMap;
 use std::ffi::CStr;
@@ -20,65 +20,65 @@ use crate::target::Action;
 use crate::units::Bytes;
 use crate::verdict::Reason;
 
-/// As many files that were put back are written down; of an undo of more, every file that was changed since is protected.
+/// Most files put back that are written down; after an undo of more, every file that was changed since is protected.
 const MOST_RESTORED: usize = 500_000;
 
-/// For so long, what was put back is not taken again.
+/// Time for which files that were put back are not taken again.
 const PROTECTED: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What is written down of a run before its first file goes to the trash.
+/// Note on a run that is written before its first file goes to the trash.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Note {
-    /// The run.
+    /// Run whose files these are.
     pub run: RunId,
-    /// Its target.
+    /// Target of the run.
     pub target: TargetName,
-    /// When it began.
+    /// Time at which the run began.
     pub at: Timestamp,
-    /// How long its files are kept, in seconds.
+    /// Time for which the files are kept, in seconds.
     pub keep_s: u64,
-    /// The root that its files are from: its path, escaped.
+    /// Root that the files are from: its path, escaped.
     #[serde(default)]
     pub root: String,
-    /// And which directory that was: its inode and its birth time, by which it is told from another of the same path.
+    /// Origin of that root: its inode and its birth time, which tell it from another directory of the same path.
     #[serde(default)]
     pub origin: String,
 }
 
 impl Note {
-    /// That of a run in the trash; `None` when it cannot be read.
+    /// Reads the note of a run in the trash; returns `None` when it cannot be read.
     #[must_use]
     pub fn of(run: &TrashedRun) -> Option<Self> {
         serde_json::from_str(&run.note).ok()
     }
 
-    /// From when on its files are purged.
+    /// Returns the time from which the files of the run are purged.
     #[must_use]
     pub fn until(&self) -> Timestamp {
         self.at.checked_add(Duration::from_secs(self.keep_s)).unwrap_or(Timestamp::MAX)
     }
 }
 
-/// What was put back to a target, as it is written down.
+/// Record of the files that were put back to a target.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Marks {
     undone: Vec<PutBackOnce>,
 }
 
-/// What one undo has put back.
+/// Files that one undo has put back.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct PutBackOnce {
     since: Timestamp,
     until: Timestamp,
-    /// Inodes and birth times, in nanoseconds; `None` when there were too many to be written down.
+    /// Inodes and birth times of the files, in nanoseconds; `None` when there were too many to be written down.
     files: Option<Vec<(u64, Option<i64>)>>,
 }
 
-/// What was put back to a target within a day, and is not taken again.
+/// Files that were put back to a target within a day, and are not taken again.
 #[derive(Debug, Default)]
 pub(super) struct Restored {
     files: HashMap<(u64, Option<i64>), Stamp>,
-    /// From which change of its inode on any file counts as put back, where there were too many.
+    /// Earliest change of an inode from which any file counts as put back, where there were too many.
     all_since: Option<Stamp>,
 }
 
@@ -87,7 +87,7 @@ fn key(inode: u64, created: Option<Stamp>) -> (u64, Option<i64>) {
 }
 
 impl Restored {
-    /// Whether a file was put back.
+    /// Returns whether a file was put back.
     pub(super) fn holds(&self, facts: &Facts) -> bool {
         let Facts { identity, stamps, .. } = facts;
         let known = self.files.get(&key(identity.inode, stamps.created));
@@ -97,7 +97,7 @@ impl Restored {
     }
 }
 
-/// The mark that says so.
+/// Returns the name of the mark that records files put back to a target.
 fn mark_of(target: &TargetName) -> String {
     // A target's name has no slash.
     format!("{target}.restored")
@@ -110,10 +110,10 @@ fn marks(trash: &Trash, target: &TargetName, now: Timestamp) -> Marks {
     marks
 }
 
-/// Says that the files of a run are about to be put back to a target. To be called before.
+/// Records that the files of a run are about to be put back to a target. To be called before that.
 ///
 /// # Errors
-/// What the system says.
+/// Fails with the error of the system.
 pub(super) fn note_restored(trash: &Trash, run: &TrashedRun, target: &TargetName, now: Timestamp) -> io::Result<()> {
     let mut marks = marks(trash, target, now);
     let known: usize = marks.undone.iter().filter_map(|once| once.files.as_ref()).map(Vec::len).sum();
@@ -124,7 +124,7 @@ pub(super) fn note_restored(trash: &Trash, run: &TrashedRun, target: &TargetName
     trash.mark(&mark_of(target), &serde_json::to_string(&marks).map_err(io::Error::other)?)
 }
 
-/// What was put back to the target within a day; `None` when nothing was.
+/// Returns the files that were put back to the target within a day; `None` when there are none.
 pub(super) fn restored(order: &Order, root: &Root) -> Option<Restored> {
     let target = &order.target;
     let trash = (target.action == Action::Trash).then(|| Trash::beside(&root.path, false).ok()).flatten()?;
@@ -140,21 +140,21 @@ pub(super) fn restored(order: &Order, root: &Root) -> Option<Restored> {
     (!restored.files.is_empty() || restored.all_since.is_some()).then_some(restored)
 }
 
-/// Whether what goes for this reason gives its space back: what is renamed into the trash does not, so what is to make
-/// room goes for good.
+/// Returns whether files that go for this reason free their space. Files that are renamed into the trash do not, so
+/// files that are to make room go for good.
 pub(super) fn frees(order: &Order, reason: &Reason) -> bool {
     order.target.action != Action::Trash || matches!(reason, Reason::MinFree { .. })
 }
 
-/// The act of a target whose files go to the trash.
+/// Action of a target whose files go to the trash.
 pub(super) struct ToTrash<'a> {
     order: &'a Order,
     trash: Trash,
-    /// Made when the first file goes.
+    /// Directory of this run in the trash, made when the first file goes.
     run: OnceLock<Destination>,
-    /// Held while it is made.
+    /// Lock that is held while that directory is made.
     making: Mutex<()>,
-    /// For what goes to make room: a trash frees nothing.
+    /// Action on files that go to make room: a trash frees nothing.
     remove: Remove,
 }
 
@@ -187,7 +187,7 @@ impl<'a> ToTrash<'a> {
         Ok(self.run.get_or_init(|| made))
     }
 
-    /// The runs of this target that are in the trash, oldest first.
+    /// Returns the other runs of this target that are in the trash, oldest first.
     fn ours(&self) -> io::Result<Vec<(TrashedRun, Note)>> {
         let mut ours = Vec::new();
         for run in self.trash.runs()? {

@@ -1,4 +1,4 @@
-//! The directories of one walk, each with the one it lies in.
+//! Directories of one walk, each with its parent.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -6,24 +6,26 @@ use std::sync::{Arc, OnceLock};
 use super::locks::HeldAbove;
 use super::stamps_before::Then;
 
-/// A directory that is to be read, is read, or has been.
+/// Directory that is to be read, is read, or has been.
 ///
-/// It knows its name and its parent, not its path: in a tree of ten thousand levels the paths would fill the memory.
+/// A node knows its name and its parent, not its path: in a tree of ten thousand levels the paths would fill the
+/// memory.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) parent: Option<Arc<Node>>,
     name: Box<[u8]>,
-    /// What is still to be done in it: its own reading, the directories in it, pieces of it that others work on.
+    /// Number of pieces of work still to be done: the reading of the directory itself, the directories in it, chunks of
+    /// it that others work on.
     pending: AtomicUsize,
-    /// Whether something in it stays.
+    /// Whether something in the directory stays.
     left: AtomicBool,
-    /// Whether something in it went.
+    /// Whether something in the directory went.
     emptied: AtomicBool,
-    /// Whether it is immutable or append-only, so that nothing can be removed from it.
+    /// Whether the directory is immutable or append-only, so that nothing can be removed from it.
     immutable: AtomicBool,
-    /// What it was before anything in it went.
+    /// State of the directory before anything in it went.
     pub(super) then: OnceLock<Then>,
-    /// Its lock, until all below it is done.
+    /// Lock of the directory, held until everything below it is done.
     pub(super) lock: OnceLock<HeldAbove>,
 }
 
@@ -45,7 +47,7 @@ impl Node {
         })
     }
 
-    /// A directory in this one, which waits for it from now on.
+    /// Returns a directory in this one, which waits for it from now on.
     pub(super) fn child(self: &Arc<Self>, name: &[u8]) -> Arc<Self> {
         self.wait_for(1);
         Self::new(Some(self.clone()), name)
@@ -55,12 +57,12 @@ impl Node {
         &self.name
     }
 
-    /// The path of what lies in it, for a directory of the first level.
+    /// Returns the path of an entry below this directory, which is one of the first level.
     pub(super) fn below(&self, path: &[u8]) -> Vec<u8> {
         if path.is_empty() { self.name.to_vec() } else { [&self.name, b"/".as_slice(), path].concat() }
     }
 
-    /// Its path relative to the root; empty for the root.
+    /// Returns the path relative to the root; empty for the root.
     pub(super) fn path(&self) -> Vec<u8> {
         let mut names = Vec::new();
         let mut at = self;
@@ -76,7 +78,7 @@ impl Node {
         self.pending.fetch_add(more, Ordering::Relaxed);
     }
 
-    /// Something in it is done. Whether that was the last.
+    /// Counts a piece of work in the directory as done. Returns whether it was the last.
     pub(super) fn done(&self) -> bool {
         self.pending.fetch_sub(1, Ordering::AcqRel) == 1
     }
@@ -107,15 +109,15 @@ impl Node {
 }
 
 /// Sets a flag that several workers set again and again: only the first writes, so that the others need not take the
-/// line of the cache from each other.
+/// cache line from each other.
 fn raise(flag: &AtomicBool) {
     if !flag.load(Ordering::Relaxed) {
         flag.store(true, Ordering::Relaxed);
     }
 }
 
-/// One after the other: dropped by itself, a chain of ten thousand would drop each in the call that drops the one
-/// below it, and overflow the stack.
+/// Drops the ancestors one after the other. Dropped by itself, a chain of ten thousand would drop each in the call that
+/// drops the one below it, and overflow the stack.
 impl Drop for Node {
     fn drop(&mut self) {
         let mut next = self.parent.take();

@@ -1,4 +1,4 @@
-//! What is in the trashes of a config, and back from there.
+//! Runs in the trashes of a config, and the way back for their files.
 
 use std::fmt;
 use std::io;
@@ -12,16 +12,16 @@ use crate::fsys::{self, Origin, PutBack, Trash, TrashedRun, Weight};
 use crate::names::{Escaped, RunId, TargetName};
 use crate::target::Target;
 
-/// One trash, and the targets beside it, whose runs may be in it.
+/// Trash, and the targets beside it, whose runs may be in it.
 #[derive(Debug)]
 pub struct Beside {
     /// The trash.
     pub trash: Trash,
-    /// The targets, with their roots.
+    /// Targets beside the trash, with their roots.
     pub targets: Vec<(Arc<Target>, PathBuf)>,
 }
 
-/// The trashes of these targets that are there. Those that cannot be used are told to `complain`.
+/// Returns the existing trashes of these targets. Reports those that cannot be used to `complain`.
 pub fn trashes(targets: &[Arc<Target>], mut complain: impl FnMut(String)) -> Vec<Beside> {
     let mut found: Vec<(PathBuf, Beside)> = Vec::new();
     for target in targets {
@@ -42,10 +42,10 @@ pub fn trashes(targets: &[Arc<Target>], mut complain: impl FnMut(String)) -> Vec
 }
 
 impl Beside {
-    /// Its runs, with their notes.
+    /// Returns the runs in the trash, with their notes.
     ///
     /// # Errors
-    /// When the trash cannot be read. A run whose note cannot be read is told to `complain`, and left alone.
+    /// Fails when the trash cannot be read. A run whose note cannot be read is reported to `complain`, and left alone.
     pub fn runs(&self, mut complain: impl FnMut(String)) -> io::Result<Vec<(TrashedRun, Note)>> {
         let with_note = |run: TrashedRun| {
             let note = Note::of(&run);
@@ -59,22 +59,22 @@ impl Beside {
     }
 }
 
-/// Why a run cannot be undone.
+/// Reason for which a run cannot be undone.
 #[derive(Debug)]
 pub enum UndoError {
-    /// Nothing of it is in a trash: it was put back or purged, or is still at work.
+    /// Nothing of the run is in a trash: it was put back or purged, or is still at work.
     NotInTrash(RunId),
-    /// Its target is not in the config any more.
+    /// The target of the run is not in the config any more.
     NoTarget(TargetName),
-    /// The directory of its target is not the one that its files came from.
+    /// The directory of the target is not the one that the files came from.
     Elsewhere {
         /// The run.
         run: RunId,
-        /// The path that they came from, escaped.
+        /// Path that the files came from, escaped.
         was: String,
-        /// The path of the target now, escaped.
+        /// Path of the target now, escaped.
         now: String,
-        /// Where they are, escaped.
+        /// Path where the files are, escaped.
         kept: String,
     },
     /// The system refused.
@@ -111,7 +111,7 @@ impl std::error::Error for UndoError {
     }
 }
 
-/// What of a run is in the trash, where it belongs.
+/// Files of a run in a trash, with the trash they are in and their note.
 struct Trashed {
     beside: Beside,
     files: TrashedRun,
@@ -119,7 +119,8 @@ struct Trashed {
 }
 
 fn find(targets: &[Arc<Target>], run: &RunId) -> Result<Trashed, UndoError> {
-    // A trash that cannot be used holds nothing that could be put back; its own run and `janitor trash` tell of it.
+    // A trash that cannot be used holds nothing that could be put back; a run of its target and `janitor trash` report
+    // it.
     for beside in trashes(targets, |_| {}) {
         let found = beside.trash.run(run.as_str()).map_err(|error| UndoError::Failed(run.clone(), error))?;
         if let Some((files, note)) = found.and_then(|files| Note::of(&files).map(|note| (files, note))) {
@@ -129,7 +130,7 @@ fn find(targets: &[Arc<Target>], run: &RunId) -> Result<Trashed, UndoError> {
     Err(UndoError::NotInTrash(run.clone()))
 }
 
-/// How much of a run is in the trash, and until when.
+/// Returns how much of a run is in the trash, and until when.
 ///
 /// # Errors
 /// See [`UndoError`].
@@ -143,7 +144,7 @@ pub fn in_trash(targets: &[Arc<Target>], run: &RunId) -> Result<(Weight, Timesta
 /// came from. For a day no run takes them again.
 ///
 /// # Errors
-/// See [`UndoError`]. What stays in the trash although the run is there is no error, but told.
+/// See [`UndoError`]. Files that stay in the trash although the run is there are no error, but part of the result.
 pub fn undo(targets: &[Arc<Target>], run: &RunId, now: Timestamp) -> Result<(Arc<Target>, PutBack), UndoError> {
     let Trashed { beside, files, note } = find(targets, run)?;
     let target = beside.targets.iter().find(|(target, _)| target.name == note.target);

@@ -1,9 +1,10 @@
-//! The walk: from directory to directory by handle, each entry judged, and what goes acted on while the walk goes on.
+//! The walk: from directory to directory by handle. Each entry is judged, and entries that go are acted on while the
+//! walk goes on.
 //!
-//! Workers share a queue of directories. Each opens one beneath the root (or beneath the directory it has just read,
-//! when it lies in that one: a deep chain then costs no more than a wide tree), collects what an include can name, puts
-//! it in the order of the inodes, and works it off; a large directory is handed out to the others in chunks. Iterative,
-//! with a few directories open for each worker.
+//! Workers share a queue of directories. A worker opens a directory beneath the root (or beneath the directory that it
+//! has just read, if the next one lies in that: a deep chain then costs no more than a wide tree), collects the entries
+//! that an include can name, sorts them by inode, and works them off. A large directory is handed out to the other
+//! workers in chunks. The walk is iterative, with a few directories open for each worker.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -38,62 +39,63 @@ use crate::report::Counts;
 use crate::target::{Action, Policy};
 use crate::verdict::{Because, Reason};
 
-/// So many files with several names can be worked on at the same time.
+/// Number of locks for files with several names, and so the most of them that can be worked on at the same time.
 pub(super) const TURNS: usize = 64;
 
-/// What the walks of one sweep share.
+/// State that the walks of one sweep share.
 pub(super) struct Sweep<'a, A> {
     pub(super) order: &'a Order,
     pub(super) control: &'a Control,
     pub(super) observer: &'a Observer<'a>,
     pub(super) act: &'a A,
     pub(super) root: &'a Dir,
-    /// The file system of the root.
+    /// Device number of the root's file system.
     pub(super) device: u64,
     pub(super) nested: Nested,
-    /// What `keep_newest` holds of the root, where directories go whole.
+    /// Entries of the root that `keep_newest` holds, where directories go whole.
     pub(super) root_kept: Option<Kept>,
-    /// What it holds of large directories elsewhere, by their paths.
+    /// Files of large directories that `keep_newest` holds otherwise, by the path of the directory.
     pub(super) kept: Mutex<BTreeMap<Vec<u8>, Kept>>,
-    /// The inodes with several links among the candidates.
+    /// Inodes with several links among the candidates.
     pub(super) links: Mutex<Links>,
-    /// Whose turn it is to do something to a name of a file that has several, by the number of its inode.
+    /// Locks that let one worker at a time act on a name of a file that has several, by the number of its inode.
     pub(super) turns: [Mutex<()>; TURNS],
-    /// Files that went, or were to go, while a guard counts them.
+    /// Number of files that went, or were to go, while a guard counts them.
     pub(super) taken: AtomicU64,
-    /// Whether the guard has kept something that a limit was to take.
+    /// Whether the guard has kept anything that was to go.
     pub(super) over_guard: AtomicBool,
-    /// What was put back from the trash within a day.
+    /// Files that were put back from the trash within a day.
     pub(super) restored: Option<Restored>,
-    /// As many may go, if the target or who released the run says so.
+    /// Most files that may go, if the target or a release of the run says so.
     pub(super) max_deletes: Option<u64>,
-    /// Files whose removal was tried, and failed.
+    /// Number of files whose removal was tried.
     pub(super) attempts: AtomicU64,
+    /// Number of files whose removal failed.
     pub(super) errors: AtomicU64,
-    /// Where files of directories that others can write are taken before they go.
+    /// Slots to which files of directories that others can write are taken before they go.
     pub(super) aside: Aside<'a>,
-    /// Whether what goes is moved within its file system, which gives no space back.
+    /// Whether files that go are moved within their file system, which frees no space.
     pub(super) moves_within: bool,
-    /// How many workers there have been.
+    /// Number of workers so far.
     pub(super) workers: AtomicUsize,
-    /// What was to go and could not.
+    /// Entries that were to go and could not.
     pub(super) stuck: Stuck,
     pub(super) stamps_before: StampsBefore,
-    /// When it began.
+    /// Time at which the sweep began.
     pub(super) began: Stamp,
-    /// Whether the sticky bit says of a file that it is to stay: below `/run/user`.
+    /// Whether the sticky bit of a file says that the file is to stay: below `/run/user`.
     pub(super) heeds_sticky: bool,
-    /// What processes used when the run began.
+    /// Inodes that processes used when the run began.
     pub(super) processes: Processes,
-    /// Where directories that go whole are taken aside.
+    /// Slots to which directories that go whole are taken aside.
     pub(super) whole_slots: WholeSlots,
-    /// How many directories are held locked above those that are worked in.
+    /// Number of directories held locked above those that are worked in.
     pub(super) locks: Arc<AtomicUsize>,
-    /// The excludes, as far as they may miss what they mean.
+    /// Excludes, as far as they may miss the entries that they mean.
     pub(super) near: NearMisses,
 }
 
-/// A path longer than this, in bytes, cannot be said to the kernel in one piece (`PATH_MAX`).
+/// Bytes of a path beyond which the kernel does not take it in one piece (`PATH_MAX`).
 const LONGEST_PATH: usize = 4096;
 
 impl<A> Sweep<'_, A> {
@@ -101,59 +103,61 @@ impl<A> Sweep<'_, A> {
         &self.order.target.policy
     }
 
-    /// Whether what goes for this reason gives its space back.
+    /// Returns whether files that go for this reason free their space.
     pub(super) fn frees(&self, reason: &Reason) -> bool {
         !self.moves_within && super::trash::frees(self.order, reason)
     }
 
-    /// Why a directory is not entered that lies on another file system than the root though nothing is mounted there: it
-    /// is a subvolume or a snapshot. Directories are compared with the root and not files with their directory, since
-    /// on overlayfs a file may have another device number than the directory it is in, and a directory has not.
+    /// Returns why a directory is not entered that lies on another file system than the root although nothing is
+    /// mounted there: it is a subvolume or a snapshot. Directories are compared with the root. Files are not compared
+    /// with their directory: on overlayfs a file may have another device number than its directory, which a directory
+    /// has not.
     pub(super) fn elsewhere(&self, dir: &Dir) -> io::Result<Option<Because>> {
         let (identity, _) = dir.look_at_itself()?;
         Ok((identity.device != self.device).then_some(Because::OtherFileSystem))
     }
 
-    /// Why a directory is not entered that is so deep that hardly anything but an attack makes it, and that was made
-    /// after the sweep began. Without this who makes a tree deeper and deeper keeps a sweep busy for ever.
+    /// Returns why a directory is not entered that is so deep that hardly anything but an attack makes it, and that was
+    /// made after the sweep began. Without this check somebody who makes a tree deeper and deeper keeps a sweep busy
+    /// for ever.
     pub(super) fn growing(&self, path: &[u8], found: impl FnOnce() -> io::Result<Found>) -> Option<Because> {
         let is_new = || found().is_ok_and(|found| found.facts.stamps.created.is_some_and(|made| made > self.began));
         (path.len() > LONGEST_PATH && is_new()).then_some(Because::Growing)
     }
 }
 
-/// A directory, open, with its lock if that is held.
+/// Open directory, with its lock if the lock is held.
 pub(super) type Locked = (Arc<Dir>, Option<Arc<Lock>>);
 
-/// One worker of a walk, with what it has counted.
+/// Worker of a walk, with its counts.
 pub(super) struct Worker<'a, A> {
     pub(super) sweep: &'a Sweep<'a, A>,
     pub(super) pass: &'a Pass,
     pub(super) queue: &'a Queue,
-    /// Its number, to tell it from the others.
+    /// Number of the worker, to tell it from the others.
     pub(super) number: usize,
-    /// As many chunks may wait before who reads has to work on some.
+    /// Most chunks that may wait before the worker that reads has to work on some.
     pub(super) most_chunks: usize,
     pub(super) walked: Walked,
-    /// What others have been told of the counts.
+    /// Counts that were last added to the progress.
     published: Counts,
-    /// Directories found in the one that is read.
+    /// Directories found in the directory that is read.
     pub(super) found: Vec<Waiting>,
     pub(super) buffer: ListingBuffer,
     pub(super) batch: Batch,
-    /// How deep it is in the work of a crowd.
+    /// Depth of calls in which directories of a crowded queue are worked on.
     pub(super) deep: usize,
-    /// Directories held open on the way up, each in the one before.
+    /// Directories held open on the way up, each lying in the one before.
     pub(super) closing: Vec<(Arc<Node>, Dir)>,
-    /// Memory for a path.
+    /// Buffer for a path.
     pub(super) path: Vec<u8>,
-    /// Which stamps the policy asks for.
+    /// Stamps that the policy asks for.
     pub(super) asked: Asked,
-    /// Why a file goes of which nothing but the name is asked.
+    /// Reason for which a file goes by its name, if the policy asks for nothing else.
     pub(super) by_name_alone: Option<Reason>,
-    /// What those take that are not looked at.
+    /// Sample for the bytes of files that go without a look.
     pub(super) sample: Sample,
-    /// Memory for those that are worked off together.
+    /// Buffers for entries that are worked off together.
     pub(super) group: Group,
 }
 
@@ -170,7 +174,7 @@ pub(super) fn walk<A: Act>(sweep: &Sweep<'_, A>, pass: &Pass) -> Walked {
         Worker::new(sweep, pass, &queue, threads * 2).run()
     };
     let idle = || {
-        // A thread that cannot be made to wait for the others works like them.
+        // A thread that cannot be made idle works at the usual priority.
         drop(fsys::become_idle());
         worker()
     };
@@ -180,8 +184,8 @@ pub(super) fn walk<A: Act>(sweep: &Sweep<'_, A>, pass: &Pass) -> Walked {
             let thread = std::thread::Builder::new().name("sweep".into());
             if target.idle { thread.spawn_scoped(scope, idle) } else { thread.spawn_scoped(scope, worker) }.ok()
         };
-        // The thread that was asked to sweep is a worker too, unless it must stay as it is. Where the system gives no
-        // more threads, those there are do the work.
+        // The calling thread is a worker, too, unless the workers are made idle: its priority must stay as it is. Where
+        // the system gives no more threads, the existing ones do the work.
         let others: Vec<_> = (usize::from(!target.idle)..threads).map_while(spawn).collect();
         if !target.idle || others.is_empty() {
             all.merge(worker());
@@ -196,13 +200,14 @@ pub(super) fn walk<A: Act>(sweep: &Sweep<'_, A>, pass: &Pass) -> Walked {
     all
 }
 
-/// Whether the error says that the entry is no longer what was listed: gone, or replaced by something else.
+/// Returns whether the error says that the entry is no longer what was listed: gone, or replaced by something else.
 pub(super) fn is_gone(error: &io::Error) -> bool {
     let gone = [Errno::NOENT, Errno::NOTDIR, Errno::LOOP, Errno::ISDIR];
     gone.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
-/// Says that a worker is done, also when it panics, so that the others do not wait for it.
+/// Guard that marks a worker's piece of work as done on drop, also when the worker panics, so that the others do not
+/// wait for it.
 struct Busy<'a>(&'a Queue);
 
 impl Drop for Busy<'_> {
@@ -215,7 +220,7 @@ impl<'a, A: Act> Worker<'a, A> {
     pub(super) fn new(sweep: &'a Sweep<'a, A>, pass: &'a Pass, queue: &'a Queue, most_chunks: usize) -> Self {
         let asked = Asked::by(sweep.policy().age_by);
         let is_act = matches!(pass, Pass::Act(limits) if limits.is_empty());
-        // A rename takes a directory as well, which has the name by now.
+        // A rename, unlike an unlink, also takes a directory that has the name by now.
         let is_more_asked = sweep.heeds_sticky
             || !is_act
             || sweep.order.target.action != Action::Delete
@@ -261,7 +266,7 @@ impl<'a, A: Act> Worker<'a, A> {
         self.sweep.control.cancelled().is_some()
     }
 
-    /// Whether this walk looks for verdicts, not only at candidates.
+    /// Returns whether this walk looks for verdicts, and not only at candidates.
     pub(super) fn acts(&self) -> bool {
         matches!(self.pass, Pass::Act(_))
     }
@@ -269,7 +274,7 @@ impl<'a, A: Act> Worker<'a, A> {
     pub(super) fn publish(&mut self) {
         let progress = &self.sweep.control.progress;
         let mut counts = self.walked.counts;
-        // A better estimate may be a smaller one.
+        // A better estimate may be a smaller one, but published counts only grow.
         counts.freed = (counts.freed + self.sample.estimate().bytes).max(self.published.freed);
         if self.acts() {
             progress.add(counts, self.published);
@@ -279,7 +284,8 @@ impl<'a, A: Act> Worker<'a, A> {
         self.published = counts;
     }
 
-    /// Reads a directory, then one of those in it, and so on down; the others wait for whoever has time.
+    /// Reads a directory, then one of the directories in it, and so on down; the others wait in the queue for any
+    /// worker.
     pub(super) fn down_from(&mut self, first: Waiting) {
         let mut last: Option<Arc<Opened>> = None;
         let mut next = Some(first);
@@ -315,7 +321,7 @@ impl<'a, A: Act> Worker<'a, A> {
         if self.sweep.policy().remove_empty_dirs
             && let Ok((identity, found)) = dir.look_at_itself()
         {
-            // Nobody else has read it yet, so the place is free.
+            // Nobody else has read the directory yet, so the cell is empty.
             _ = node.then.set(Then::found(identity, &found));
             if [&b"work"[..], b"index"].contains(&node.name()) && dir.is_closed_to_all().unwrap_or(true) {
                 node.leave();
@@ -325,7 +331,7 @@ impl<'a, A: Act> Worker<'a, A> {
                 }
             }
             if found.facts.immutable {
-                // It cannot go itself either.
+                // The directory itself cannot go either.
                 node.note_immutable();
                 node.leave();
             }
@@ -333,7 +339,7 @@ impl<'a, A: Act> Worker<'a, A> {
         Some(Opened::new(dir, node, path, place).holding(lock))
     }
 
-    /// Opens a directory, if it may be entered: the root, or one below it that nobody else has locked.
+    /// Opens a directory, if it may be entered: the root, or a directory below it that nobody else has locked.
     pub(super) fn open_dir(&mut self, node: &Arc<Node>, path: &[u8], last: Option<&Opened>) -> Option<Locked> {
         let parent = node.parent.as_ref();
         let opened = match (parent, last) {
@@ -372,7 +378,7 @@ impl<'a, A: Act> Worker<'a, A> {
         None
     }
 
-    /// Takes the lock of a directory that was opened; `None` when somebody else has it locked.
+    /// Takes the lock of a directory that was opened; returns `None` when somebody else has it locked.
     fn lock(&self, node: &Node, dir: Dir) -> io::Result<Option<Locked>> {
         let dir = Arc::new(dir);
         if node.parent.is_none() {
@@ -383,7 +389,7 @@ impl<'a, A: Act> Worker<'a, A> {
             locks::Asked::Free(lock) => lock,
         };
         if let Some(held) = lock.as_ref().and_then(|lock| HeldAbove::keep(lock, &self.sweep.locks)) {
-            // Nobody else has opened it yet, so the place is free.
+            // Nobody else has opened the directory yet, so the cell is empty.
             _ = node.lock.set(held);
         }
         Ok(Some((dir, lock)))

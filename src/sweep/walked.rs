@@ -1,34 +1,34 @@
-//! What a walk has come to.
+//! Result of a walk.
 
 use super::pass::Gathered;
 use crate::judge::limits::Amount;
 use crate::report::{Counts, Failures};
 
-/// What a worker has removed.
+/// Files that a worker has removed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Gone {
-    /// Of inodes with other links, files alone.
+    /// Amount of the files; for inodes with other links their number alone.
     pub(super) amount: Amount,
-    /// What all of them had allocated.
+    /// Allocated bytes of all files.
     pub(super) allocated: u64,
-    /// Whether one had other links.
+    /// Whether a file had other links.
     pub(super) has_links: bool,
 }
 
-/// What a walk has come to.
+/// Result of a walk.
 #[derive(Debug, Default)]
 pub(super) struct Walked {
-    /// What went.
+    /// Files that went.
     pub(super) gone: Gone,
     pub(super) counts: Counts,
     pub(super) failures: Failures,
     /// Files that were to go, and stayed when it came to it: by the reason.
     pub(super) left: Failures,
-    /// How many were no longer what had been ranked when their turn came.
+    /// Number of candidates that were no longer what had been ranked when their turn came.
     pub(super) stale: u64,
     /// Files that stay since they are immutable or append-only, or their directory is.
     pub(super) immutable: Failures,
-    /// What else is to be said.
+    /// Further remarks.
     pub(super) remarks: Vec<crate::report::Remark>,
     pub(super) gathered: Gathered,
 }
@@ -47,7 +47,7 @@ impl Walked {
         self.gathered.merge(other.gathered);
     }
 
-    /// Adds what came of files that this walk has counted already, as kept.
+    /// Adds the results for files that this walk has counted already, as kept.
     pub(super) fn merge_second_look(&mut self, other: Self) {
         let Counts { deleted, failed, vanished, .. } = other.counts;
         self.counts.kept = self.counts.kept.saturating_sub(deleted + failed + vanished);

@@ -1,4 +1,4 @@
-//! `min_free`: what goes first is removed in order, and the file system read again, until enough is free.
+//! `min_free`: candidates are removed in order, and the free space is read again, until enough is free.
 
 use std::io;
 use std::time::Duration;
@@ -18,36 +18,37 @@ use crate::report::{LimitKey, Stalled};
 use crate::target::Watermark;
 use crate::verdict::Reason;
 
-/// As many files, or so many bytes, are removed between two looks at the free space.
+/// Number of files after which the free space is read again.
 const GROUP: u64 = 8;
+/// Allocated bytes after which the free space is read again.
 const GROUP_BYTES: u64 = 32 * 1024 * 1024;
 
-/// As long is waited for a file system to show what was given back: some do it in the background.
+/// Longest wait for a file system to show the bytes that were given back: some free them in the background.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How often it is asked meanwhile.
+/// Pause between two readings of the free space meanwhile.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Before anything is synced, it is asked after these.
+/// Pauses before the readings that come before any sync.
 const SOON: [Duration; 3] = [Duration::from_millis(2), Duration::from_millis(8), Duration::from_millis(30)];
 
-/// As long is watched, at the most, what others do.
+/// Longest time for which the work of others is watched.
 const WATCHED: Duration = Duration::from_millis(100);
 
-/// As often is it looked anew what goes first, when all that was to go had become something else.
+/// Most new searches for what goes first, when everything that was to go had become something else.
 const ANEW: u32 = 8;
 
-/// Where a run that makes room has ended.
+/// End of a run that makes room.
 pub(super) struct Made {
     pub(super) unmet: Option<Unmet>,
     pub(super) stalled: Option<Stalled>,
 }
 
 impl<A: Act> Sweep<'_, A> {
-    /// Removes what goes first, in order, until enough is free; or says that it is not.
+    /// Removes candidates in order until enough is free, or reports that it is not.
     ///
     /// # Errors
-    /// When the file system does not tell how much is free.
+    /// Fails when the file system does not tell how much is free.
     pub(super) fn free(
         &self,
         watermark: Watermark,
@@ -74,7 +75,7 @@ impl<A: Act> Sweep<'_, A> {
                 return made(None, stalled);
             }
             if std::mem::take(&mut is_first) {
-                // What others have removed shows first, so that it is neither needed twice nor taken for ours.
+                // After a sync the removals of others show, so that they are neither needed twice nor taken for ours.
                 drop(self.root.sync());
                 continue;
             }
@@ -98,7 +99,7 @@ impl<A: Act> Sweep<'_, A> {
                     let seen = Stalled { at: self.order.now, free, probed: known.is_some() && stalled.is_some() };
                     return made(stopped(free, limit, remarks::NOTHING), Some(seen));
                 }
-                // Where names have changed hands meanwhile, it is looked anew what goes first.
+                // If names have changed hands meanwhile, a new search finds what goes first.
                 Freed::NotYet if went == 0 && stale > 0 && anew < ANEW => anew += 1,
                 Freed::NotYet if went == 0 && self.control.cancelled().is_none() => {
                     return made(stopped(space.free, limit, "nothing more could be removed"), stalled);
@@ -109,19 +110,19 @@ impl<A: Act> Sweep<'_, A> {
     }
 }
 
-/// What came of removing some files to free space.
+/// Result of removing some files to free space.
 enum Freed {
     Enough,
     NotYet,
-    /// What was removed gave nothing back: so much is free.
+    /// The removed files gave nothing back: so many bytes are free.
     Nothing {
         free: u64,
     },
 }
 
 impl<A: Act> Worker<'_, A> {
-    /// Removes these in order, and reads again and again how much is free. A proof that this frees something ends a
-    /// stall.
+    /// Removes these candidates in order, and reads the free space again and again. A proof that this frees something
+    /// ends a stall.
     fn free(
         &mut self,
         first: &[Next],
@@ -131,12 +132,12 @@ impl<A: Act> Worker<'_, A> {
         stalled: &mut Option<Stalled>,
     ) -> io::Result<Freed> {
         let root = self.sweep.root;
-        // What the disk has shown of what is proven, without what an earlier worker has counted.
+        // The bytes that the disk has shown up to the last proof, and those that an earlier worker has counted already.
         let (mut proven, mut counted) = (0, meter.shown());
-        // What the disk has not shown yet of what was removed since it was last given the time to.
+        // The bytes of removed files that the disk has not shown yet, since it was last given the time to.
         let mut unsettled: u64 = 0;
         let (mut last, mut rest) = (None, first.iter());
-        // From one reading to the next, without a gap: what shows late may show at any moment.
+        // One reading follows the other without a gap: late bytes may show at any moment.
         let mut at = (spacious(root)?.free, clock::mark());
         loop {
             let (before, began) = at;
@@ -150,16 +151,17 @@ impl<A: Act> Worker<'_, A> {
             let files = if stalled.is_some() { PROBE } else { FILES };
             let is_asked = meter.is_due(files) || (is_done && meter.removed.files >= PROBE);
             if is_asked && meter.is_proven() {
-                // What comes late is taken for the work of others here, and for ours again below.
+                // Bytes that show late are taken for the work of others here, and for ours again below.
                 free = self.watch(spacious, meter, free)?;
             }
-            // Before it is said that this frees nothing, or that one more has to go, the disk is given time to show it.
+            // The disk is given time to show the bytes before the verdict that this frees nothing, or that one more
+            // file has to go.
             let is_near = unsettled > 0 && free.saturating_add(unsettled) >= limit;
             if free < limit && !self.is_cancelled() && (is_near || (is_asked && !meter.is_proven())) {
                 free = self.settle_disk(spacious, meter, ended)?;
                 unsettled = 0;
             }
-            // The disk was asked, so nothing of this is an estimate.
+            // The disk was asked, so none of these bytes are an estimate.
             self.walked.counts.freed = (proven + meter.shown()).saturating_sub(counted);
             self.walked.counts.estimated = 0;
             if free >= limit {
@@ -184,7 +186,7 @@ impl<A: Act> Worker<'_, A> {
         }
     }
 
-    /// Watches what others do for as long as it took to remove what the meter has. How much is free then.
+    /// Watches the work of others for as long as the metered removals took. Returns how much is free then.
     fn watch(&self, spacious: &Spacious<'_>, meter: &mut Meter, before: u64) -> io::Result<u64> {
         let began = clock::mark();
         std::thread::sleep(meter.busy().min(WATCHED));
@@ -193,7 +195,7 @@ impl<A: Act> Worker<'_, A> {
         Ok(after)
     }
 
-    /// Removes some of these: until they are to give back as much as is missing, or are enough to look again.
+    /// Removes candidates until they are to give back as much as is missing, or are enough for another reading.
     fn take_group(
         &mut self,
         rest: &mut std::slice::Iter<'_, Next>,
@@ -217,8 +219,9 @@ impl<A: Act> Worker<'_, A> {
         removed
     }
 
-    /// Has the file system write down what was removed, waits for it to show that, and watches for as long what others
-    /// do. `ended`: how much was free right after the last was removed, and when that was. How much is free then.
+    /// Syncs the removals to the disk, waits until the free space shows them, and watches the work of others for as
+    /// long. `ended` is the free space right after the last removal, and the time of that. Returns how much is free in
+    /// the end.
     fn settle_disk(&self, spacious: &Spacious<'_>, meter: &mut Meter, ended: (u64, Mark)) -> io::Result<u64> {
         let root = self.sweep.root;
         let (before, began) = ended;
@@ -226,8 +229,8 @@ impl<A: Act> Worker<'_, A> {
         let mut soon = SOON.iter();
         loop {
             // Some file systems remove files in the background and show it soon; a sync may take long, and somebody who
-            // fills the disk goes on meanwhile. Others show it with the second sync only. One that cannot be synced tells
-            // what it tells.
+            // fills the disk goes on meanwhile. Others show it with the second sync only. If a sync fails, the reading
+            // is taken as it is.
             match soon.next() {
                 Some(pause) => std::thread::sleep(*pause),
                 None => drop(root.sync()),
@@ -247,7 +250,7 @@ impl<A: Act> Worker<'_, A> {
                 std::thread::sleep(PAUSE);
             }
         }
-        // Where it has not risen at all, somebody may have filled it by more than that.
+        // If the free space has not risen at all, somebody may have filled it by more than that.
         let ours = if best.0 > before { (before, best.0, best.1) } else { (before, last, began.elapsed()) };
         let began = clock::mark();
         std::thread::sleep(ours.2.min(WATCHED));

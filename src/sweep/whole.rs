@@ -1,7 +1,7 @@
 //! Directories that go or stay whole.
 //!
-//! One worker looks at everything in such a directory and judges it as one. What goes is taken aside, judged again there,
-//! and then removed, or put back whole.
+//! One worker looks at everything in such a directory and judges it as one. A directory that goes is taken aside,
+//! judged again there, and then removed, or put back whole.
 
 mod remove;
 mod slots;
@@ -29,15 +29,15 @@ use crate::globs::{Entered, Place};
 use crate::judge::{self, Standing};
 use crate::verdict::{Because, Protection, Reason};
 
-/// For so long a directory is aside at most before it is decided whether it goes.
+/// Longest time that a directory is aside before it is decided whether it goes.
 const ASIDE: Duration = Duration::from_secs(30);
 
-/// How all in a directory is looked at.
+/// Options of a look at everything in a directory.
 struct Look<'a> {
-    /// What was found before, when this is a second look.
+    /// Sum of the look before, when this is a second look.
     before: Option<&'a Sum>,
     began: Mark,
-    /// Whether files and directories that others may use are asked for, with `skip_open` or without.
+    /// Whether uses are asked for where others can write, with `skip_open` or without.
     asks_use: bool,
 }
 
@@ -48,7 +48,7 @@ impl Look<'_> {
 }
 
 impl<A: Act> Worker<'_, A> {
-    /// Judges a directory that goes or stays whole. `ranked`: what it was when it was ranked, if it was.
+    /// Judges a directory that goes or stays whole. `ranked` is its earlier ranking by a limit, if it has one.
     pub(super) fn whole(&mut self, waiting: &Waiting, ranked: Option<&Next>) {
         let node = &waiting.node;
         let name = node.name();
@@ -91,7 +91,7 @@ impl<A: Act> Worker<'_, A> {
         }
     }
 
-    /// Standing of such a directory, before the limits have their say.
+    /// Returns the standing of such a directory, before the limits are applied.
     fn standing_of_whole(&self, sum: &Sum, name: &[u8]) -> Standing {
         let policy = self.sweep.policy();
         let mut standing = self.standing_if_free(sum, name);
@@ -103,12 +103,13 @@ impl<A: Act> Worker<'_, A> {
         standing
     }
 
-    /// Standing of such a directory, without what holds it.
+    /// Returns the standing of such a directory, leaving out anything in it that holds it.
     fn standing_if_free(&self, sum: &Sum, name: &[u8]) -> Standing {
         judge::by_facts(self.sweep.policy(), &sum.facts, name, self.sweep.root_kept.as_ref(), self.sweep.order.now)
     }
 
-    /// Notes a directory that would go if nothing in it were used. A survey does not ask for uses, so it counted on it.
+    /// Notes a directory that would go if nothing in it were used. A survey does not ask for uses, so it has counted on
+    /// this directory.
     fn note_use(&mut self, root: &Opened, sum: &Sum, name: &[u8], limits: &[Limit]) {
         if let Some(held) = sum.held.as_ref().filter(|held| held.is_use())
             && self.verdict_of_whole(self.standing_if_free(sum, name), sum, name, limits).is_ok()
@@ -117,7 +118,7 @@ impl<A: Act> Worker<'_, A> {
         }
     }
 
-    /// Verdict on such a directory in a walk that acts.
+    /// Returns the verdict on such a directory in a walk that acts.
     fn verdict_of_whole(
         &self,
         standing: Standing,
@@ -138,13 +139,13 @@ impl<A: Act> Worker<'_, A> {
     /// Judges such a directory again once it is aside, where nobody can reach it by a name any more.
     ///
     /// # Errors
-    /// Why it stays; `None` when the sweep is stopped.
+    /// Returns why the directory stays; `None` when the sweep is stopped.
     fn judge_again(&mut self, unit: &Unit<'_>) -> Result<(), Option<Because>> {
         let Pass::Act(limits) = self.pass else { return Err(None) };
         let examined = self.walked.counts.examined;
         let look = Look { before: Some(&unit.sum), began: clock::mark(), asks_use: true };
         let sum = self.sum(unit.dir, unit.node, unit.place, &look);
-        // It is the same that was examined before.
+        // The same entries were counted as examined before.
         self.walked.counts.examined = examined;
         let sum = match sum {
             Some(sum) => sum,
@@ -156,14 +157,14 @@ impl<A: Act> Worker<'_, A> {
         if sum.is_unchanged(&unit.sum) { Ok(()) } else { Err(Some(Because::Changed)) }
     }
 
-    /// What is known of such a directory as one; `None` when it cannot be looked at.
+    /// Returns the facts of such a directory as one; `None` when it cannot be looked at.
     pub(super) fn facts_of_whole(&mut self, waiting: &Waiting) -> Option<Facts> {
         let (dir, _lock) = self.open_dir(&waiting.node, waiting.node.name(), None)?;
         let look = Look { before: None, began: clock::mark(), asks_use: false };
         self.sum(&dir, &waiting.node, &waiting.place, &look).map(|sum| sum.facts)
     }
 
-    /// The root, as the directory that such a directory lies in.
+    /// Opens the root, as the directory that such a directory lies in.
     fn root_as_opened(&mut self, node: &Node, place: &Place) -> Option<Opened> {
         let (dir, parent) = (self.sweep.root.open(b"."), node.parent.clone()?);
         match dir {
@@ -179,7 +180,7 @@ impl<A: Act> Worker<'_, A> {
         root.node.leave();
         self.walked.counts.kept += sum.files;
         if self.acts() {
-            // Which entry holds a unit is no class of its own: there may be any number of them.
+            // The entry that holds a unit is left out of the class: there may be any number of them.
             let of_one = if let Because::Inside { because, .. } = because { because } else { because };
             if of_one.protection() == Some(Protection::Immutable) {
                 self.walked.immutable.add(of_one, root.at(name));
@@ -188,7 +189,8 @@ impl<A: Act> Worker<'_, A> {
         }
     }
 
-    /// Looks at all that is in the directory. `None`: it is gone, or the sweep is cancelled.
+    /// Looks at everything in the directory. Returns `None` when the directory is gone or cannot be looked at, or the
+    /// sweep is cancelled.
     fn sum(&mut self, dir: &Dir, node: &Arc<Node>, place: &Place, look: &Look<'_>) -> Option<Sum> {
         let mut sum = match dir.look_at_itself() {
             Ok((_, found)) => Sum::of(found.facts, look.before),
@@ -198,7 +200,7 @@ impl<A: Act> Worker<'_, A> {
             }
         };
         let in_others_hands = !self.sweep.root.is_trusted().unwrap_or(false);
-        // Below the directory: the way down begins here.
+        // Nodes are relative to the directory: the way down begins here.
         let top = Node::root();
         let mut waiting = vec![(top.clone(), place.clone())];
         let mut last: Option<(Arc<Node>, Dir)> = None;
@@ -246,7 +248,7 @@ impl<A: Act> Worker<'_, A> {
         Some(sum)
     }
 
-    /// Takes in a directory itself. Returns why it holds the whole, and is not read.
+    /// Takes the directory itself into the sum. Returns why it holds the whole and is not read, if it does.
     fn enter(
         &self,
         sum: &mut Sum,
@@ -257,7 +259,7 @@ impl<A: Act> Worker<'_, A> {
     ) -> io::Result<Option<Because>> {
         let is_top = at.parent.is_none();
         let below = [node.name(), if is_top { b"" } else { b"/" }, path].concat();
-        // The first is opened, asked for its owner and locked as any other directory is.
+        // The top directory was opened, asked for its owner and locked as any other directory is.
         if !is_top && let Some(name) = self.sweep.nested.owner(&below, dir) {
             return Ok(Some(Because::OtherTarget(name)));
         }
@@ -315,7 +317,7 @@ impl<A: Act> Worker<'_, A> {
             self.walked.counts.examined += 1;
             let found = match dir.look(entry.name) {
                 Ok(found) => found,
-                // It is about to be changed by others, so its time has not come.
+                // Others are changing the entry, so its time has not come.
                 Err(error) if is_gone(&error) => {
                     sum.hold(&path_of(entry.name), Because::Changed);
                     return ControlFlow::Continue(());
@@ -326,7 +328,7 @@ impl<A: Act> Worker<'_, A> {
                 }
             };
             let is_directory = found.kind == Kind::Directory;
-            // What is excluded is not measured either, here as elsewhere.
+            // Excluded entries are not measured either, here as elsewhere.
             let excluded = match policy.globs.inside(place, entry.name, is_directory) {
                 Entered::Excluded(pattern) => Some(Because::Excluded(pattern)),
                 Entered::BuiltIn(pattern) => Some(Because::BuiltIn(pattern)),
@@ -373,10 +375,10 @@ impl<A: Act> Worker<'_, A> {
     }
 }
 
-/// A directory that is to go whole, and what was found when it was judged.
+/// Directory that is to go whole, and the sum for which it was judged.
 struct Unit<'a> {
     node: &'a Arc<Node>,
-    /// Held from the verdict on.
+    /// Handle of the directory, held from the verdict on.
     dir: &'a Dir,
     place: &'a Place,
     sum: Sum,

@@ -1,4 +1,5 @@
-//! The removal of a directory that was judged as one: aside, judged again, and then all of it, or nothing.
+//! Removal of a directory that was judged as one: it is taken aside and judged again, and then all of it goes, or
+//! nothing.
 
 use std::collections::BTreeSet;
 use std::ffi::CString;
@@ -21,36 +22,36 @@ use crate::sweep::tree::Node;
 use crate::sweep::walk::{TURNS, Worker, is_gone};
 use crate::verdict::{Because, Reason};
 
-/// As many directories are held open on the way down.
+/// Number of directories held open on the way down.
 const HANDLES: usize = 8;
 
-/// A directory on the way down, with those in it that are still to be done.
+/// Directory on the way down, with the directories in it that are still to be done.
 struct Frame {
     node: Arc<Node>,
-    /// Open, as long as it is not too far up.
+    /// Handle of the directory, as long as it is not too far up.
     dir: Option<Arc<Dir>>,
     inside: Vec<Box<[u8]>>,
 }
 
-/// What is done on the way down.
+/// Purpose of a way down.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
-    /// All goes, from the bottom up.
+    /// Everything is removed, from the bottom up.
     Remove,
-    /// It is only told what went, or would go.
+    /// Events are sent for everything that went, or would go.
     Tell,
 }
 
-/// Why the way down ended early.
+/// Reason for which a way down ended early.
 enum Stopped {
     Cancelled,
-    /// Something in it is no longer what was judged, or somebody uses it by now.
+    /// Something in the directory is no longer what was judged, or somebody uses it by now.
     Changed,
-    /// The system refused, which has been told.
+    /// The system refused; the error has been reported.
     Failed,
 }
 
-/// Why a directory is where it was.
+/// Reason for which a directory is in its place.
 enum Kept {
     Because(Because),
     /// The sweep was stopped.
@@ -69,7 +70,7 @@ impl From<NotTaken> for Kept {
 }
 
 impl<A: Act> Worker<'_, A> {
-    /// Does to the directory what is done to what goes.
+    /// Acts on a directory that goes whole.
     pub(super) fn whole_goes(&mut self, root: &Opened, unit: &Unit<'_>, reason: &Reason) {
         if !self.sweep.act.may_change() {
             if self.way_down(root, unit, reason, (unit.dir, root), Way::Tell).is_ok() {
@@ -81,12 +82,12 @@ impl<A: Act> Worker<'_, A> {
         let (freed, deleted) = (self.walked.counts.freed, self.walked.counts.deleted);
         let done = sweep.whole_slots.with(sweep.root, |slot| self.by_way_of(slot, root, unit, reason));
         let name = unit.node.name();
-        // `max_deletes` counted all of it before.
+        // `max_deletes` has counted all files of the directory before.
         let went = self.walked.counts.deleted - deleted;
         self.give_back_guard(unit.sum.files.saturating_sub(went));
         match done.unwrap_or_else(|error| Err(Kept::Failed(error))) {
             Ok(true) => self.went_whole(root, &unit.sum, reason, freed),
-            // What there was to say has been said.
+            // Everything has been reported already.
             Ok(false) => root.node.leave(),
             Err(Kept::Because(because)) => {
                 self.walked.left.add(&because, root.at(name));
@@ -109,7 +110,7 @@ impl<A: Act> Worker<'_, A> {
         let frees = self.sweep.frees(reason);
         let freed = if frees { sum.freed() } else { 0 };
         let counts = &mut self.walked.counts;
-        // Its files have been counted one by one, links among them not at all.
+        // The files have been counted one by one, and those with several links with no bytes at all.
         counts.estimated = counts.estimated.saturating_sub(counts.freed.saturating_sub(freed_before)) + freed;
         counts.freed = freed_before + freed;
     }
@@ -120,7 +121,7 @@ impl<A: Act> Worker<'_, A> {
         (self.sweep.observer)(&Event::NotRemoved { at, error });
     }
 
-    /// Takes the directory aside, judges it again, and does it. Returns whether all of it went.
+    /// Takes the directory aside, judges it again, and acts on it. Returns whether all of it went.
     fn by_way_of(
         &mut self,
         slot: &mut WholeSlot,
@@ -130,7 +131,7 @@ impl<A: Act> Worker<'_, A> {
     ) -> Result<bool, Kept> {
         let name = unit.node.name();
         let sweep = self.sweep;
-        // It stays where it is meanwhile: a copy may take long.
+        // The directory stays in its place meanwhile: a copy may take long.
         let copy = {
             // A file that is being read seems to be in use under its other names.
             let _turns = self.turns(&unit.sum);
@@ -158,7 +159,7 @@ impl<A: Act> Worker<'_, A> {
         };
         if whole == Whole::Went {
             slot.went(unit.dir);
-            // Nobody can stop what has happened; who reads it may.
+            // The directory has gone, whether or not all of its events can be sent.
             drop(self.way_down(root, unit, reason, (unit.dir, root), Way::Tell));
             return Ok(true);
         }
@@ -199,9 +200,9 @@ impl<A: Act> Worker<'_, A> {
         }
     }
 
-    /// Waits until nothing is being done to any name of the files with several, and holds them.
+    /// Waits until no worker acts on any name of the files with several, and holds their locks.
     fn turns(&self, sum: &Sum) -> Vec<MutexGuard<'_, ()>> {
-        // Everybody who holds several takes them in this order.
+        // Every holder of several locks takes them in this order.
         let turns: BTreeSet<usize> = sum.linked.keys().map(|identity| identity.inode as usize % TURNS).collect();
         turns.into_iter().map(|turn| self.sweep.turns[turn].lock().unwrap_or_else(PoisonError::into_inner)).collect()
     }
@@ -211,8 +212,8 @@ impl<A: Act> Worker<'_, A> {
         self.walked.remarks.push(Remark::Naming { text, open: format!("a directory {what}") });
     }
 
-    /// Goes down the directory, held as `dir`, which has its name in `parent`; does it to each file, and on the way up to
-    /// each directory.
+    /// Goes down the directory, which is held as `dir` and has its name in `parent`. Acts on each file, and on the way
+    /// up on each directory.
     fn way_down(
         &mut self,
         root: &Opened,
@@ -265,7 +266,7 @@ impl<A: Act> Worker<'_, A> {
         Ok(())
     }
 
-    /// Whether what is told has happened already, so that it is told to the end.
+    /// Returns whether the events are of something that has happened already, so that all of them are sent.
     fn has_gone(&self, way: Way) -> bool {
         way == Way::Tell && self.sweep.act.may_change()
     }
@@ -276,7 +277,7 @@ impl<A: Act> Worker<'_, A> {
         Stopped::Failed
     }
 
-    /// Does it to what is in one directory and no directory itself; those are what is left to do.
+    /// Acts on the entries of one directory that are no directories themselves. The directories are left in the frame.
     fn do_files(
         &mut self,
         node: Arc<Node>,
@@ -309,7 +310,7 @@ impl<A: Act> Worker<'_, A> {
             let Some(found) = self.look(&opened, &name) else { continue };
             if found.kind == Kind::Directory && !found.mount_point {
                 if way == Way::Remove && found.facts.stamps.changed > unit.sum.changed {
-                    // It was moved there: nothing in it has gone yet.
+                    // The directory was moved there, and nothing in it has gone yet.
                     return Err(Stopped::Changed);
                 }
                 inside.push(name.to_bytes().into());
@@ -324,20 +325,20 @@ impl<A: Act> Worker<'_, A> {
         Ok(Frame { node, dir: Some(opened.dir), inside })
     }
 
-    /// Removes a file, whatever the action: it was moved as a copy, or is to go for good.
+    /// Removes a file, whatever the action of the target: the file was moved as a copy, or is to go for good.
     fn remove_one(&mut self, opened: &Opened, name: &CString, found: &Found, reason: &Reason) -> Result<(), Stopped> {
         let before = (self.walked.counts.failed, self.walked.counts.kept);
         let remove = Remove(self.sweep.order.target.on_unverifiable);
         if self.goes_by(&remove, opened, name, found, (reason, None)) {
             return Ok(());
         }
-        // Its place is given back with those of the whole.
+        // The share of the file in the guard is given back with that of the whole.
         self.take_guard_again();
         if self.walked.counts.failed > before.0 {
             return Err(Stopped::Failed);
         }
         if self.walked.counts.kept > before.1 {
-            // It is counted with the whole.
+            // The file is counted with the whole.
             self.walked.counts.kept = before.1;
             return Err(Stopped::Changed);
         }
@@ -345,21 +346,21 @@ impl<A: Act> Worker<'_, A> {
     }
 }
 
-/// Path of a directory relative to the one that goes whole.
+/// Returns the path of a directory relative to the directory that goes whole.
 fn beneath(unit: &Unit<'_>, node: &Node) -> Vec<u8> {
     node.path().get(unit.node.name().len() + 1..).unwrap_or_default().to_vec()
 }
 
-/// Whether somebody has put something in, or mounted something on it.
+/// Returns whether the error says that somebody has put something in, or mounted something on the directory.
 fn filled(error: &io::Error) -> bool {
     [Errno::NOTEMPTY, Errno::EXIST, Errno::BUSY].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
-/// Whether a file is not what was judged: it is newer than all there was.
+/// Returns whether a file is not what was judged: it is newer than everything there was.
 fn is_fresh(found: &Found, judged: &Sum) -> bool {
     let (now, then) = (&found.facts.stamps, &judged.facts.stamps);
     found.mount_point
         || now.modified > then.modified
-        // The removal of another of its names has changed the inode of this one.
+        // The removal of another name of this file has changed its inode.
         || (now.changed > then.changed.max(judged.changed) && !judged.linked.contains_key(&found.facts.identity))
 }

@@ -1,11 +1,11 @@
-//! The slots of one sweep that directories are taken aside to, one for each worker, made when they are needed.
+//! Slots of one sweep, to which directories are taken aside: one for each worker, made when they are needed.
 
 use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::fsys::{Dir, WholeSlot};
 
-/// The slots of one sweep.
+/// Slots of one sweep.
 #[derive(Debug, Default)]
 pub(in crate::sweep) struct WholeSlots {
     state: Mutex<State>,
@@ -15,11 +15,11 @@ pub(in crate::sweep) struct WholeSlots {
 #[derive(Debug, Default)]
 struct State {
     free: Vec<WholeSlot>,
-    /// How many are in use.
+    /// Number of slots in use.
     busy: usize,
 }
 
-/// Takes note that a slot is no longer in use, also when its worker panics, so that nobody waits for it.
+/// Guard that counts a slot as no longer in use on drop, also when its worker panics, so that nobody waits for it.
 struct InUse<'a>(&'a WholeSlots);
 
 impl Drop for InUse<'_> {
@@ -34,7 +34,7 @@ impl WholeSlots {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes one now: the disk may be full later.
+    /// Makes a slot now: the disk may be full later.
     ///
     /// # Errors
     /// As [`WholeSlot::take`].
@@ -44,14 +44,15 @@ impl WholeSlots {
         Ok(())
     }
 
-    /// Works with a slot that is free, or a new one; where none can be made, with that of another worker once it is done.
+    /// Runs `work` with a slot that is free, or a new one; where none can be made, with that of another worker once it
+    /// is done.
     ///
     /// # Errors
     /// As [`WholeSlot::take`].
     pub(super) fn with<T>(&self, root: &Dir, work: impl FnOnce(&mut WholeSlot) -> T) -> io::Result<T> {
         let (mut slot, in_use) = self.take(root)?;
         let done = work(&mut slot);
-        // One that holds something belongs to that; who needs one makes another.
+        // A slot that holds something is not given back; a worker that needs one makes another.
         if !slot.is_stuck() {
             self.state().free.push(slot);
         }

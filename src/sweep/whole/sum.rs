@@ -1,4 +1,4 @@
-//! All that is in a directory that goes or stays whole, added up.
+//! Sum of everything in a directory that goes or stays whole.
 
 use std::collections::BTreeMap;
 
@@ -7,23 +7,24 @@ use crate::judge::limits::Amount;
 use crate::names::Escaped;
 use crate::verdict::Because;
 
-/// All that is in such a directory, as one.
+/// Sum of everything in such a directory, as one.
 pub(super) struct Sum {
-    /// The directory itself, without what is in it.
+    /// Facts of the directory itself, without its content.
     pub(super) top: Facts,
-    /// Of the directory and all in it: sizes added up, the newest of each stamp.
+    /// Facts of the directory and everything in it: sizes added up, the newest of each stamp.
     pub(super) facts: Facts,
     pub(super) files: u64,
     pub(super) directories: u64,
-    /// Bytes that a copy of it takes at least: several links become several files.
+    /// Bytes that a copy of the directory takes at least: several links become several files.
     pub(super) copied: u64,
-    /// The newest `changed` of what nobody changes by removing another name of it: directories, and files with one name.
+    /// Newest `changed` of entries that nobody changes by removing another name of theirs: directories, and files with
+    /// one name.
     pub(super) changed: Stamp,
-    /// What it is worth without inodes that have several links.
+    /// Amount of the content without inodes that have several links.
     pub(super) amount: Amount,
-    /// Those: their allocated bytes, their links in all, and those in here.
+    /// Inodes that have several links: their allocated bytes, their links in all, and their links in here.
     pub(super) linked: BTreeMap<Identity, (u64, u64, u64)>,
-    /// Why it has to stay.
+    /// Reason for which the directory has to stay, if there is one.
     pub(super) held: Option<Because>,
 }
 
@@ -40,7 +41,7 @@ impl Sum {
     pub(super) fn of(facts: Facts, before: Option<&Self>) -> Self {
         let mut stamps = facts.stamps.of_directory();
         if let Some(before) = before {
-            // Taken aside, it has been renamed, and that is all that has changed.
+            // The rename on being taken aside has changed this stamp, and nothing else.
             stamps.changed = before.top.stamps.changed;
         }
         let top = Facts { size: 0, allocated: 0, stamps, ..facts };
@@ -94,13 +95,13 @@ impl Sum {
         self.facts.allocated += facts.allocated;
     }
 
-    /// The bytes that the file system gets back when all of it goes.
+    /// Returns the bytes that the file system gets back when the whole directory goes.
     pub(super) fn freed(&self) -> u64 {
         let whole = self.linked.values().filter(|(_, links, here)| here >= links);
         self.amount.freed + whole.map(|(allocated, ..)| allocated).sum::<u64>()
     }
 
-    /// Whether nothing in it has changed since it was looked at before.
+    /// Returns whether nothing in the directory has changed since the look before.
     pub(super) fn is_unchanged(&self, before: &Self) -> bool {
         let what = |sum: &Self| {
             let Facts { size, stamps, .. } = sum.facts;
