@@ -5,59 +5,61 @@ use std::collections::BTreeMap;
 use super::limits::{Amount, Rank};
 use crate::entry::Identity;
 
-/// What is known of one inode with several links.
+/// State of one inode with several links.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
     allocated: u64,
     links: u64,
-    /// How many of its links go anyway.
+    /// Number of its links that go anyway.
     going: u64,
-    /// How many may go, and the last of them.
+    /// Number of its links that may go.
     waiting: u64,
+    /// Last of the links that may go.
     last: Option<Rank>,
-    /// How many stay.
+    /// Number of its links that stay.
     protected: u64,
 }
 
 impl Link {
-    /// The candidate with which its bytes go, and what goes then.
+    /// Returns the candidate with which the bytes of the inode go, and the amount that goes then.
     fn goes_with(&self) -> Option<(&Rank, Amount)> {
         let last = self.last.as_ref().filter(|_| self.protected == 0)?;
         Some((last, self.amount(self.going + self.waiting)))
     }
 
-    /// What goes with so many of its links.
+    /// Returns the amount that goes with so many of the links.
     fn amount(&self, links: u64) -> Amount {
         let freed = if links >= self.links { self.allocated } else { 0 };
         Amount { files: 0, bytes: self.allocated, freed }
     }
 }
 
-/// What becomes of one link of an inode.
+/// Fate of one link of an inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate<'a> {
-    /// It goes anyway.
+    /// The link goes anyway.
     Goes,
-    /// A limit may take it: its weight and path.
+    /// A limit may take the link, which has this weight and path.
     Waits(i128, &'a [u8]),
-    /// It stays.
+    /// The link stays.
     Protected,
 }
 
-/// The inodes with several links among the candidates: each counts once, and its bytes go with its last link.
+/// Inodes with several links among the candidates: each counts once, and its bytes go with its last link.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Links(BTreeMap<Identity, Link>);
 
 impl Links {
-    /// The candidates with which the bytes of inodes go that may go, and what goes then.
+    /// Returns the candidates with which the bytes of inodes go that may go, and the amounts that go then.
     pub(super) fn going(&self) -> impl Iterator<Item = (&Rank, Amount)> {
         self.0.values().filter_map(Link::goes_with)
     }
 
-    /// More of them are not told apart; a run that meets more is refused.
+    /// Most hard-linked inodes tracked; a run that meets more fails.
     pub const MOST: usize = 1_000_000;
 
-    /// Takes in some links (`here`) of an inode that has `links` in all. `false`: there are too many to be told apart.
+    /// Takes in some links (`here`) of an inode that has `links` in all. Returns `false` when there are too many inodes
+    /// to be told apart.
     #[must_use]
     pub fn add(&mut self, identity: Identity, allocated: u64, links: u64, here: u64, fate: Fate<'_>) -> bool {
         if self.0.len() >= Self::MOST && !self.0.contains_key(&identity) {
@@ -78,7 +80,7 @@ impl Links {
         true
     }
 
-    /// What all of them are worth, each once, and what of that goes anyway.
+    /// Returns the amount of all inodes, each once, and the part of it that goes anyway.
     #[must_use]
     pub fn totals(&self) -> (Amount, Amount) {
         let mut totals = (Amount::default(), Amount::default());

@@ -1,9 +1,10 @@
-//! The judge: the verdict on one entry, and on many together. Pure, cannot fail, is told the time.
+//! The judge: the verdict on one entry, and on many together. Its functions are pure, cannot fail, and take the time as
+//! an argument.
 //!
 //! A verdict on one entry comes in two halves, since a name costs nothing and the facts cost a system call:
-//! [`by_name`], then [`by_facts`] for what the first half let through. Where a policy has limits, which look at all
-//! candidates together, the second half leaves open what only the limits can take ([`Standing::Waits`]), and
-//! [`limits`] finds out how far they reach.
+//! [`by_name`], then [`by_facts`] for entries that the first half let through. Where a policy has limits, which look at
+//! all candidates together, the second half leaves candidates open that only the limits can take ([`Standing::Waits`]),
+//! and [`limits`] finds out how far they reach.
 
 pub mod limits;
 pub mod links;
@@ -23,8 +24,8 @@ use crate::report::LimitKey;
 use crate::target::{GoesFirst, Policy};
 use crate::verdict::{Because, Reason};
 
-/// The age at which a directory that was empty before goes, where the policy knows no age at all: long enough that
-/// who made it has put something in.
+/// Age at which a directory that was empty before goes, where the policy knows no age at all: long enough that its
+/// maker has put something in.
 pub const EMPTY_AGE: Duration = Duration::from_secs(600);
 
 /// Returns the limits that a policy has.
@@ -37,21 +38,21 @@ pub fn limits_of(policy: &Policy) -> impl Iterator<Item = LimitKey> {
     limits.into_iter().filter_map(|(limit, has)| has.then_some(limit))
 }
 
-/// What is known of a file before the limits have their say.
+/// Standing of a file before the limits are applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// It does not pass a filter: it is no candidate.
+    /// No candidate: the file does not pass a filter.
     Filtered(Because),
     /// A candidate that a protection holds.
     Protected(Because),
     /// A candidate that goes for a reason of its own.
     Goes(Reason),
-    /// A candidate that has no reason of its own, for this reason; a limit may take it.
+    /// A candidate that has no reason of its own, with the cause of that; a limit may take it.
     Waits(Because),
 }
 
-/// The first half of a verdict: what name and kind alone decide, for anything but a directory. `None`: it is a
-/// candidate as far as its name goes, and the facts have to be asked for.
+/// Returns the first half of a verdict: why an entry stays by its name and kind alone, for anything but a directory.
+/// `None` means that the entry is a candidate as far as its name goes, and that the facts have to be asked for.
 ///
 /// Of several answers the one that a person can act on comes first: an exclude, then the missing include, then the
 /// kind.
@@ -66,17 +67,17 @@ pub fn by_name(policy: &Policy, place: &Place, name: &[u8], kind: Kind) -> Optio
     }
 }
 
-/// Why a regular file goes that [`by_name`] let through, where nothing else is asked of it: a system call for each file
-/// that need not be made. `None`: the facts have to be asked for.
+/// Returns the reason for which a regular file goes that [`by_name`] let through, where nothing else is asked of it.
+/// That saves a system call for each file. `None` means that the facts have to be asked for.
 #[must_use]
 pub fn by_name_alone(policy: &Policy) -> Option<Reason> {
     (!policy.asks_for_facts()).then_some(Reason::Included)
 }
 
-/// The first half of the verdict on a directory that goes or stays whole: its place, or why it is no candidate.
+/// Returns the first half of the verdict on a directory that goes or stays whole: its place.
 ///
 /// # Errors
-/// Why it stays.
+/// Returns why the directory is no candidate and stays.
 pub fn whole_by_name(policy: &Policy, place: &Place, name: &[u8]) -> Result<Place, Because> {
     match policy.globs.whole(place, name) {
         Entered::Place(place) => Ok(place),
@@ -86,17 +87,16 @@ pub fn whole_by_name(policy: &Policy, place: &Place, name: &[u8]) -> Result<Plac
     }
 }
 
-/// Whether a regular file that [`by_name`] let through is a candidate.
+/// Returns whether a regular file that [`by_name`] let through is a candidate.
 #[must_use]
 pub fn is_candidate(policy: &Policy, facts: &Facts) -> bool {
     filtered(policy, facts).is_none()
 }
 
-/// The second half: what the facts say of a regular file that [`by_name`] let through, or of a directory that goes or
-/// stays whole. `kept`: which names of its directory `keep_newest` holds.
+/// Returns the second half of a verdict: the standing, by its facts, of a regular file that [`by_name`] let through, or
+/// of a directory that goes or stays whole. `kept` are the names of its directory that `keep_newest` holds.
 ///
-/// Filters first, then what speaks for going, then what protects: a file that nothing asks for is not called
-/// protected.
+/// Filters come first, then reasons to go, then protections: a file that nothing asks for is not called protected.
 #[must_use]
 pub fn by_facts(policy: &Policy, facts: &Facts, name: &[u8], kept: Option<&Kept>, now: Timestamp) -> Standing {
     if let Some(because) = filtered(policy, facts) {
@@ -114,7 +114,7 @@ pub fn by_facts(policy: &Policy, facts: &Facts, name: &[u8], kept: Option<&Kept>
     }
 }
 
-/// The filter that the file does not pass.
+/// Returns the filter that the file does not pass, if any.
 fn filtered(policy: &Policy, facts: &Facts) -> Option<Because> {
     let size = facts.size;
     if let Some(limit) = policy.larger_than.filter(|limit| size <= *limit) {
@@ -123,14 +123,14 @@ fn filtered(policy: &Policy, facts: &Facts) -> Option<Because> {
     policy.smaller_than.filter(|limit| size >= *limit).map(|limit| Because::NotSmaller { size, limit })
 }
 
-/// The age of something with these stamps, or why it has none.
+/// Returns the age of something with these stamps, or why it has none.
 fn age(policy: &Policy, stamps: &Stamps, now: Timestamp) -> Result<Duration, Because> {
     let stamp = stamps.by(policy.age_by).ok_or(Because::NoBirthTime)?;
     // A file from the future has no age that could be compared, so it can be neither old nor old enough.
     stamp.age(now).ok_or(Because::Future)
 }
 
-/// The file's own reason to go, or why it has none.
+/// Returns the file's own reason to go, or why it has none.
 fn reason(policy: &Policy, facts: &Facts, now: Timestamp) -> Result<Reason, Because> {
     match policy.older_than {
         None if policy.has_limits() => Err(Because::WithinLimits),
@@ -142,7 +142,7 @@ fn reason(policy: &Policy, facts: &Facts, now: Timestamp) -> Result<Reason, Beca
     }
 }
 
-/// What protects the file, as far as its facts tell.
+/// Returns the protection of the file, as far as its facts tell.
 fn protection(policy: &Policy, facts: &Facts, name: &[u8], kept: Option<&Kept>, now: Timestamp) -> Option<Because> {
     if facts.immutable {
         return Some(Because::Immutable);
@@ -158,7 +158,7 @@ fn protection(policy: &Policy, facts: &Facts, name: &[u8], kept: Option<&Kept>, 
     Some(Because::KeepNewest(kept.count()))
 }
 
-/// How soon a limit takes a candidate: the heaviest first.
+/// Returns the weight of a candidate. A limit takes the heaviest first.
 #[must_use]
 pub fn weight(policy: &Policy, facts: &Facts, now: Timestamp) -> i128 {
     match policy.order {
@@ -167,20 +167,21 @@ pub fn weight(policy: &Policy, facts: &Facts, now: Timestamp) -> i128 {
     }
 }
 
-/// How far a candidate is from being the newest: its age. One that has no age counts as the newest of all.
+/// Returns the age of a candidate, as its distance from being the newest, in nanoseconds. A candidate without an age
+/// counts as the newest of all.
 #[must_use]
 pub fn newest_weight(policy: &Policy, facts: &Facts, now: Timestamp) -> i128 {
     facts.stamps.by(policy.age_by).map_or(i128::MIN, |stamp| stamp.before(now))
 }
 
-/// Whether a directory that is empty goes. `emptied`: this run took what was in it. The stamps are those from before.
+/// Returns the reason for which an empty directory goes. `emptied` says that this run took its content. The stamps are
+/// those from before.
 ///
-/// One that is younger than `min_age` stays in any case.
-/// One that was empty before may just have been made by somebody who is about to fill it, so it needs the age that a
-/// file would need.
+/// A directory that is younger than `min_age` stays in any case. One that was empty before may just have been made by
+/// somebody who is about to fill it, so it needs the age that a file would need.
 ///
 /// # Errors
-/// Why it stays.
+/// Returns why the directory stays.
 pub fn empty_directory(policy: &Policy, stamps: &Stamps, emptied: bool, now: Timestamp) -> Result<Reason, Because> {
     if emptied {
         // Files that came with old stamps say nothing about the directory that somebody has just made for them.

@@ -1,4 +1,4 @@
-//! `keep_newest`: which names of one directory are the newest.
+//! `keep_newest`: the newest names of one directory.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -6,24 +6,24 @@ use std::num::NonZeroUsize;
 
 use super::limits::Rank;
 
-/// Collects the newest candidates of one directory. It never holds more than are kept.
+/// Collector of the newest candidates of one directory. It never holds more than are kept.
 #[derive(Clone, Debug)]
 pub struct Newest {
     count: NonZeroUsize,
-    /// The one that goes first among them is on top.
+    /// Newest candidates so far; the one that goes first among them is on top.
     held: BinaryHeap<Reverse<Rank>>,
 }
 
-/// The newest of a directory, found.
+/// Newest names of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept {
     count: NonZeroUsize,
-    /// The first that is kept, in the order in which they would go; `None` when there are not more than are kept.
+    /// First candidate that is kept, in the order in which they would go; `None` when all are kept.
     from: Option<Rank>,
 }
 
 impl Newest {
-    /// To find this many.
+    /// Returns a collector for this many candidates.
     #[must_use]
     pub fn new(count: NonZeroUsize) -> Self {
         Self { count, held: BinaryHeap::new() }
@@ -40,14 +40,14 @@ impl Newest {
         }
     }
 
-    /// Adds what somebody else has found of the same directory.
+    /// Adds the candidates that another collector has found in the same directory.
     pub fn merge(&mut self, other: Self) {
         for Reverse(rank) in other.held {
             self.add(rank.weight, &rank.path);
         }
     }
 
-    /// Which are kept.
+    /// Returns the names that are kept.
     #[must_use]
     pub fn kept(mut self) -> Kept {
         let from = if self.held.len() < self.count.get() { None } else { self.held.pop().map(|Reverse(rank)| rank) };
@@ -56,19 +56,19 @@ impl Newest {
 }
 
 impl Kept {
-    /// All of them: for a directory that could not be read to its end.
+    /// Returns a value that keeps all names, for a directory that could not be read to its end.
     #[must_use]
     pub fn all(count: NonZeroUsize) -> Self {
         Self { count, from: None }
     }
 
-    /// Whether the candidate of this weight and name is kept.
+    /// Returns whether the candidate of this weight and name is kept.
     #[must_use]
     pub fn holds(&self, weight: i128, name: &[u8]) -> bool {
         self.from.as_ref().is_none_or(|from| !from.is_after(weight, name))
     }
 
-    /// How many are kept.
+    /// Returns the number of candidates to keep.
     #[must_use]
     pub fn count(&self) -> usize {
         self.count.get()

@@ -1,9 +1,9 @@
-//! Limits: what `max_size`, `max_files`, `min_free` and `max_deletes` make of all candidates together.
+//! Limits: the effect of `max_size`, `max_files`, `min_free` and `max_deletes` on all candidates together.
 //!
-//! Candidates are taken in one order (see [`Rank`]) until every limit holds, so all that is to be found is the
-//! [`Cut`]: the last one that goes. It is found exactly and in bounded memory. A survey adds the candidates up in the
-//! slots of a [`Scale`], and holds them one by one as long as they are few ([`Tally`]). When they are not, only the slot
-//! with the cut in it is surveyed again, on a finer scale, until they are few enough to be held.
+//! Candidates are taken in one order (see [`Rank`]) until every limit holds, so only the [`Cut`] has to be found: the
+//! last candidate that goes. It is found exactly and in bounded memory. A survey adds the candidates up in the slots of
+//! a [`Scale`], and holds them one by one as long as they are few ([`Tally`]). When they are many, only the slot with
+//! the cut in it is surveyed again, on a finer scale, until they are few enough to be held.
 
 #[cfg(test)]
 mod tests;
@@ -14,22 +14,22 @@ use std::sync::Arc;
 use super::links::Links;
 use crate::entry::Identity;
 
-/// As many candidates are held one by one.
+/// Most candidates that are held one by one.
 pub const HELD: usize = 32 * 1024;
 
-/// As many bytes of paths are held at most, so that long paths cannot fill the memory.
+/// Most bytes of paths that are held, so that long paths cannot fill the memory.
 const HELD_BYTES: usize = 4 * 1024 * 1024;
 
-/// As many candidates are kept as a sample, from which a finer scale is made.
+/// Most candidates that are kept as a sample, from which a finer scale is made.
 const SAMPLED: usize = 4096;
 
-/// Where a candidate stands in the order in which limits take them: the heaviest first, then by path. What goes before
-/// is less.
+/// Rank of a candidate in the order in which limits take them: the heaviest first, then by path. A candidate that goes
+/// before another has the lesser rank.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rank {
-    /// Its weight: the age in nanoseconds, or the allocated bytes.
+    /// Weight: the age in nanoseconds, or the allocated bytes.
     pub weight: i128,
-    /// Its path relative to the root.
+    /// Path relative to the root.
     pub path: Box<[u8]>,
 }
 
@@ -38,13 +38,13 @@ impl Rank {
         weight.cmp(&self.weight).then_with(|| (*self.path).cmp(path))
     }
 
-    /// Whether this goes before the candidate of this weight and path.
+    /// Returns whether this rank goes before the candidate of this weight and path.
     #[must_use]
     pub fn goes_before(&self, weight: i128, path: &[u8]) -> bool {
         self.order(weight, path).is_lt()
     }
 
-    /// Whether this goes after the candidate of this weight and path.
+    /// Returns whether this rank goes after the candidate of this weight and path.
     #[must_use]
     pub fn is_after(&self, weight: i128, path: &[u8]) -> bool {
         self.order(weight, path).is_gt()
@@ -63,10 +63,10 @@ impl PartialOrd for Rank {
     }
 }
 
-/// How much something is.
+/// Amount of files and of bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Amount {
-    /// Files.
+    /// Number of files.
     pub files: u64,
     /// Allocated bytes, a hard-linked inode once.
     pub bytes: u64,
@@ -93,27 +93,27 @@ impl std::ops::AddAssign for Amount {
 }
 
 impl Amount {
-    /// Whether this is as much as is needed.
+    /// Returns whether this amount is as much as is needed.
     #[must_use]
     pub fn meets(self, need: Self) -> bool {
         self.files >= need.files && self.bytes >= need.bytes && self.freed >= need.freed
     }
 }
 
-/// How far the limits reach.
+/// Reach of the limits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Cut {
-    /// No candidate has to go for them.
+    /// No candidate has to go for the limits.
     #[default]
     Nothing,
-    /// Everything up to this one goes, itself included.
+    /// Every candidate up to this one goes, itself included.
     Until(Rank),
-    /// Everything that may go goes.
+    /// Every candidate that may go goes.
     All,
 }
 
 impl Cut {
-    /// Whether the candidate of this weight and path goes.
+    /// Returns whether the candidate of this weight and path goes.
     #[must_use]
     pub fn takes(&self, weight: i128, path: &[u8]) -> bool {
         match self {
@@ -124,28 +124,28 @@ impl Cut {
     }
 }
 
-/// A candidate that limits may take.
+/// Candidate that limits may take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
-    /// Where it stands.
+    /// Rank of the candidate.
     pub rank: Rank,
-    /// What it is worth. The bytes of an inode with several links are its [`Links`]' matter.
+    /// Amount of the candidate. The bytes of an inode with several links are left to [`Links`].
     pub amount: Amount,
 }
 
-/// How candidates are told apart in a survey.
+/// Scale on which a survey tells candidates apart.
 #[derive(Clone, Debug)]
 pub enum Scale {
-    /// By weight, in steps that grow with it: each is at most 1/256 of the weight.
+    /// Steps of weight that grow with it: each is at most 1/256 of the weight.
     Weights,
-    /// By what lies between these ranks, in order.
+    /// Intervals between these ranks, in order.
     Between(Arc<[Rank]>),
-    /// Not at all.
+    /// A single slot for all candidates.
     Whole,
 }
 
 impl Scale {
-    /// The binary logarithm of the number of steps in which a weight doubles.
+    /// Binary logarithm of the number of steps in which a weight doubles.
     const FINE: u32 = 8;
     const WEIGHTS: usize = ((i128::BITS - Self::FINE) << Self::FINE) as usize;
 
@@ -157,7 +157,7 @@ impl Scale {
         }
     }
 
-    /// The slot of a candidate; what goes before is in a lower slot, or in the same.
+    /// Returns the slot of a candidate. A candidate that goes before another is in a lower slot, or in the same.
     fn slot(&self, weight: i128, path: &[u8]) -> usize {
         match self {
             Self::Weights => {
@@ -173,17 +173,17 @@ impl Scale {
     }
 }
 
-/// What a survey looks at, and how.
+/// Specification of a survey: its candidates, and the scale for them.
 #[derive(Clone, Debug)]
 pub struct Spec {
-    /// Only candidates in these slots of these scales.
+    /// Slots of scales: only candidates in all of these slots are surveyed.
     pub range: Vec<(Scale, usize)>,
-    /// How they are told apart.
+    /// Scale on which the candidates are told apart.
     pub scale: Scale,
 }
 
 impl Spec {
-    /// Everything.
+    /// Returns the survey of all candidates.
     #[must_use]
     pub fn all() -> Self {
         Self { range: Vec::new(), scale: Scale::Weights }
@@ -194,23 +194,23 @@ impl Spec {
     }
 }
 
-/// What one worker of a survey has added up of the candidates that limits may take.
+/// Sums that one worker of a survey has of the candidates that limits may take.
 #[derive(Clone, Debug)]
 pub struct Tally {
     spec: Arc<Spec>,
-    /// What is in each slot; empty as long as all are held.
+    /// Amount in each slot; empty as long as all candidates are held.
     slots: Vec<Amount>,
-    /// All of them; `None` once they have become too many.
+    /// All candidates; `None` once they have become too many.
     held: Option<Vec<Item>>,
     held_bytes: usize,
     sample: Vec<(u64, Rank)>,
     sample_bytes: usize,
-    /// What hashes to more than this is not sampled.
+    /// Highest hash of a candidate that is sampled.
     sampled_until: u64,
 }
 
 impl Tally {
-    /// For a survey.
+    /// Returns an empty tally for a survey.
     #[must_use]
     pub fn new(spec: Arc<Spec>) -> Self {
         let (held, sample) = (Some(Vec::new()), Vec::new());
@@ -248,7 +248,7 @@ impl Tally {
         }
     }
 
-    /// Gives up holding them one by one.
+    /// Gives up holding the candidates one by one, and adds them to the slots.
     fn spill(&mut self) {
         let Some(held) = self.held.take() else { return };
         self.slots = vec![Amount::default(); self.spec.scale.slots()];
@@ -257,7 +257,7 @@ impl Tally {
         }
     }
 
-    /// Keeps the sample small: of the hashes only the lowest, so that what is left is as random as the hashes.
+    /// Keeps the sample small, with only the lowest of the hashes, so that the rest is as random as the hashes.
     fn thin(&mut self) {
         if self.sample.len() < 2 * SAMPLED && self.sample_bytes < HELD_BYTES / 4 {
             return;
@@ -274,7 +274,7 @@ impl Tally {
         self.sampled_until = self.sample.last().map_or(u64::MAX, |(hash, _)| *hash);
     }
 
-    /// Adds what another worker of the same survey has.
+    /// Adds the tally of another worker of the same survey.
     pub fn merge(&mut self, mut other: Self) {
         match other.held.take() {
             Some(items) => items.into_iter().for_each(|item| self.put(item)),
@@ -292,7 +292,7 @@ impl Tally {
         self.thin();
     }
 
-    /// Gives inodes with several links their bytes, which go with the last of those that may go.
+    /// Adds the bytes of inodes with several links, which go with the last of the links that may go.
     pub fn credit(&mut self, links: &Links) {
         self.held.iter_mut().for_each(|items| items.sort_unstable_by(|one, other| one.rank.cmp(&other.rank)));
         for (last, amount) in links.going() {
@@ -310,7 +310,7 @@ impl Tally {
         }
     }
 
-    /// Finds the cut, where what goes is to be `need`, or a closer look at where it lies.
+    /// Finds the cut up to which `need` goes, or the specification of a closer survey around it.
     #[must_use]
     pub fn find(self, need: Amount) -> Search {
         if let Some(mut items) = self.held {
@@ -348,21 +348,21 @@ impl Tally {
     }
 }
 
-/// What came of a search.
+/// Result of a search.
 #[derive(Clone, Debug)]
 pub enum Search {
-    /// The cut, and what goes up to it.
+    /// The cut, and the amount that goes up to it.
     Found {
         /// The cut.
         cut: Cut,
-        /// What goes of what was surveyed.
+        /// Amount that goes, of the candidates that were surveyed.
         amount: Amount,
     },
-    /// It takes another survey, of less.
+    /// Another survey is needed, of fewer candidates.
     Closer {
-        /// Of what.
+        /// Specification of that survey.
         spec: Spec,
-        /// What goes before that.
+        /// Amount that goes before those candidates.
         before: Amount,
     },
 }
