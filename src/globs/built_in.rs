@@ -1,18 +1,18 @@
-//! The built-in excludes.
+//! Built-in excludes.
 
 use std::sync::LazyLock;
 
 use super::name::SingleName;
 
 struct BuiltIn {
-    /// As it is shown; a trailing slash means directories only.
+    /// Text, as it is shown; a trailing slash means directories only.
     text: &'static str,
     matcher: SingleName,
     directories_only: bool,
 }
 
-/// Version control, what `fsck` saves, janitor's own, the names that NFS and FUSE give removed files that are still open, and downloads
-/// that are not finished (curl and Firefox, Chromium, Safari).
+/// Names of version control, of files that `fsck` saves, of janitor's own files, of removed files that are still open
+/// on NFS and FUSE, and of downloads that are not finished (curl and Firefox, Chromium, Safari).
 const TEXTS: [&str; 10] = [
     ".git/",
     ".svn/",
@@ -35,16 +35,16 @@ static ALL: LazyLock<Vec<BuiltIn>> = LazyLock::new(|| {
     TEXTS.into_iter().filter_map(built_in).collect()
 });
 
-/// A set of built-in excludes, one bit for each.
+/// Set of built-in excludes, one bit for each.
 pub(super) type BuiltIns = u16;
 
-/// Which built-in excludes a component of an include spells out: those that its text, taken as a name, is matched by.
+/// Returns the built-in excludes that a component of an include spells out: those that match its text, taken as a name.
 /// `.git` and `*.part` spell theirs, `*` and `.*` spell none.
 pub(super) fn spelled_by(component: &str) -> BuiltIns {
     that(|built_in| built_in.matcher.matches(component.as_bytes()))
 }
 
-/// Which built-in excludes name an entry.
+/// Returns the built-in excludes that name an entry.
 pub(super) fn holding(name: &[u8], directory: bool) -> BuiltIns {
     that(|built_in| (directory || !built_in.directories_only) && built_in.matcher.matches(name))
 }
@@ -53,7 +53,7 @@ fn that(wanted: impl Fn(&BuiltIn) -> bool) -> BuiltIns {
     ALL.iter().enumerate().fold(0, |bits, (at, built_in)| bits | BuiltIns::from(wanted(built_in)) << at)
 }
 
-/// The first of a set, as it is shown.
+/// Returns the first of a set, as it is shown.
 pub(super) fn text(of: BuiltIns) -> Option<&'static str> {
     ALL.get(of.trailing_zeros() as usize).map(|built_in| built_in.text)
 }

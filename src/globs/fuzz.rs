@@ -1,18 +1,19 @@
-//! What holds of all globs and paths: the walk names what a naive matcher names, which reads the patterns itself and
-//! shares no code with what it judges.
+//! Property that holds of all globs and paths: the walk names what a naive matcher names, which reads the patterns
+//! itself and shares no code with the globs that it judges.
 
 use super::{Entered, Globs, List, Named};
 
-/// What a component of a path can be made of at most here, and how many there may be: the naive matcher tries everything.
+/// Longest name in a path, in bytes; the naive matcher tries everything, so it and the next two are small.
 const LONGEST_NAME: usize = 24;
 const LONGEST_PATTERN: usize = 48;
 const MOST_COMPONENTS: usize = 8;
 
-/// A line that starts with `+` is an include, one with `-` an exclude, any other a path. Every pattern is refused, or
-/// decides of each path as the naive matcher does. Tells which.
+/// Checks globs and paths that are given as lines. A line that starts with `+` is an include, one with `-` an exclude,
+/// any other a path. Every pattern is refused, or decides of each path as the naive matcher does. Returns whether all
+/// patterns were accepted.
 ///
 /// # Panics
-/// When it is not so.
+/// Panics when the globs and the naive matcher differ.
 #[must_use]
 pub fn holds(data: &[u8]) -> bool {
     let (mut include, mut exclude, mut paths) = (Vec::new(), Vec::new(), Vec::new());
@@ -53,7 +54,7 @@ fn is_path(path: &[u8]) -> bool {
             .all(|name| !matches!(*name, b"" | b"." | b"..") && name.len() <= LONGEST_NAME && !name.contains(&b'\0'))
 }
 
-/// Walks down to a path as a sweep would; whether it is reached and named by an include.
+/// Walks down to a path as a sweep would. Returns whether the path is reached and named by an include.
 fn names(globs: &Globs, path: &[u8]) -> bool {
     let mut place = globs.root();
     let mut names = path.split(|byte| *byte == b'/').peekable();
@@ -69,7 +70,7 @@ fn names(globs: &Globs, path: &[u8]) -> bool {
     false
 }
 
-/// The same, naively.
+/// Returns the same as [`names`], by the naive matcher.
 fn is_named(include: &[&str], exclude: &[&str], path: &[u8]) -> bool {
     let names: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
     let is_excluded = exclude.iter().any(|pattern| {
@@ -85,8 +86,8 @@ fn is_named(include: &[&str], exclude: &[&str], path: &[u8]) -> bool {
     !is_excluded && include.iter().any(|pattern| leads(&pattern.split('/').collect::<Vec<_>>(), &names, true, true))
 }
 
-/// Whether the parts of a pattern take all the names. With `holding`, what a built-in exclude names is taken only by a
-/// part that spells it; `file` says that the last name is no directory.
+/// Returns whether the parts of a pattern take all the names. With `holding`, a name of a built-in exclude is taken
+/// only by a part that spells it; `file` says that the last name is no directory.
 fn leads(parts: &[&str], names: &[&[u8]], holding: bool, file: bool) -> bool {
     let is_free = |name: &[u8], last: bool, spelled: &[u8]| {
         !holding || BUILT_IN.iter().all(|held| !held.holds(name, last && file) || held.is_in(spelled))
@@ -105,7 +106,7 @@ fn leads(parts: &[&str], names: &[&[u8]], holding: bool, file: bool) -> bool {
     }
 }
 
-/// A built-in exclude: how its names begin and end, whether nothing is between, whether directories alone are meant.
+/// Built-in exclude: how its names begin and end, whether nothing is between, whether directories alone are meant.
 struct BuiltIn(&'static str, &'static str, bool, bool);
 
 const BUILT_IN: [BuiltIn; 9] = [
@@ -131,7 +132,7 @@ impl BuiltIn {
     }
 }
 
-/// What a component of a pattern is made of. A unit is a character of a name that is UTF-8, and a byte of another.
+/// Piece of a component of a pattern. A unit is a character of a name that is UTF-8, and a byte of another.
 #[derive(Clone)]
 enum Piece {
     Star,
@@ -152,7 +153,7 @@ fn is_name(part: &str, name: &[u8]) -> bool {
     takes(&pieces, &name)
 }
 
-/// The alternatives up to the closing brace, or the one there is up to the end.
+/// Reads the alternatives up to the closing brace, or the only one up to the end.
 fn read(text: &mut impl Iterator<Item = char>, inside: bool, units: fn(&str) -> Vec<u32>) -> Vec<Vec<Piece>> {
     let mut found = Vec::new();
     let mut pieces = Vec::new();
@@ -173,7 +174,7 @@ fn read(text: &mut impl Iterator<Item = char>, inside: bool, units: fn(&str) -> 
     found
 }
 
-/// What is between `[` and `]`; a `]` at the start is a member, a `-` at either end too.
+/// Reads the members between `[` and `]`; a `]` at the start is a member, a `-` at either end too.
 fn class(text: &mut impl Iterator<Item = char>) -> Piece {
     let mut inside: Vec<u32> = Vec::new();
     let mut negated = false;
@@ -201,7 +202,7 @@ fn class(text: &mut impl Iterator<Item = char>) -> Piece {
     Piece::Class { negated, members }
 }
 
-/// By trying everything.
+/// Returns whether the pieces match all of a name, by trying everything.
 fn takes(pieces: &[Piece], name: &[u32]) -> bool {
     let Some((piece, more)) = pieces.split_first() else { return name.is_empty() };
     let first =

@@ -1,10 +1,10 @@
-//! Globs: which files a policy names, and into which directories that reaches.
+//! Globs: the files that a policy names, and the directories that the walk has to enter for them.
 //!
 //! An accepted pattern means what it means in bash with `globstar` and `dotglob`, matched against the path relative to
-//! the target's root, case-sensitively. `*` does not cross a `/`, `**` does; `?` and `[!a]` match one character of a name
-//! that is UTF-8, and one byte of one that is not. Every ambiguity resolves toward keeping: an include is anchored at the
-//! root, an exclude without an inner slash matches at any depth, an excluded directory is pruned whole, and exclude beats
-//! include.
+//! the target's root, case-sensitively. `*` does not cross a `/`, `**` does; `?` and `[!a]` match one character of a
+//! name that is UTF-8, and one byte of one that is not. Every ambiguity resolves toward keeping: an include is anchored
+//! at the root, an exclude without an inner slash matches at any depth, an excluded directory is pruned whole, and
+//! exclude beats include.
 
 mod built_in;
 #[cfg(any(test, fuzzing))]
@@ -29,7 +29,7 @@ pub struct Globs {
     exclude: Vec<Pattern>,
 }
 
-/// Which list a pattern stands in.
+/// List that a pattern stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum List {
     /// `include`.
@@ -38,47 +38,47 @@ pub enum List {
     Exclude,
 }
 
-/// Why a pattern is refused.
+/// Error of a pattern that is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GlobError {
-    /// The bytes of the pattern that are wrong; both ends lie between two characters.
+    /// Bytes of the pattern that are wrong; both ends lie between two characters.
     pub span: Range<usize>,
-    /// What is wrong, as a lowercase fragment.
+    /// Message that says what is wrong, as a lowercase fragment.
     pub message: String,
-    /// What to write instead.
+    /// Advice on what to write instead.
     pub help: Option<String>,
 }
 
-/// Where the walk stands, as the globs see it: what each pattern still has to match below this directory.
+/// State of the globs at a directory of the walk: what each pattern still has to match below it.
 #[derive(Clone, Debug)]
 pub struct Place {
     include: Box<[Positions]>,
     exclude: Box<[Positions]>,
 }
 
-/// What the globs say of one name in a directory, for anything but a directory.
+/// Match of one name in a directory, for anything but a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Named {
-    /// An include names it, and no exclude does.
+    /// An include names the entry, and no exclude does.
     Included,
-    /// No include names it.
+    /// No include names the entry.
     NotIncluded,
-    /// This exclude names it.
+    /// An exclude, this one, names the entry.
     Excluded(Arc<str>),
-    /// This built-in exclude names it.
+    /// A built-in exclude, this one, names the entry.
     BuiltIn(&'static str),
 }
 
-/// What the globs say of a directory.
+/// Match of a directory.
 #[derive(Clone, Debug)]
 pub enum Entered {
-    /// An include reaches into it: walk on, from this place.
+    /// An include reaches into the directory: the walk goes on from this place.
     Place(Place),
-    /// No include reaches into it.
+    /// No include reaches into the directory.
     Unreached,
-    /// This exclude prunes it.
+    /// An exclude, this one, prunes the directory.
     Excluded(Arc<str>),
-    /// This built-in exclude prunes it.
+    /// A built-in exclude, this one, prunes the directory.
     BuiltIn(&'static str),
 }
 
@@ -86,9 +86,10 @@ impl Globs {
     /// Checks one pattern.
     ///
     /// # Errors
-    /// When it is none, could never match, or is ambiguous: empty, absolute, with `.`, `..` or an empty component, with
-    /// `**` inside a component, with a slash inside braces or a class, with a leading `!`, with white space at an end,
-    /// a directory (`cache/`) in an include, or with what bash, git and fnmatch(3) read in different ways.
+    /// Fails when the text is no pattern, could never match, or is ambiguous: empty, absolute, with `.`, `..` or an
+    /// empty component, with `**` inside a component, with a slash inside braces or a class, with a leading `!`, with
+    /// white space at an end, a directory (`cache/`) in an include, or with what bash, git and fnmatch(3) read in
+    /// different ways.
     pub fn check(list: List, text: &str) -> Result<(), GlobError> {
         Pattern::new(list, text).map(drop)
     }
@@ -96,7 +97,7 @@ impl Globs {
     /// Compiles both lists.
     ///
     /// # Errors
-    /// The first pattern that [`Globs::check`] refuses.
+    /// Fails with the error of the first pattern that [`Globs::check`] refuses.
     pub fn new<'a>(
         include: impl IntoIterator<Item = &'a str>,
         exclude: impl IntoIterator<Item = &'a str>,
@@ -106,30 +107,30 @@ impl Globs {
         Ok(Self { include, exclude })
     }
 
-    /// The includes, as written.
+    /// Returns the includes, as written.
     pub fn include(&self) -> impl Iterator<Item = &str> {
         self.include.iter().map(|pattern| &*pattern.text)
     }
 
-    /// The excludes, as written, without the built-in ones.
+    /// Returns the excludes, as written, without the built-in ones.
     pub fn exclude(&self) -> impl Iterator<Item = &str> {
         self.exclude.iter().map(|pattern| &*pattern.text)
     }
 
-    /// Whether no include reaches below the directories in the target's root.
+    /// Returns whether no include reaches below the directories in the target's root.
     #[must_use]
     pub fn is_top_level(&self) -> bool {
         !self.include.iter().any(Pattern::reaches_below)
     }
 
-    /// Includes that can name nothing directly in the target's root, and lift no built-in exclude.
+    /// Returns the includes that can name nothing directly in the target's root, and lift no built-in exclude.
     pub fn below_first_level(&self) -> impl Iterator<Item = &str> {
         let is_below = |include: &&Pattern| !include.names_first_level() && !include.lifts_built_in();
         self.include.iter().filter(is_below).map(|include| &*include.text)
     }
 
-    /// Includes that an exclude beats whatever is there, with that exclude: the same pattern, a name without wildcards
-    /// that the exclude names, or an exclude of everything.
+    /// Returns the includes that an exclude beats whatever is there, each with that exclude: the same pattern, a name
+    /// without wildcards that the exclude names, or an exclude of everything.
     pub fn shadowed(&self) -> impl Iterator<Item = (&str, &str)> {
         self.include.iter().filter_map(|include| {
             let beats = |exclude: &&Pattern| {
@@ -140,7 +141,7 @@ impl Globs {
         })
     }
 
-    /// Whether an exclude names the file of an include without wildcards, or a directory on the way to it.
+    /// Returns whether an exclude names the file of an include without wildcards, or a directory on the way to it.
     fn excludes(&self, exclude: &Pattern, include: &Pattern) -> bool {
         let names: Vec<&[u8]> = include.text.as_bytes().split(|byte| *byte == b'/').collect();
         let mut positions = exclude.start();
@@ -150,7 +151,7 @@ impl Globs {
         })
     }
 
-    /// The place of the target's root.
+    /// Returns the place of the target's root.
     #[must_use]
     pub fn root(&self) -> Place {
         Place {
@@ -159,7 +160,7 @@ impl Globs {
         }
     }
 
-    /// What is said of `name`, which is not a directory, in the directory of `place`. Protections come first.
+    /// Matches `name`, which is not a directory, in the directory of `place`. Protections come first.
     #[must_use]
     pub fn file(&self, place: &Place, name: &[u8]) -> Named {
         for (pattern, positions) in self.exclude.iter().zip(&place.exclude) {
@@ -175,7 +176,7 @@ impl Globs {
         built_in::text(held).map_or(Named::NotIncluded, Named::BuiltIn)
     }
 
-    /// What is said of the directory `name` in the directory of `place`.
+    /// Matches the directory `name` in the directory of `place`.
     #[must_use]
     pub fn directory(&self, place: &Place, name: &[u8]) -> Entered {
         let mut exclude = Vec::with_capacity(self.exclude.len());
@@ -196,8 +197,8 @@ impl Globs {
         built_in::text(held).map_or(Entered::Unreached, Entered::BuiltIn)
     }
 
-    /// What is said of the directory `name` where directories go or stay whole: [`Entered::Place`] when an include
-    /// names it and nothing excludes it.
+    /// Matches the directory `name` where directories go or stay whole: [`Entered::Place`] when an include names it and
+    /// nothing excludes it.
     #[must_use]
     pub fn whole(&self, place: &Place, name: &[u8]) -> Entered {
         let held = built_in::holding(name, true);
@@ -209,8 +210,8 @@ impl Globs {
         }
     }
 
-    /// What is said of an entry in a directory that goes or stays whole: [`Entered::Place`] when nothing excludes it.
-    /// No include has to name it, but a built-in exclude is lifted only by one that spells its name.
+    /// Matches an entry in a directory that goes or stays whole: [`Entered::Place`] when nothing excludes it. No
+    /// include has to name the entry, but a built-in exclude is lifted only by an include that spells its name.
     #[must_use]
     pub fn inside(&self, place: &Place, name: &[u8], directory: bool) -> Entered {
         let mut exclude = Vec::with_capacity(self.exclude.len());

@@ -1,4 +1,4 @@
-//! Matching one name.
+//! Matching of one name.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -9,7 +9,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use super::GlobError;
 use super::syntax::{self, Part, Piece};
 
-/// Matches one name. The frequent forms need no regular expression.
+/// Matcher for one name. The frequent forms need no regular expression.
 #[derive(Clone)]
 pub(super) enum NameMatcher {
     All,
@@ -20,13 +20,14 @@ pub(super) enum NameMatcher {
     Prefix(Box<[u8]>),
     Glob {
         bytes: Box<GlobMatcher>,
-        /// Where a piece matches one character: that is one byte to `bytes`, which is the same in ASCII alone.
+        /// Pieces of the pattern, if one of them matches one character: that is one byte to `bytes`, which is the same
+        /// in ASCII alone.
         characters: Option<Box<[Piece]>>,
     },
 }
 
 impl NameMatcher {
-    /// Compiles what `text` was read as.
+    /// Compiles `text`, which was read as `pieces`.
     pub(super) fn new(text: &str, pieces: Vec<Piece>) -> Result<Self, GlobError> {
         let literal = |pieces: &[Piece]| -> Option<Box<[u8]>> {
             let character = |piece: &Piece| match piece {
@@ -47,7 +48,7 @@ impl NameMatcher {
         Ok(Self::Glob { bytes: glob(text, false)?, characters })
     }
 
-    /// Compiles for names of ASCII, whatever the case of their letters.
+    /// Compiles a pattern for names of ASCII, whatever the case of their letters.
     pub(super) fn ignoring_case(text: &str, pieces: Vec<Piece>) -> Result<Self, GlobError> {
         match Self::new(text, pieces)? {
             Self::Glob { .. } => {
@@ -58,7 +59,7 @@ impl NameMatcher {
         }
     }
 
-    /// Whether it matches a name of ASCII, for what [`Self::ignoring_case`] made.
+    /// Returns whether a matcher that [`Self::ignoring_case`] made matches a name of ASCII.
     pub(super) fn matches_ignoring_case(&self, name: &[u8]) -> bool {
         let has_at = |part: &[u8], at: Option<usize>| {
             at.and_then(|at| name.get(at..at + part.len())).is_some_and(|found| found.eq_ignore_ascii_case(part))
@@ -98,7 +99,7 @@ fn glob(text: &str, ignores_case: bool) -> Result<Box<GlobMatcher>, GlobError> {
     }
 }
 
-/// A matcher for one name, for the built-in excludes.
+/// Matcher for one name, for the built-in excludes.
 pub(super) struct SingleName(NameMatcher);
 
 impl SingleName {
@@ -114,7 +115,7 @@ impl SingleName {
     }
 }
 
-/// Whether a piece matches a character that may be several bytes.
+/// Returns whether a piece matches a character that may be several bytes.
 fn counts_characters(pieces: &[Piece]) -> bool {
     pieces.iter().any(|piece| match piece {
         Piece::One => true,
@@ -124,14 +125,14 @@ fn counts_characters(pieces: &[Piece]) -> bool {
     })
 }
 
-/// Whether the pieces match all of a name, character by character.
+/// Returns whether the pieces match all of a name, character by character.
 pub(super) fn matches_characters(pieces: &[Piece], name: &[char]) -> bool {
     let mut start = vec![false; name.len() + 1];
     start[0] = true;
     after(pieces, name, start)[name.len()]
 }
 
-/// Where in the name the pieces can end, by where they can begin.
+/// Returns the positions in the name where the pieces can end, by those where they can begin.
 fn after(pieces: &[Piece], name: &[char], begin: Vec<bool>) -> Vec<bool> {
     pieces.iter().fold(begin, |begin, piece| {
         let one = |is: &dyn Fn(char) -> bool| {

@@ -1,5 +1,4 @@
-//! Excludes that miss: those that would name a path if its letters were of another case, or written in another Unicode
-//! form.
+//! Excludes that miss: they would name a path if its letters were of another case, or written in another Unicode form.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,16 +10,16 @@ use super::Globs;
 use super::name::{NameMatcher, matches_characters};
 use super::syntax::{self, Part, Piece};
 
-/// The excludes of one policy, as they are compared with paths that they do not name.
+/// Excludes of one policy, as they are compared with paths that they do not name.
 #[derive(Debug, Default)]
 pub struct NearMisses(Vec<Near>);
 
-/// In what a path differs from what an exclude names.
+/// Difference of a path from the paths that an exclude names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Difference {
-    /// In the Unicode form alone: `é` as one character, or as two.
+    /// Only the Unicode form: `é` as one character, or as two.
     Form,
-    /// In the case of its letters.
+    /// The case of letters.
     Case,
 }
 
@@ -35,32 +34,33 @@ impl fmt::Display for Difference {
 
 struct Near {
     text: Arc<str>,
-    /// In lower case and composed.
+    /// Parts of the pattern, folded for each comparison.
     parts: Vec<Part>,
-    /// The last of the parts, for names of ASCII.
+    /// Matcher of the last part, for names of ASCII.
     last: NameMatcher,
     directories_only: bool,
-    /// Whether it holds at any depth.
+    /// Whether the exclude holds at any depth.
     anywhere: bool,
-    /// Nothing more is to be found out about it.
+    /// Whether nothing more is to be found out about the exclude.
     is_settled: AtomicBool,
 }
 
 impl NearMisses {
-    /// Those of a policy.
+    /// Returns the excludes of a policy.
     #[must_use]
     pub fn new(globs: &Globs) -> Self {
         Self(globs.exclude.iter().filter_map(|exclude| Near::new(&exclude.text)).collect())
     }
 
-    /// Says that an exclude named something: it does not miss.
+    /// Notes that an exclude named something, and so does not miss.
     pub fn settle(&self, exclude: &str) {
         if let Some(near) = self.0.iter().find(|near| &*near.text == exclude) {
             near.is_settled.store(true, Ordering::Relaxed);
         }
     }
 
-    /// An exclude that almost names this entry of a directory, which no exclude names; each is told once.
+    /// Returns an exclude that almost names this entry of a directory, which no exclude names. Each exclude is returned
+    /// once.
     pub fn missed(&self, directory: &[u8], name: &[u8], is_directory: bool) -> Option<(Arc<str>, Difference)> {
         let near = self.0.iter().find(|near| near.almost(directory, name, is_directory))?;
         near.is_settled.store(true, Ordering::Relaxed);
@@ -75,7 +75,7 @@ impl Near {
         let mut parts = syntax::parse(body).ok()?;
         let anywhere = parts.len() == 1;
         let mut directories_only = body.len() < text.len();
-        // What names all below a directory almost names it where it almost names the directory.
+        // An exclude of everything below a directory almost names that where it almost names the directory.
         while matches!(parts.last(), Some((_, Part::Any))) {
             parts.pop();
             directories_only = true;
@@ -90,14 +90,14 @@ impl Near {
         if self.is_settled.load(Ordering::Relaxed) || (self.directories_only && !is_directory) {
             return false;
         }
-        // Most names are told apart here.
+        // Most names are ruled out here.
         if name.is_ascii() && !self.last.matches_ignoring_case(name) {
             return false;
         }
         self.names(directory, name, folded)
     }
 
-    /// Whether it names a path once both are folded.
+    /// Returns whether the exclude names a path once both are folded.
     fn names(&self, directory: &[u8], name: &[u8], fold: fn(&str) -> String) -> bool {
         let read = |name: &[u8]| std::str::from_utf8(name).ok().map(|name| fold(name).chars().collect::<Vec<_>>());
         let above = directory.split(|byte| *byte == b'/').filter(|name| !self.anywhere && !name.is_empty());
@@ -113,10 +113,10 @@ impl fmt::Debug for Near {
     }
 }
 
-/// Whether the parts name the whole path. Every name is compared with every part once at most, since who makes the names
-/// must not make it slow.
+/// Returns whether the parts name the whole path. Every name is compared with every part once at most, so that nobody
+/// can make this slow by the names he chooses.
 fn leads(parts: &[Part], names: &[Vec<char>]) -> bool {
-    // Which parts can be the next one to match.
+    // Parts that can be the next one to match.
     let mut next = vec![false; parts.len() + 1];
     next[0] = true;
     pass_any(parts, &mut next);
@@ -134,7 +134,7 @@ fn leads(parts: &[Part], names: &[Vec<char>]) -> bool {
     next[parts.len()]
 }
 
-/// A `**` can match nothing.
+/// Passes over each `**`, which can match nothing.
 fn pass_any(parts: &[Part], next: &mut [bool]) {
     for (at, part) in parts.iter().enumerate() {
         next[at + 1] |= next[at] && *part == Part::Any;

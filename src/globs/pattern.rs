@@ -12,21 +12,21 @@ use super::name::NameMatcher;
 use super::syntax::{self, Part, refuse};
 use super::{GlobError, List};
 
-/// The longest pattern, in bytes.
+/// Longest pattern, in bytes.
 const MAX_BYTES: usize = 1000;
 
-/// Positions in a pattern are bits of a word; the last bit is for "matched to the end".
+/// Most components of a pattern. Positions in a pattern are bits of a word; the last bit is for "matched to the end".
 const MAX_COMPONENTS: usize = 60;
 
-/// A set of positions in a pattern: bit `i` says that the components from the `i`th on are still to be matched.
+/// Set of positions in a pattern: bit `i` says that the components from the `i`th on are still to be matched.
 pub(super) type Positions = u64;
 
-/// A pattern, ready to match.
+/// Pattern, ready to match.
 #[derive(Clone)]
 pub(super) struct Pattern {
     pub(super) text: Arc<str>,
     components: Vec<Component>,
-    /// It ends in a slash: it means directories.
+    /// Whether the pattern ends in a slash, and so means directories.
     pub(super) directories_only: bool,
 }
 
@@ -36,12 +36,12 @@ enum Component {
     Any,
     Name {
         matcher: NameMatcher,
-        /// Which built-in excludes this component spells out.
+        /// Built-in excludes that this component spells out.
         spells: BuiltIns,
     },
 }
 
-/// Refuses what is wrong with the pattern as a whole.
+/// Refuses a pattern that is wrong as a whole.
 fn check_whole(list: List, text: &str) -> Result<(), GlobError> {
     let all = 0..text.len();
     if text.is_empty() {
@@ -78,12 +78,12 @@ fn check_whole(list: List, text: &str) -> Result<(), GlobError> {
 }
 
 impl Pattern {
-    /// Whether it names one path, without wildcards or escapes.
+    /// Returns whether the pattern names one path, without wildcards or escapes.
     pub(super) fn is_literal(&self) -> bool {
         !self.text.contains(['*', '?', '[', ']', '{', '}', '\\', ','])
     }
 
-    /// Checks and compiles.
+    /// Checks and compiles a pattern.
     pub(super) fn new(list: List, text: &str) -> Result<Self, GlobError> {
         check_whole(list, text)?;
         let (body, directories_only) = match text.strip_suffix('/') {
@@ -102,7 +102,7 @@ impl Pattern {
         }
         let mut components = Vec::with_capacity(parts.len() + 1);
         if list == List::Exclude && matches!(parts.as_slice(), [(_, Part::Name(_))]) {
-            // Without an inner slash it matches that name at any depth.
+            // An exclude without an inner slash matches its name at any depth.
             components.push(Component::Any);
         }
         for (span, part) in parts {
@@ -131,28 +131,28 @@ impl Pattern {
         positions
     }
 
-    /// The positions at the target's root.
+    /// Returns the positions at the target's root.
     pub(super) fn start(&self) -> Positions {
         self.close(1)
     }
 
-    /// Whether it can name something directly in the target's root.
+    /// Returns whether the pattern can name something directly in the target's root.
     pub(super) fn names_first_level(&self) -> bool {
         self.start() & (1 << (self.end() - 1)) != 0
     }
 
-    /// Whether it can name something below a directory in the target's root.
+    /// Returns whether the pattern can name something below a directory in the target's root.
     pub(super) fn reaches_below(&self) -> bool {
         self.end() > 1 || matches!(self.components.as_slice(), [Component::Any])
     }
 
-    /// Whether it spells the name of a built-in exclude, and so lifts that.
+    /// Returns whether the pattern spells the name of a built-in exclude, and so lifts that.
     pub(super) fn lifts_built_in(&self) -> bool {
         self.components.iter().any(|component| matches!(component, Component::Name { spells, .. } if *spells != 0))
     }
 
-    /// The positions after one more component. `held` are the built-in excludes that name the entry: only a component
-    /// that spells them all out takes it.
+    /// Returns the positions after one more component. `held` are the built-in excludes that name the entry: only a
+    /// component that spells them all out takes the entry.
     pub(super) fn step(&self, positions: Positions, name: &[u8], held: BuiltIns) -> Positions {
         let mut next = 0;
         let mut rest = positions & !(1 << self.end());
@@ -175,12 +175,12 @@ impl Pattern {
         self.close(next)
     }
 
-    /// Whether the whole pattern has been matched.
+    /// Returns whether the whole pattern has been matched.
     pub(super) fn is_matched(&self, positions: Positions) -> bool {
         positions & (1 << self.end()) != 0
     }
 
-    /// Whether something below can still be matched.
+    /// Returns whether something below can still be matched.
     pub(super) fn goes_on(&self, positions: Positions) -> bool {
         positions & !(1 << self.end()) != 0
     }

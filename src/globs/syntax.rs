@@ -1,16 +1,16 @@
-//! From the text of a pattern to its components.
+//! Parser from the text of a pattern to its components.
 //!
-//! An accepted text means what it means in bash with `globstar` and `dotglob`. What bash, git and fnmatch(3) read in
-//! different ways is refused with its place, since any choice would delete somebody's files.
+//! An accepted text means what it means in bash with `globstar` and `dotglob`. A text that bash, git and fnmatch(3)
+//! read in different ways is refused with the place in it, since any choice would delete somebody's files.
 
 use std::ops::Range;
 
 use super::GlobError;
 
-/// How deep braces may stand in braces. What compiles a pattern has no room for hundreds.
+/// Deepest nesting of braces. The compiler of a pattern has no room for hundreds.
 const MAX_BRACES: usize = 10;
 
-/// What lies between two slashes.
+/// Part of a pattern, between two slashes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     /// `**`: any number of components.
@@ -19,7 +19,7 @@ pub(super) enum Part {
     Name(Vec<Piece>),
 }
 
-/// What a name is matched by, one after the other.
+/// Piece of a name's pattern; the pieces match one after the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Piece {
     Literal(char),
@@ -36,10 +36,10 @@ pub(super) enum Piece {
     Either(Vec<Vec<Piece>>),
 }
 
-/// Cuts a pattern at its slashes and reads each part. Tells where each part stands in the text.
+/// Cuts a pattern at its slashes and reads each part. Returns each part with its span in the text.
 ///
 /// # Errors
-/// When a part is empty, `.` or `..`, mixes `**` with something else, or is ambiguous.
+/// Fails when a part is empty, `.` or `..`, mixes `**` with something else, or is ambiguous.
 pub(super) fn parse(text: &str) -> Result<Vec<(Range<usize>, Part)>, GlobError> {
     let mut reader = Reader { text, at: 0, braces: 0, before: Before { word_starts: true, quantifier: false } };
     let mut parts = Vec::new();
@@ -55,7 +55,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<(Range<usize>, Part)>, GlobError> 
     }
 }
 
-/// Refuses what stands at `span`.
+/// Returns the error for the text at `span`.
 pub(super) fn refuse<T>(
     span: Range<usize>,
     message: impl Into<String>,
@@ -102,7 +102,7 @@ fn has_two_stars(pieces: &[Piece]) -> bool {
     pieces.windows(2).any(|two| two == [Piece::Star, Piece::Star]) || pieces.iter().any(inside)
 }
 
-/// Whether some choice of the alternatives leaves exactly these pieces, of which there are less than eight.
+/// Returns whether some choice of the alternatives leaves exactly these pieces, of which there are less than eight.
 fn can_be(pieces: &[Piece], wanted: &[Piece]) -> bool {
     // Bit `n`: the first `n` of the wanted pieces have been found.
     fn after(pieces: &[Piece], wanted: &[Piece], found: u8) -> u8 {
@@ -117,12 +117,12 @@ fn can_be(pieces: &[Piece], wanted: &[Piece]) -> bool {
     after(pieces, wanted, 1) >> wanted.len() & 1 == 1
 }
 
-/// What the text before a place can mean for what follows.
+/// Meaning of the text before a place for the text that follows.
 #[derive(Clone, Copy, Default)]
 struct Before {
-    /// Nothing: a `~` would be somebody's home.
+    /// Whether nothing comes before: a `~` would be somebody's home.
     word_starts: bool,
-    /// One of `@ + ! ? *`: a `(` would begin an extended glob.
+    /// Whether one of `@ + ! ? *` comes before: a `(` would begin an extended glob.
     quantifier: bool,
 }
 
@@ -144,7 +144,7 @@ impl Reader<'_> {
         Some(next)
     }
 
-    /// Reads up to a slash or the end; inside of braces up to what ends an alternative.
+    /// Reads up to a slash or the end; inside of braces up to the end of an alternative.
     fn sequence(&mut self) -> Result<Vec<Piece>, GlobError> {
         let mut pieces = Vec::new();
         while let Some(character) = self.peek() {
@@ -265,7 +265,7 @@ impl Reader<'_> {
                     let help = "close it with `]`; write `\\[` for a bracket in a name";
                     return refuse(start..start + 1, "a `[` that nothing closes", help);
                 }
-                // The first one is a member.
+                // A `]` at the start is a member.
                 Some(']') if at > first => {
                     self.next();
                     break;
@@ -346,7 +346,7 @@ impl Reader<'_> {
     }
 }
 
-/// What to write for a kind of characters such as `:digit:`.
+/// Returns the advice for a kind of characters such as `:digit:`.
 fn kind(name: &str) -> String {
     let range = match name.trim_matches(':') {
         "digit" => "0-9",
@@ -360,7 +360,7 @@ fn kind(name: &str) -> String {
     format!("write `[{range}]`")
 }
 
-/// The ends of `1..3`, `a..e` or `1..9..2`, if an alternative is that.
+/// Returns the ends of `1..3`, `a..e` or `1..9..2`, if an alternative is such a sequence.
 fn sequence_ends(text: &str) -> Option<(&str, &str)> {
     let mut ends = text.splitn(3, "..");
     let (low, high, step) = (ends.next()?, ends.next()?, ends.next());
