@@ -1,4 +1,4 @@
-//! Reports: what one sweep did.
+//! Reports of sweeps.
 
 mod file_system;
 mod guard;
@@ -21,12 +21,12 @@ use serde::{Deserialize, Serialize};
 use crate::entry::{ActionKind, Identity};
 use crate::names::{RunId, TargetName};
 
-/// What set a sweep off.
+/// Trigger of a sweep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Trigger {
     /// The schedule.
     Schedule,
-    /// The schedule, later: the daemon was not there when it was due.
+    /// The schedule, later: the daemon was not there when the run was due.
     CatchUp,
     /// A person or a script.
     Manual,
@@ -42,18 +42,18 @@ impl fmt::Display for Trigger {
     }
 }
 
-/// How a sweep ended.
+/// Outcome of a sweep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Outcome {
     /// Everything was judged, and everything that was to go went.
     Done,
     /// Some files or directories could not be read or removed; the rest was done.
     Partial,
-    /// A guard refused it as a whole: nothing was removed.
+    /// A guard refused the run as a whole: nothing was removed.
     Held,
-    /// It was stopped between two files: a shutdown, or a new config that changed or removed the target.
+    /// The run was stopped between two files: a shutdown, or a new config that changed or removed the target.
     Cancelled,
-    /// It could not begin, or it panicked.
+    /// The run could not begin, could not measure its candidates, had too many errors, or panicked.
     Failed,
 }
 
@@ -69,24 +69,24 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// The failures of a run: by class, each with a count and a few examples.
+/// Failures of a run: by class, each with a count and a few examples.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failures(BTreeMap<String, Failure>);
 
-/// One class of failures.
+/// Class of failures.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// How often it happened.
+    /// Number of times that it happened.
     pub count: u64,
-    /// The first [`Failures::EXAMPLES`] paths it happened to, relative to the root, escaped.
+    /// First [`Failures::EXAMPLES`] paths that it happened to, relative to the root, escaped.
     pub examples: Vec<String>,
 }
 
 impl Failures {
-    /// How many paths of a class are kept as examples.
+    /// Most paths of a class that are kept as examples.
     pub const EXAMPLES: usize = 10;
 
-    /// Counts one failure. `class` is the system's message for the error, `path` the escaped path it happened to.
+    /// Counts a failure. `class` is the system's message for the error, `path` the escaped path that it happened to.
     pub fn add(&mut self, class: impl fmt::Display, path: impl fmt::Display) {
         let failure = self.0.entry(class.to_string()).or_default();
         failure.count += 1;
@@ -95,7 +95,7 @@ impl Failures {
         }
     }
 
-    /// Adds those that another worker counted.
+    /// Adds the failures that another worker counted.
     pub fn merge(&mut self, other: Self) {
         for (class, theirs) in other.0 {
             let ours = self.0.entry(class).or_default();
@@ -105,25 +105,25 @@ impl Failures {
         }
     }
 
-    /// How many there were.
+    /// Returns the number of failures.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.0.values().map(|failure| failure.count).sum()
     }
 
-    /// Whether there were none.
+    /// Returns whether there were no failures.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The classes with their failures, by name.
+    /// Returns the classes with their failures, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Failure)> {
         self.0.iter().map(|(class, failure)| (class.as_str(), failure))
     }
 }
 
-/// What a sweep counted.
+/// Counts of a sweep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Counts {
@@ -131,18 +131,18 @@ pub struct Counts {
     pub examined: u64,
     /// Files that passed the filters, whether they go or stay.
     pub candidates: u64,
-    /// Allocated bytes of what was to go, whether it went or not; a file with other links counts nothing.
+    /// Allocated bytes of the files that were to go, whether they went or not; a file with other links counts nothing.
     pub eligible: u64,
     /// Files removed; in a dry run, files that would be.
     pub deleted: u64,
-    /// Of these, how many were seen to be the very files that were judged, and in use by nobody.
+    /// Removed files that were seen to be the very files that were judged, and in use by nobody.
     pub verified: u64,
-    /// Bytes given back by that: the allocated bytes of files whose last link went.
+    /// Bytes given back by the removals: the allocated bytes of files whose last link went.
     pub freed: u64,
-    /// Of these bytes, how many are an estimate, by what the files took: no disk was asked.
+    /// Part of the freed bytes that is an estimate, by what the files took: no disk was asked.
     pub estimated: u64,
-    /// Of the files removed, how many nobody has looked at, since nothing but their names is asked for: what they gave
-    /// back is estimated, by those of them that were looked at.
+    /// Removed files that nobody has looked at, since nothing but their names is asked for. The bytes that they gave
+    /// back are estimated from the ones that were looked at.
     pub unseen: u64,
     /// Directories removed; in a dry run, directories that would be.
     pub directories: u64,
@@ -157,14 +157,14 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// A word before [`Counts::freed`] where that is an estimate.
+    /// Returns a word to go before [`Counts::freed`] where that is an estimate.
     #[must_use]
     pub fn about(&self) -> &'static str {
         about(self.estimated)
     }
 }
 
-/// A word before the bytes given back, where so many of them are an estimate.
+/// Returns a word to go before the bytes given back, where `estimated` bytes of them are an estimate.
 #[must_use]
 pub fn about(estimated: u64) -> &'static str {
     if estimated > 0 { "about " } else { "" }
@@ -172,7 +172,7 @@ pub fn about(estimated: u64) -> &'static str {
 
 impl std::ops::AddAssign for Counts {
     fn add_assign(&mut self, other: Self) {
-        // Taken apart, so that no new counter is forgotten here.
+        // Destructured, so that no new counter is forgotten here.
         let Self {
             examined,
             candidates,
@@ -204,42 +204,42 @@ impl std::ops::AddAssign for Counts {
     }
 }
 
-/// Which directory a root was.
+/// Root, as a run saw it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RootSeen {
-    /// The directory.
+    /// Identity of the directory.
     pub identity: Identity,
-    /// Its file system.
+    /// File system of the directory.
     #[serde(default)]
     pub file_system: FileSystem,
 }
 
-/// Which directory the root of a target was.
+/// Root of a target, as an earlier run saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownRoot {
-    /// Its path, without links.
+    /// Path of the root, without links.
     pub path: PathBuf,
-    /// Which directory it was.
+    /// Root, as a run saw it at that path.
     pub seen: RootSeen,
 }
 
-/// What else is to be said of a run.
+/// Remark on a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Remark {
-    /// It names no file.
+    /// Remark that names no file.
     Open(String),
-    /// It names files, which is not for everybody.
+    /// Remark that names files, which is not for everybody.
     Naming {
-        /// The whole of it.
+        /// The whole text.
         text: String,
-        /// The same without the names.
+        /// The text without the names.
         open: String,
     },
 }
 
 impl Remark {
-    /// The whole of it.
+    /// Returns the whole text.
     #[must_use]
     pub fn text(&self) -> &str {
         match self {
@@ -247,7 +247,7 @@ impl Remark {
         }
     }
 
-    /// As much of it as names no file.
+    /// Returns the text without names of files.
     #[must_use]
     pub fn open(&self) -> &str {
         match self {
@@ -268,65 +268,65 @@ impl fmt::Display for Remark {
     }
 }
 
-/// What one sweep of one target did.
+/// Report of one sweep of one target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// The id of the run.
     pub run: RunId,
     /// The target.
     pub target: TargetName,
-    /// What set it off.
+    /// Trigger of the run.
     pub trigger: Trigger,
     /// The kind of action that was taken on what went.
     #[serde(default)]
     pub action: ActionKind,
-    /// Whether it only said what it would remove.
+    /// Whether the run only reported what it would remove.
     pub dry_run: bool,
-    /// When it began.
+    /// Time at which the run began.
     pub started: Timestamp,
-    /// How long it took.
+    /// Time that the run took.
     pub took: Duration,
-    /// How it ended.
+    /// Outcome of the run.
     pub outcome: Outcome,
-    /// What it counted.
+    /// Counts of the run.
     pub counts: Counts,
-    /// Every error, by class: of files that could not be removed and of directories that could not be read.
+    /// Errors, by class: of files that could not be removed and of directories that could not be read.
     pub failures: Failures,
-    /// By what it was held, if a guard can be released.
+    /// Hold on the run, if a guard can be released.
     #[serde(default)]
     pub held: Option<Held>,
-    /// The root, without links, and which directory it was. Not kept with the report.
+    /// Path of the root, without links, and the root itself. Not kept with the report.
     #[serde(skip)]
     pub root: Option<(PathBuf, RootSeen)>,
-    /// What kept its threads to the target, in a word or two; `None` when it never got to work.
+    /// Confinement of the threads to the target, in a word or two; `None` when the run never got to work.
     pub sandbox: Option<String>,
-    /// What is known of a file system on which deleting frees nothing, after it.
+    /// State of a file system on which deleting frees nothing, after the run.
     #[serde(default)]
     pub stalled: Option<Stalled>,
-    /// Why it failed, was held or was cancelled.
+    /// Reason for which the run failed, was held or was cancelled.
     pub message: Option<String>,
     /// Whether another process was sweeping the target, so that this run did not begin.
     #[serde(default)]
     pub skipped: bool,
-    /// The limits that could not be met, and how much is missing: bytes, for `max_files` files.
+    /// Limits that could not be met, with the amount that is missing: bytes, and for `max_files` files.
     #[serde(default)]
     pub unmet: BTreeMap<LimitKey, u64>,
-    /// What else is to be said of it: limits that could not be met, and why.
+    /// Further remarks on the run: limits that could not be met, and why.
     pub remarks: Vec<Remark>,
-    /// What is news only the first time: rules that had nothing to do.
+    /// Hints that are news only the first time: rules that had nothing to do.
     pub hints: Vec<String>,
 }
 
 impl Report {
-    /// Whether it did all that the target asks for. A dry run that somebody asked for does not; those of a target that
-    /// is dry itself do.
+    /// Returns whether the run did all that the target asks for. A dry run that somebody asked for does not; dry runs
+    /// of a target that is dry itself do.
     #[must_use]
     pub fn is_success(&self) -> bool {
         self.outcome == Outcome::Done && (!self.dry_run || self.trigger != Trigger::Manual)
     }
 
-    /// Whether it tells how its target stands to its limits: it was neither held, nor kept from beginning, nor stopped half
-    /// way, nor a dry run that somebody asked for.
+    /// Returns whether the report tells how the target stands to its limits. A run that was held, kept from beginning
+    /// or stopped half way does not tell, and neither does a dry run that somebody asked for.
     #[must_use]
     pub fn has_measured(&self) -> bool {
         matches!(self.outcome, Outcome::Done | Outcome::Partial)
@@ -334,7 +334,7 @@ impl Report {
             && (!self.dry_run || self.trigger != Trigger::Manual)
     }
 
-    /// The limits that it is over, each in words.
+    /// Returns the limits that the run is over, each in words.
     #[must_use]
     pub fn over_limits(&self) -> Vec<String> {
         let said = |begin: String| {
@@ -344,7 +344,7 @@ impl Report {
         self.unmet.iter().map(|(limit, missing)| said(limit.short_of(*missing))).collect()
     }
 
-    /// When it ended.
+    /// Returns the time at which the run ended.
     #[must_use]
     pub fn ended(&self) -> Timestamp {
         self.started.checked_add(self.took).unwrap_or(self.started)

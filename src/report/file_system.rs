@@ -1,24 +1,25 @@
-//! What tells one file system from another.
+//! Properties that tell one file system from another.
 
 use serde::{Deserialize, Serialize};
 
-/// What is known of a file system that does not change when it is mounted again. What could not be asked is missing.
+/// Properties of a file system that do not change when it is mounted again. Properties that could not be read are
+/// missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FileSystem {
-    /// Its UUID, as the kernel tells it.
+    /// UUID of the file system, as the kernel tells it.
     pub uuid: Option<String>,
-    /// What statfs(2) calls `f_fsid`, where that is made from the UUID.
+    /// Field `f_fsid` of statfs(2), where it is made from the UUID.
     pub fsid: Option<u64>,
-    /// The UUID under which udev lists its device.
+    /// UUID under which udev lists the device.
     pub disk: Option<String>,
-    /// The source and the kind of its mount.
+    /// Source and kind of the mount.
     pub mount: Option<(String, String)>,
 }
 
 impl FileSystem {
-    /// How this is another one than that, in words: by the best that is known of both. `None` when it is the same, or
-    /// nothing is known of both.
+    /// Returns the difference from the file system `then`, in words: by the best property that is known of both.
+    /// Returns `None` when both are the same, or nothing is known of both.
     #[must_use]
     pub fn differs_from(&self, then: &Self) -> Option<String> {
         let uuids = self.uuid.as_ref().zip(then.uuid.as_ref());

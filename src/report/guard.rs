@@ -1,4 +1,4 @@
-//! The guards, and what they hold.
+//! Guards, and the runs that they hold.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub enum Guard {
     /// More files than `max_deletes` would go.
     MaxDeletes,
-    /// What `require` asks for is not there.
+    /// The entry that `require` asks for is not there.
     Require,
     /// The root lies on another file system than in the last run.
     Root,
@@ -29,7 +29,7 @@ impl fmt::Display for Guard {
     }
 }
 
-/// By what a run was held.
+/// Hold on a run, with the guard that it is held by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
     /// The guard.
@@ -39,7 +39,7 @@ pub struct Held {
 }
 
 impl Held {
-    /// How many files a release lets go, where they were counted: somewhat more than there were.
+    /// Returns the number of files that a release lets go, if they were counted: a tenth more than there were.
     #[must_use]
     pub fn released_files(self) -> Option<u64> {
         self.files.map(|files| files.saturating_add(files / 10))

@@ -17,7 +17,7 @@ pub enum LimitKey {
 }
 
 impl LimitKey {
-    /// The key in the config.
+    /// Returns the key in the config.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -27,7 +27,7 @@ impl LimitKey {
         }
     }
 
-    /// How much is missing to it, in words.
+    /// Returns how much is missing to the limit, in words.
     #[must_use]
     pub fn short_of(self, missing: u64) -> String {
         let over = if self == Self::MinFree { "below" } else { "over" };

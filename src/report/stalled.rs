@@ -5,34 +5,34 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// That deleting freed nothing on the file system of a target with `min_free`.
+/// Stall: deleting freed nothing on the file system of a target with `min_free`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stalled {
-    /// When that was seen.
+    /// Time at which the stall was seen.
     pub at: Timestamp,
-    /// How much was free then, in bytes.
+    /// Free space at that time, in bytes.
     pub free: u64,
-    /// Whether a probe of a few files has seen it again.
+    /// Whether a probe of a few files has seen the stall again.
     pub probed: bool,
 }
 
 impl Stalled {
-    /// After a probe that freed nothing, the next comes this much later.
+    /// Wait from a probe that freed nothing to the next.
     const WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
-    /// The least rise of the free space that is a reason to probe earlier, in bytes.
+    /// Least rise of the free space that is a reason to probe earlier, in bytes.
     const RISE: u64 = 1 << 20;
 
-    /// From when on the next probe may be made, whatever is free.
+    /// Returns the time from which the next probe may be made, whatever is free.
     #[must_use]
     pub fn until(&self) -> Timestamp {
         if self.probed { self.at.checked_add(Self::WAIT).unwrap_or(Timestamp::MAX) } else { self.at }
     }
 
-    /// Whether deleting may be tried again, where so much is free and so much is to be.
+    /// Returns whether deleting may be tried again, with `free` bytes free, and `limit` bytes to be free.
     #[must_use]
     pub fn may_probe(&self, now: Timestamp, free: u64, limit: u64) -> bool {
-        // What comes and goes on any disk is no rise.
+        // Space that comes and goes on any disk is no rise.
         let rise = (limit.saturating_sub(self.free) / 64).max(Self::RISE);
         let was_set_back = self.at.duration_since(now) > jiff::SignedDuration::try_from(Self::WAIT).unwrap_or_default();
         now >= self.until() || was_set_back || free >= self.free.saturating_add(rise)
