@@ -1,4 +1,4 @@
-//! What the walk sees: the kind of an entry and the facts the file system tells about it.
+//! Entries of a walk: their kind, and the facts that the file system tells about them.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// What an entry is. Only a [`Kind::File`] can ever go.
+/// Kind of an entry. Only a [`Kind::File`] can ever go by itself; a directory goes empty or whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// A regular file.
@@ -30,36 +30,36 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Which stamp of a file its age is counted from.
+/// Stamp of a file from which its age is counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum AgeBy {
-    /// Its content was last changed (mtime).
+    /// Last change of the content (mtime).
     #[default]
     Modified,
-    /// It was last read (atime, as far as the mount keeps it).
+    /// Last reading (atime, as far as the mount keeps it).
     Accessed,
-    /// Its content, name or attributes were last changed (ctime).
+    /// Last change of content, name or attributes (ctime).
     Changed,
-    /// It was created (btime, where the file system keeps it).
+    /// Creation (btime, where the file system keeps it).
     Created,
-    /// The newest of modified, changed and created.
+    /// Newest of modified, changed and created.
     Newest,
 }
 
 impl AgeBy {
-    /// Whether this needs the birth time, which not every file system has.
+    /// Returns whether this needs the birth time, which not every file system has.
     #[must_use]
     pub fn needs_birth_time(self) -> bool {
         matches!(self, Self::Created | Self::Newest)
     }
 
-    /// Whether this needs the access time, which not every mount keeps.
+    /// Returns whether this needs the access time, which not every mount keeps.
     #[must_use]
     pub fn needs_access_time(self) -> bool {
         self == Self::Accessed
     }
 
-    /// The word for it in the config.
+    /// Returns the word for it in the config.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -72,31 +72,31 @@ impl AgeBy {
     }
 }
 
-/// A time stamp of a file, in nanoseconds since 1970. File systems hold stamps far outside any calendar's range, so
-/// this is wider than a [`Timestamp`].
+/// Time stamp of a file, in nanoseconds since 1970. File systems hold stamps far outside any calendar's range, so this
+/// is wider than a [`Timestamp`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stamp(i128);
 
 impl Stamp {
-    /// From what `statx` gives.
+    /// Returns the stamp that `statx` gives as seconds and nanoseconds.
     #[must_use]
     pub fn new(seconds: i64, nanoseconds: u32) -> Self {
         Self(i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds))
     }
 
-    /// Nanoseconds since 1970.
+    /// Returns the nanoseconds since 1970.
     #[must_use]
     pub fn nanoseconds(self) -> i128 {
         self.0
     }
 
-    /// How many nanoseconds before `now` the stamp lies; negative when it lies after it.
+    /// Returns the nanoseconds from the stamp to `now`; negative when the stamp lies after `now`.
     #[must_use]
     pub fn before(self, now: Timestamp) -> i128 {
         now.as_nanosecond() - self.0
     }
 
-    /// How long before `now` the stamp lies; `None` when it lies after it.
+    /// Returns the time from the stamp to `now`; `None` when the stamp lies after `now`.
     #[must_use]
     pub fn age(self, now: Timestamp) -> Option<Duration> {
         let age = u128::try_from(self.before(now)).ok()?;
@@ -104,7 +104,7 @@ impl Stamp {
         Some(Duration::new(u64::try_from(age / 1_000_000_000).ok()?, (age % 1_000_000_000) as u32))
     }
 
-    /// The stamp as a calendar instant, where the calendar reaches that far.
+    /// Returns the stamp as a calendar instant, where the calendar reaches that far.
     #[must_use]
     pub fn timestamp(self) -> Option<Timestamp> {
         Timestamp::from_nanosecond(self.0).ok()
@@ -117,7 +117,7 @@ impl From<Timestamp> for Stamp {
     }
 }
 
-/// The stamps of one file.
+/// Stamps of one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamps {
     /// mtime.
@@ -131,14 +131,14 @@ pub struct Stamps {
 }
 
 impl Stamps {
-    /// These, as those of a directory: who looks into a directory has read it, the janitor among them, so that it was
-    /// read says nothing.
+    /// Returns these stamps as those of a directory, with mtime for atime. Anybody who looks into a directory has read
+    /// it, the janitor among them, so its atime says nothing.
     #[must_use]
     pub fn of_directory(self) -> Self {
         Self { accessed: self.modified, ..self }
     }
 
-    /// The stamp an age is counted from; `None` when it needs a birth time and there is none.
+    /// Returns the stamp that an age is counted from; `None` when that needs a birth time and there is none.
     #[must_use]
     pub fn by(&self, age_by: AgeBy) -> Option<Stamp> {
         match age_by {
@@ -151,25 +151,25 @@ impl Stamps {
     }
 }
 
-/// Which stamps of a file are asked for. A file system may tell more than that, and what it was not asked for may be
+/// Stamps of a file that are asked for. A file system may tell more stamps, but any that it was not asked for may be
 /// wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked {
-    /// Whether mtime is.
+    /// Whether mtime is asked for.
     pub modified: bool,
-    /// Whether atime is.
+    /// Whether atime is asked for.
     pub accessed: bool,
-    /// Whether ctime is.
+    /// Whether ctime is asked for.
     pub changed: bool,
-    /// Whether btime is.
+    /// Whether btime is asked for.
     pub created: bool,
 }
 
 impl Asked {
-    /// All of them.
+    /// All stamps.
     pub const ALL: Self = Self { modified: true, accessed: true, changed: true, created: true };
 
-    /// Those that an age is counted from.
+    /// Returns the stamps that an age is counted from.
     #[must_use]
     pub fn by(age_by: AgeBy) -> Self {
         let newest = age_by == AgeBy::Newest;
@@ -182,33 +182,33 @@ impl Asked {
     }
 }
 
-/// Which inode something is: the same for every name and every path it has.
+/// Identity of an inode: the same for every name and every path of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Identity {
     /// The device.
     pub device: u64,
-    /// The inode number on it.
+    /// Inode number on the device.
     pub inode: u64,
 }
 
-/// What the file system says about one regular file.
+/// Facts that the file system tells about one regular file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// The apparent size, in bytes: what `ls -l` shows.
+    /// Apparent size, in bytes: the size that `ls -l` shows.
     pub size: u64,
-    /// The allocated bytes: what removing the last link gives back.
+    /// Allocated bytes: the bytes that removing the last link gives back.
     pub allocated: u64,
-    /// The number of hard links.
+    /// Number of hard links.
     pub links: u32,
-    /// Which inode it is.
+    /// Identity of the inode.
     pub identity: Identity,
     /// The stamps.
     pub stamps: Stamps,
-    /// Whether it is immutable or append-only (chattr(1)), so that nobody can remove it.
+    /// Whether the file is immutable or append-only (chattr(1)), so that nobody can remove it.
     pub immutable: bool,
 }
 
-/// The kind of action that a target takes on files that go.
+/// Kind of the action that a target takes on files that go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ActionKind {
@@ -242,7 +242,7 @@ impl ActionKind {
         }
     }
 
-    /// Returns what a run says of the files that went, or would go: `deleted`, `would move`.
+    /// Returns the words of a run for the files that went, or would go: `deleted`, `would move`.
     #[must_use]
     pub fn told(self, dry_run: bool) -> String {
         if dry_run { format!("would {}", self.verb()) } else { self.done().to_owned() }

@@ -23,7 +23,7 @@ pub struct Zone {
     pub tz: TimeZone,
 }
 
-/// Which file goes first when a whole-set rule takes some of them.
+/// Order in which a rule on all files together takes some of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum GoesFirst {
     /// The oldest, as `age_by` has it.
@@ -33,22 +33,22 @@ pub enum GoesFirst {
     Largest,
 }
 
-/// How much of a file system is to be free.
+/// Free space that a file system is to have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Watermark {
-    /// So many bytes.
+    /// Number of bytes.
     Bytes(u64),
-    /// So many hundredths of a percent of its size: 10 % is 1000.
+    /// Share of the file system, in hundredths of a percent of its size: 10 % is 1000.
     Share(u16),
 }
 
 impl Watermark {
-    /// The bytes that are to be free on a file system of this size.
+    /// Returns the bytes that are to be free on a file system of this size.
     #[must_use]
     pub fn of(self, total: u64) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes,
-            // At most all of it, so it fits.
+            // The share is at most all of it, so it fits.
             Self::Share(share) => (u128::from(total) * u128::from(share) / 10_000) as u64,
         }
     }
@@ -64,20 +64,20 @@ impl fmt::Display for Watermark {
     }
 }
 
-/// What is done to a file that goes.
+/// Action on a file that goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// It is removed.
+    /// The file is removed.
     #[default]
     Delete,
-    /// It is moved below this directory, under its path relative to the root.
+    /// The file is moved below this directory, under its path relative to the root.
     MoveTo(PathBuf),
-    /// It is renamed into the trash beside the root, from where it can be put back.
+    /// The file is renamed into the trash beside the root, from where it can be put back.
     Trash,
 }
 
 impl Action {
-    /// Returns its kind.
+    /// Returns the kind of the action.
     #[must_use]
     pub const fn kind(&self) -> ActionKind {
         match self {
@@ -88,49 +88,49 @@ impl Action {
     }
 }
 
-/// What becomes of a file in a directory that others can write, where it cannot be verified what is removed.
+/// Treatment of a file in a directory that others can write, where it cannot be verified what is removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Unverifiable {
-    /// It stays.
+    /// The file stays.
     #[default]
     Skip,
-    /// It is removed by its name: whatever has that name by then.
+    /// The file is removed by its name: whatever has that name by then.
     Plain,
 }
 
-/// Whether the kernel keeps the threads of a sweep to its target.
+/// Confinement of the threads of a sweep to its target, by the kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Sandbox {
-    /// Where it can.
+    /// The threads are confined where the kernel can do it.
     #[default]
     Prefer,
-    /// Where it cannot, the run fails.
+    /// The run fails where the kernel cannot do it.
     Require,
-    /// Not at all.
+    /// The threads are not confined.
     Off,
 }
 
-/// What holds a run whose root is not what it was in the last.
+/// Rule for a run whose root is not what it was in the last run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum RootRule {
-    /// That it lies on another file system.
+    /// The run is held if the root lies on another file system.
     #[default]
     Same,
-    /// Nothing.
+    /// The run is never held for its root.
     Any,
 }
 
-/// What becomes of runs that were missed because no daemon was there.
+/// Treatment of runs that were missed because no daemon was there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum CatchUp {
     /// One run makes up for all of them.
     #[default]
     Once,
-    /// Nothing.
+    /// No run makes up for them.
     None,
 }
 
-/// What may go from a directory. `None` means that the key is absent: nothing is asked.
+/// Rules for what may go from a directory. `None` means that the key is absent: nothing is asked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     /// `include` and `exclude`, and the built-in excludes.
@@ -141,7 +141,7 @@ pub struct Policy {
     pub smaller_than: Option<u64>,
     /// Reason: an age of at least this.
     pub older_than: Option<Duration>,
-    /// Which stamp an age is counted from.
+    /// Stamp that an age is counted from.
     pub age_by: AgeBy,
     /// Protection: files younger than this stay.
     pub min_age: Option<Duration>,
@@ -151,20 +151,20 @@ pub struct Policy {
     pub max_files: Option<u64>,
     /// Reason: the file system has less free space than this.
     pub min_free: Option<Watermark>,
-    /// Which candidates those three take first.
+    /// Order in which the three limits above take candidates.
     pub order: GoesFirst,
-    /// Protection: as many of the newest candidates of each directory stay.
+    /// Protection: this many of the newest candidates of each directory stay.
     pub keep_newest: Option<NonZeroUsize>,
-    /// Each directory directly below the root is one unit, which goes or stays whole.
+    /// Whether each directory directly below the root is one unit, which goes or stays whole.
     pub whole_dirs: bool,
-    /// Directories that are empty, or become so, go too.
+    /// Whether directories that are empty, or become so, go too.
     pub remove_empty_dirs: bool,
-    /// Protection: files that a process has open stay.
+    /// Protection: whether files that a process has open stay.
     pub skip_open: bool,
 }
 
 impl Policy {
-    /// What these globs say, and nothing else.
+    /// Returns a policy of these globs, and nothing else.
     #[must_use]
     pub fn new(globs: Globs) -> Self {
         Self {
@@ -185,13 +185,13 @@ impl Policy {
         }
     }
 
-    /// Whether a rule looks at all candidates together, so that no verdict can be had from one of them alone.
+    /// Returns whether a rule looks at all candidates together, so that no verdict can be had from one of them alone.
     #[must_use]
     pub fn has_limits(&self) -> bool {
         self.max_size.is_some() || self.max_files.is_some() || self.min_free.is_some()
     }
 
-    /// Whether a verdict needs the age of a file.
+    /// Returns whether a verdict needs the age of a file.
     #[must_use]
     pub fn asks_for_age(&self) -> bool {
         self.older_than.is_some()
@@ -200,7 +200,7 @@ impl Policy {
             || (self.has_limits() && self.order == GoesFirst::Oldest)
     }
 
-    /// Whether a verdict needs to know more of a file than its name and what it is.
+    /// Returns whether a verdict needs to know more of a file than its name and its kind.
     #[must_use]
     pub fn asks_for_facts(&self) -> bool {
         self.asks_for_age()
@@ -211,73 +211,73 @@ impl Policy {
     }
 }
 
-/// A directory that is kept clean.
+/// Directory that is kept clean.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
-    /// Its unique name.
+    /// Unique name of the target.
     pub name: TargetName,
     /// The directory as the config writes it; shown to people.
     pub written_path: String,
     /// The directory, absolute. Links in it are resolved anew for each sweep.
     pub path: PathBuf,
-    /// When it is swept.
+    /// Schedule of the sweeps.
     pub schedule: Schedule,
-    /// The zone in which the schedule is meant.
+    /// Zone in which the schedule is meant.
     pub zone: Zone,
-    /// A target that is not enabled is checked and shown, and never swept.
+    /// Whether the target is enabled. A target that is not enabled is checked and shown, and never swept.
     pub enabled: bool,
-    /// What becomes of runs that were missed.
+    /// Treatment of runs that were missed.
     pub catch_up: CatchUp,
-    /// What becomes of a run when the directory is missing.
+    /// Treatment of a run when the directory is missing.
     pub missing: Missing,
-    /// Its sweeps only say what they would remove.
+    /// Whether the sweeps only report what they would remove.
     pub dry_run: bool,
-    /// On how many threads a sweep of it works; as many as the machine has cores, eight at most, if it does not say.
+    /// Number of threads of a sweep; as many as the machine has cores, eight at most, if it does not say.
     pub threads: Option<NonZeroUsize>,
-    /// Whether its sweeps take only what processor and disk have left over.
+    /// Whether the sweeps take only what processor and disk have left over.
     pub idle: bool,
-    /// What is done to a file that goes.
+    /// Action on a file that goes.
     pub action: Action,
-    /// How long the trash keeps what a run put there.
+    /// Time for which the trash keeps the files that a run put there.
     pub trash_keep: Duration,
-    /// What becomes of a file that cannot be verified where that is needed.
+    /// Treatment of a file that cannot be verified where that is needed.
     pub on_unverifiable: Unverifiable,
-    /// Whether the kernel keeps its sweeps to it.
+    /// Confinement of the sweeps to the target, by the kernel.
     pub sandbox: Sandbox,
     /// Guard: a run that would take more files than this is held.
     pub max_deletes: Option<u64>,
     /// Guard: whether a run is held whose root lies on another file system than in the last.
     pub root: RootRule,
-    /// Guard: this entry must exist in the root; without it the run is held. It never goes itself.
+    /// Guard: entry that must exist in the root; without it the run is held. The entry itself never goes.
     pub require: Option<Box<str>>,
-    /// The file system it is on, as it was when the config was read; `None` when that cannot be told.
+    /// Device number of the target's file system when the config was read; `None` when that cannot be told.
     pub device: Option<u64>,
     /// Other targets that keep space free on the same file system.
     pub same_disk: Vec<TargetName>,
-    /// Other targets whose directories lie below this one's: each owns its own. Their names, and their paths with no
-    /// symbolic link left.
+    /// Other targets whose directories lie below this one's, each of which owns its own directory: their names, and
+    /// their paths with no symbolic link left.
     pub nested: Vec<(TargetName, PathBuf)>,
-    /// What may go.
+    /// Rules for what may go.
     pub policy: Policy,
 }
 
-/// What becomes of a run when the directory is missing.
+/// Treatment of a run when the directory is missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Missing {
-    /// It fails.
+    /// The run fails.
     #[default]
     Fail,
-    /// It is done: there is nothing to do.
+    /// The run is done: there is nothing to do.
     Skip,
-    /// It makes the directory. The one above it has to be there.
+    /// The run makes the directory. Its parent has to be there.
     Create,
 }
 
 impl Target {
-    /// How long the trash keeps what a run put there, if the target does not say.
+    /// Time for which the trash keeps the files that a run put there, if the target does not say.
     pub const TRASH_KEEP: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-    /// Returns an enabled target for which the config says no more than this.
+    /// Returns an enabled target with the defaults for everything that is not given here.
     #[must_use]
     pub fn new(name: TargetName, path: PathBuf, schedule: Schedule, zone: Zone, policy: Policy) -> Self {
         Self {
@@ -306,13 +306,13 @@ impl Target {
         }
     }
 
-    /// More threads than this make a disk slower, not faster.
+    /// Most threads of a sweep by default: more make a disk slower, not faster.
     pub const MOST_THREADS: usize = 8;
 
-    /// On how many threads a sweep of it works.
+    /// Returns the number of threads of a sweep.
     #[must_use]
     pub fn threads(&self) -> usize {
-        // Asked once: a thread that is confined could not read what the control group allows.
+        // Read once: a thread that is confined could not read what the control group allows.
         static CORES: OnceLock<usize> = OnceLock::new();
         let count = || std::thread::available_parallelism().map_or(1, usize::from).min(Self::MOST_THREADS);
         let cores = || *CORES.get_or_init(count);

@@ -1,4 +1,4 @@
-//! Verdicts: whether one entry goes or stays, and why, with the values that decided it.
+//! Verdicts: whether one entry goes or stays, and why, with the values that decided.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,80 +14,80 @@ pub use protection::Protection;
 /// The verdict on one entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It goes, for this reason.
+    /// The entry goes, for this reason.
     Goes(Reason),
-    /// It stays, because of this.
+    /// The entry stays, because of this.
     Stays(Because),
 }
 
 /// A reason to go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// An include names it, and the policy asks for nothing more.
+    /// An include names the entry, and the policy asks for nothing more.
     Included,
-    /// It has reached the age limit.
+    /// The entry has reached the age limit.
     OlderThan {
-        /// Its age.
+        /// Age of the entry.
         age: Duration,
         /// The limit, `older_than`.
         limit: Duration,
     },
-    /// The candidates are larger together than `max_size`, and it is among the first to go.
+    /// The candidates are larger together than `max_size`, and this one is among the first to go.
     MaxSize {
-        /// What they have together, in allocated bytes.
+        /// Allocated bytes of all candidates.
         total: u64,
         /// The limit in bytes.
         limit: u64,
     },
-    /// There are more candidates than `max_files`, and it is among the first to go.
+    /// There are more candidates than `max_files`, and this one is among the first to go.
     MaxFiles {
-        /// How many there are.
+        /// Number of candidates.
         total: u64,
         /// The limit.
         limit: u64,
     },
-    /// The file system has less free space than `min_free`, and it is among the first to go.
+    /// The file system has less free space than `min_free`, and this candidate is among the first to go.
     MinFree {
-        /// What was free, in bytes.
+        /// Free space, in bytes.
         free: u64,
-        /// What is to be free, in bytes.
+        /// Space that is to be free, in bytes.
         limit: u64,
     },
     /// A directory that has become empty in this run.
     Emptied,
     /// A directory that was empty before, for long enough.
     Empty {
-        /// Its age.
+        /// Age of the directory.
         age: Duration,
         /// The limit.
         limit: Duration,
     },
 }
 
-/// Why an entry stays: a filter it does not pass, no reason to go, or a protection that holds it.
+/// Cause for which an entry stays: a filter that it does not pass, no reason to go, or a protection that holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Because {
-    /// Filter: it is not a regular file.
+    /// Filter: the entry is not a regular file.
     NotRegular(Kind),
-    /// Filter: no include names it.
+    /// Filter: no include names the entry.
     NotIncluded,
     /// Filter: `larger_than`.
     NotLarger {
-        /// Its apparent size in bytes.
+        /// Apparent size in bytes.
         size: u64,
         /// The limit in bytes.
         limit: u64,
     },
     /// Filter: `smaller_than`.
     NotSmaller {
-        /// Its apparent size in bytes.
+        /// Apparent size in bytes.
         size: u64,
         /// The limit in bytes.
         limit: u64,
     },
-    /// No reason: it has not reached `older_than`.
+    /// No reason: the entry has not reached `older_than`.
     NotOld {
-        /// Its age.
+        /// Age of the entry.
         age: Duration,
         /// The limit, `older_than`.
         limit: Duration,
@@ -98,73 +98,76 @@ pub enum Because {
     BuiltIn(&'static str),
     /// Protection: `min_age`.
     MinAge {
-        /// Its age.
+        /// Age of the entry.
         age: Duration,
         /// The limit, `min_age`.
         limit: Duration,
     },
-    /// Protection: its stamp lies in the future, so it has no age.
+    /// Protection: the stamp lies in the future, so the entry has no age.
     Future,
-    /// Protection: its age is asked for, and it has no birth time.
+    /// Protection: the age is asked for, and the entry has no birth time.
     NoBirthTime,
-    /// Protection: something is mounted on it, so it belongs to another file system.
+    /// Protection: something is mounted on the entry, which so belongs to another file system.
     MountPoint,
     /// Protection: a directory of another file system that is no mount point: a subvolume or a snapshot.
     OtherFileSystem,
-    /// Protection: it is immutable or append-only, so nothing can remove it.
+    /// Protection: the entry is immutable or append-only, so nothing can remove it.
     Immutable,
-    /// Protection: its directory is immutable or append-only, so nothing can be removed from it.
+    /// Protection: the directory of the entry is immutable or append-only, so nothing can be removed from it.
     InImmutable,
-    /// Protection: the system refused to remove it.
+    /// Protection: the system refused to remove the entry.
     Refused(Box<str>),
     /// Protection: `keep_newest`.
     KeepNewest(usize),
-    /// Protection: `skip_open`, and a process has it open, mapped or executing.
+    /// Protection: `skip_open`, and a process has the file open, mapped or executing.
     InUse,
-    /// Protection: `skip_open`, and this system cannot tell whether it is in use.
+    /// Protection: `skip_open`, and this system cannot tell whether the file is in use.
     UseUnknown(Box<str>),
-    /// Protection: it is what `require` asks for.
+    /// Protection: the entry is the one that `require` asks for.
     Required,
     /// Protection: this entry of a directory that goes or stays whole is to stay.
     Inside {
-        /// Its path relative to that directory, escaped.
+        /// Path of the entry relative to that directory, escaped.
         entry: Box<str>,
-        /// Why it is to stay.
+        /// Cause for which the entry is to stay.
         because: Box<Because>,
     },
-    /// Protection: it was changed after it was judged.
+    /// Protection: the entry was changed after it was judged.
     Changed,
-    /// Protection: a process holds a lock on it (flock(2)).
+    /// Protection: a process holds a lock on the entry (flock(2)).
     Locked,
-    /// Protection: another file was under its name. It could not be put back, and is kept at this path.
+    /// Protection: another file was under the name. That file could not be put back, and is kept at this path.
     Conflict(Box<str>),
-    /// Protection: others can write in its directory, and it cannot be verified there that it is the file that was judged.
+    /// Protection: others can write in the directory, and it cannot be verified there that the file is the one that was
+    /// judged.
     Unverifiable(Box<str>),
-    /// Protection: it was put back from the trash within a day.
+    /// Protection: the entry was put back from the trash within a day.
     Restored,
-    /// Protection: it cannot be looked at.
+    /// Protection: the entry cannot be looked at.
     Unreadable(Box<str>),
-    /// Protection: it has the sticky bit, below `/run/user`: a program says that it is to stay (XDG base directories).
+    /// Protection: the entry has the sticky bit, below `/run/user`: a program says that it is to stay (XDG base
+    /// directories).
     Sticky,
     /// Protection: the work directory of an overlay, which is empty and in use.
     OverlayWork,
-    /// Protection: the system does not let the janitor's user remove it, for this reason.
+    /// Protection: the system does not let the janitor's user remove the entry, for this reason.
     NotAllowed(&'static str),
-    /// Protection: it belongs to this other target, which is nested in this one.
+    /// Protection: the entry belongs to this other target, which is nested in this one.
     OtherTarget(Arc<str>),
     /// Protection: a directory deeper than a path can say in one piece, and made after the run began: somebody makes
     /// the tree deeper as fast as it is walked.
     Growing,
     /// Guard: more files than `max_deletes` would go.
     MaxDeletes(u64),
-    /// No reason: every limit holds without it.
+    /// No reason: every limit holds without the entry.
     WithinLimits,
     /// A directory that no include reaches into.
     Unreached,
 }
 
 impl Because {
-    /// Whether a process uses it, or that cannot be told. A survey asks for that only where `skip_open` says so.
+    /// Returns whether a process uses the entry, or that cannot be told. A survey asks for uses only where `skip_open`
+    /// says so.
     #[must_use]
     pub fn is_use(&self) -> bool {
         match self {
@@ -215,7 +218,7 @@ impl Because {
 }
 
 impl Verdict {
-    /// Whether the entry goes.
+    /// Returns whether the entry goes.
     #[must_use]
     pub fn goes(&self) -> bool {
         matches!(self, Self::Goes(_))
@@ -239,7 +242,7 @@ impl fmt::Display for Reason {
 }
 
 impl Because {
-    /// Returns the words without names of files, for whoever may not see these.
+    /// Returns the text without names of files, for readers who may not see these.
     #[must_use]
     pub fn without_names(&self) -> String {
         match self {
@@ -251,7 +254,7 @@ impl Because {
         }
     }
 
-    /// Returns the name of another file that it is about.
+    /// Returns the name of the other file that the text is about, if there is one.
     #[must_use]
     pub fn named(&self) -> Option<String> {
         match self {
