@@ -1,8 +1,8 @@
-//! Accepts connections, on a thread of its own that does nothing else and waits for nobody.
+//! Acceptance of connections, on a thread of its own that does nothing else and waits for nobody.
 //!
 //! Whoever floods the port fills the queue of the kernel, from which connections come in turn. So this thread has to be
-//! quicker than the flood: it asks the kernel for the user of each connection, takes a place for it or turns it away, and
-//! goes on, whatever the requests on other connections cost.
+//! quicker than the flood. It asks the kernel for the user of each connection, takes a place for the connection or
+//! turns it away, and goes on, whatever the requests on other connections cost.
 
 use std::collections::VecDeque;
 use std::io;
@@ -32,23 +32,23 @@ use super::wall::Wall;
 use crate::clock;
 use crate::names::Escaped;
 
-/// Connections that are accepted in one go from one listener, before the others have their turn.
+/// Maximum number of connections accepted in one go from one listener, before the others have their turn.
 const BATCH: usize = 128;
 
 /// Pause when a connection cannot be accepted, most likely for want of file descriptors.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
-/// How often it is looked whether the socket still has its name; and how long the thread sleeps for that.
+/// Interval between looks whether the socket still has its name, and the time that the thread sleeps for that.
 const LOOK: Duration = Duration::from_secs(5);
 const UNTIL_LOOK: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 
-/// Time in which somebody who is turned away can read that.
+/// Time in which a client that is turned away can read the answer.
 const TURNED_AWAY: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
-/// Connections that are held open for that.
+/// Maximum number of connections held open to be turned away.
 const MOST_TURNED_AWAY: usize = 32;
 
-/// Flags of what is accepted.
+/// Flags of accepted sockets.
 const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 
 /// A connection that has a place.
@@ -60,13 +60,13 @@ pub(super) struct Incoming {
     pub(super) wall: Wall,
 }
 
-/// Lets the thread accept until it is dropped.
+/// Guard that lets the thread accept until dropped.
 #[derive(Debug)]
 pub(super) struct Accepting {
     _open: UnixStream,
 }
 
-/// What the thread works with.
+/// State of the thread.
 #[derive(Debug)]
 struct Acceptor {
     entrances: Vec<Entrance>,
@@ -79,11 +79,11 @@ struct Acceptor {
 struct Entrance {
     listener: Listener,
     wall: Wall,
-    /// Shared by the sockets of one port.
+    /// Places, shared by the sockets of one port.
     places: Arc<Places>,
 }
 
-/// What decides about connections.
+/// State that decides about connections.
 #[derive(Debug)]
 struct Admission {
     /// Users who get a place when nobody else does.
@@ -98,7 +98,7 @@ struct Admission {
 /// Starts the thread. Its connections come out of the receiver, which ends when nothing is listened on any more.
 ///
 /// # Errors
-/// Fails when there is no thread to be had, or no descriptor.
+/// Fails when the system has no thread or no descriptor left.
 pub(super) fn start(
     bound: Vec<Bound>,
     limits: &Limits,
@@ -130,7 +130,7 @@ pub(super) fn start(
 
 impl Acceptor {
     fn run(self) {
-        // Dropped from the last to the first: when the channel ends, the name of the socket has gone.
+        // The variables are dropped from the last to the first: when the channel ends, the name of the socket has gone.
         let Self { mut admission, stop, mut entrances } = self;
         let mut looked = clock::mark();
         loop {
@@ -152,7 +152,7 @@ impl Acceptor {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return tracing::error!("The admin port and socket are served no more: {error}"),
             }
-            // Nothing is ever sent: its other end was dropped.
+            // Nothing is ever sent to `stop`: an event means that its other end was dropped.
             if polled.pop().is_none_or(|stop| !stop.revents().is_empty()) {
                 return;
             }
@@ -167,14 +167,14 @@ impl Acceptor {
             if let Some(held_back) = admission.failures.now() {
                 tracing::warn!("Cannot accept an admin connection: {error}{held_back}");
             }
-            // When this ends early it is to stop, which the next round sees.
+            // This wait ends early only to stop, which the next round sees.
             _ = poll(&mut [PollFd::new(&stop, PollFlags::IN)], Some(&PAUSE));
         }
     }
 }
 
 impl Admission {
-    /// Makes a socket again whose name somebody has removed.
+    /// Makes a socket anew whose name somebody has removed.
     fn renew(&mut self, entrance: &mut Entrance) {
         match entrance.listener.renew() {
             Ok(false) => {}
@@ -193,12 +193,12 @@ impl Admission {
         }
     }
 
-    /// Takes as many connections as there are, up to a number, and decides about each.
+    /// Accepts the connections that wait, up to a number, and decides about each.
     ///
     /// # Errors
-    /// Fails where one cannot be accepted that is there.
+    /// Fails when a connection that waits cannot be accepted.
     fn accept(&mut self, entrance: &Entrance) -> io::Result<()> {
-        // Streams are made for the runtime here.
+        // Streams are made for the runtime that is entered here.
         let runtime = self.runtime.clone();
         let _entered = runtime.enter();
         match &entrance.listener {
@@ -239,21 +239,21 @@ impl Admission {
     }
 
     fn admit(&self, entrance: &Entrance, stream: Stream, peer: Peer, place: Place) {
-        // Nobody takes it when the daemon ends.
+        // Nobody receives the connection when the daemon ends.
         self.to.send(Incoming { stream, peer, place, wall: entrance.wall }).ok();
     }
 }
 
-/// Accepts until nobody waits, or enough have come for once.
+/// Accepts until no connection waits, or enough have come for once.
 fn batch<T>(mut accept: impl FnMut() -> Result<T, Errno>) -> (Vec<T>, io::Result<()>) {
     let mut accepted = Vec::new();
     for _ in 0..BATCH {
         match accept() {
             Ok(one) => accepted.push(one),
             Err(Errno::AGAIN) => break,
-            // This one has gone while it waited; the next may be there.
+            // This connection has gone while it waited; the next may be there.
             Err(Errno::INTR | Errno::CONNABORTED | Errno::CONNRESET | Errno::NOTCONN) => {}
-            // Those that have come are served first; with them some descriptors may come back.
+            // The connections that have come are served first; some descriptors may come back with them.
             Err(_) if !accepted.is_empty() => break,
             Err(error) => return (accepted, Err(error.into())),
         }
@@ -261,13 +261,13 @@ fn batch<T>(mut accept: impl FnMut() -> Result<T, Errno>) -> (Vec<T>, io::Result
     (accepted, Ok(()))
 }
 
-/// The last of those who were turned away. Were their connections closed at once, what they send would be answered with
-/// a reset, and they might never read why they were turned away.
+/// Connections that were turned away last. Were they closed at once, what their clients send would be answered with a
+/// reset, and the clients might never read why they were turned away.
 #[derive(Debug, Default)]
 struct TurnedAway(VecDeque<OwnedFd>);
 
 impl TurnedAway {
-    /// Says that there is no place, if that can be said at once.
+    /// Tells a client that there is no place, if that can be sent at once.
     fn add(&mut self, stream: OwnedFd) {
         let message = "too many connections; try again later";
         let body = Answer::error(StatusCode::SERVICE_UNAVAILABLE, "too_many_connections", message).into_body();

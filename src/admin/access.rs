@@ -15,22 +15,22 @@ use crate::names::Escaped;
 #[derive(Clone)]
 pub struct Token(Box<[u8]>);
 
-/// The shortest token, in bytes: shorter ones could be guessed.
+/// Length of the shortest token, in bytes. Shorter tokens could be guessed.
 const SHORTEST: usize = 16;
 
-/// The longest token, in bytes.
+/// Length of the longest token, in bytes.
 const LONGEST: usize = 512;
 
-/// The largest token file, in bytes: the token and whatever white space is around it.
+/// Size of the largest token file, in bytes: the token and whatever white space is around it.
 const LARGEST_FILE: u64 = 4096;
 
 impl Token {
-    /// Reads a token from a file, by the rule of trust: 16 to 512 visible ASCII characters, with white space around them
-    /// at most.
+    /// Reads a token from a file, by the rule of trust: 16 to 512 visible ASCII characters, with nothing but white
+    /// space around them.
     ///
     /// # Errors
-    /// When others could have written the file, it cannot be read, is not a regular file, can be read by its group or by
-    /// others, or holds no token.
+    /// Fails when others could have written the file, or when the file cannot be read, is not a regular file, is open
+    /// to its group or to others, or holds no token.
     pub fn read(path: &Path, trust: &Trust) -> Result<Self, TokenError> {
         let read = || -> Result<Self, Why> {
             let read = trust.file(Purpose::Token, path, None).and_then(|file| file.read(LARGEST_FILE));
@@ -46,7 +46,7 @@ impl Token {
         read().map_err(|why| TokenError { path: path.into(), why })
     }
 
-    /// The value of an `Authorization` header that shows it.
+    /// Returns the value of an `Authorization` header that shows the token.
     #[must_use]
     pub fn bearer(&self) -> String {
         format!("Bearer {}", String::from_utf8_lossy(&self.0))
@@ -62,7 +62,7 @@ impl Token {
         Ok(Self(text.into()))
     }
 
-    /// Whether `given` is this token. How long that takes does not depend on where they differ.
+    /// Returns whether `given` is this token. The time this takes does not depend on where the two differ.
     fn is(&self, given: &[u8]) -> bool {
         self.0.ct_eq(given).into()
     }
@@ -74,7 +74,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Why a file gives no token.
+/// Reason for which a file gives no token.
 #[derive(Debug)]
 pub struct TokenError {
     path: PathBuf,
@@ -122,15 +122,15 @@ impl std::error::Error for TokenError {
     }
 }
 
-/// Which token is right: shared by the port and the socket, and by whoever may give them another token while they are
+/// The token that is right. It is shared by the port, the socket and whoever may set another token while they are
 /// served. Cheap to clone.
 ///
-/// On loopback and on the socket, reading is open, and what changes something needs the daemon's user, root or the
-/// token. Beyond loopback, everything needs the token; while there is none, nobody is let in.
+/// On loopback and on the socket, reading is open, and a request that changes something needs the daemon's user, root
+/// or the token. Beyond loopback, everything needs the token; while there is no token, nobody is let in there.
 #[derive(Clone, Debug)]
 pub struct Access(Arc<RwLock<Option<Token>>>);
 
-/// What a caller shows.
+/// Credential that a caller shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shown {
     /// No Authorization header.
@@ -142,23 +142,23 @@ pub(super) enum Shown {
 }
 
 impl Access {
-    /// With this token, or with none.
+    /// Returns the access with this token, or without any.
     #[must_use]
     pub fn new(token: Option<Token>) -> Self {
         Self(Arc::new(RwLock::new(token)))
     }
 
-    /// From now on this token is the one, or there is none.
+    /// Sets the token that is right from now on, or none.
     pub fn set_token(&self, token: Option<Token>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = token;
     }
 
-    /// Whether there is a token at all.
+    /// Returns whether there is a token at all.
     pub(super) fn has_token(&self) -> bool {
         self.0.read().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    /// What the headers of a request show.
+    /// Returns the credential that the headers of a request show.
     pub(super) fn shown(&self, headers: &HeaderMap) -> Shown {
         let mut given = headers.get_all(AUTHORIZATION).iter();
         let Some(first) = given.next() else { return Shown::Nothing };
@@ -170,7 +170,7 @@ impl Access {
     }
 }
 
-/// The token of `Bearer TOKEN`; the scheme in any case, as RFC 9110 has it.
+/// Returns the token of `Bearer TOKEN`; the scheme may be in any case, as RFC 9110 has it.
 fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, rest) = value.split_at_checked("Bearer ".len())?;
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| rest.trim_ascii())

@@ -1,4 +1,4 @@
-//! What is sent back, JSON for the most part, with the headers that every answer has.
+//! Answers, JSON for the most part, with the headers that every answer has.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::events::Events;
 use super::wire::Refused;
 
-/// The body of an answer: whole, or one that goes on.
+/// Body of an answer: whole, or events that go on.
 pub(super) type Sent = Either<Full<Bytes>, Events>;
 
 /// An answer, on its way out.
@@ -20,9 +20,9 @@ pub(super) struct Answer {
     status: StatusCode,
     body: Content,
     media_type: &'static str,
-    /// What a browser may do with it: a Content-Security-Policy.
+    /// Content-Security-Policy: the rights of the answer in a browser.
     policy: &'static str,
-    /// The one header that some answers have beyond those that all have.
+    /// Header that some answers have beyond those of every answer.
     header: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
@@ -34,7 +34,7 @@ enum Content {
 
 const JSON: &str = "application/json";
 
-/// Nothing at all.
+/// Policy that allows nothing at all.
 const NOTHING: &str = "default-src 'none'";
 
 impl Answer {
@@ -42,7 +42,7 @@ impl Answer {
         Self { status, body: Content::Whole(body.into()), media_type, policy: NOTHING, header: None }
     }
 
-    /// JSON with a status.
+    /// Returns JSON with a status.
     pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Self {
         match serde_json::to_vec(body) {
             Ok(body) => Self::whole(status, body, JSON),
@@ -56,54 +56,54 @@ impl Answer {
         }
     }
 
-    /// 200 with JSON.
+    /// Returns 200 with JSON.
     pub(super) fn ok(body: &impl Serialize) -> Self {
         Self::json(StatusCode::OK, body)
     }
 
-    /// 200 with JSON that is written already.
+    /// Returns 200 with JSON that is written already.
     pub(super) fn ready(body: &'static [u8]) -> Self {
         Self::whole(StatusCode::OK, body, JSON)
     }
 
-    /// 200 with text.
+    /// Returns 200 with text.
     pub(super) fn text(body: String, media_type: &'static str) -> Self {
         Self::whole(StatusCode::OK, body, media_type)
     }
 
-    /// 200 with a page, and what it may do.
+    /// Returns 200 with a page, and the policy of the page.
     pub(super) fn page(body: &'static [u8], policy: &'static str) -> Self {
         Self { policy, ..Self::whole(StatusCode::OK, body, "text/html; charset=utf-8") }
     }
 
-    /// 200 with events, for as long as there are any.
+    /// Returns 200 with events, for as long as there are any.
     pub(super) fn events(events: Events) -> Self {
         let body = Content::Events(Box::new(events));
         Self { status: StatusCode::OK, body, media_type: "text/event-stream", policy: NOTHING, header: None }
     }
 
-    /// An error without details: its status, its code and what to say.
+    /// Returns an error without details: its status, its code and its message.
     pub(super) fn error(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self::json(status, &Refused::new(code, message))
     }
 
-    /// 400: it is not a request that we understand.
+    /// Returns 400: the request is not one that we understand.
     pub(super) fn bad_request(message: impl Into<String>) -> Self {
         Self::error(StatusCode::BAD_REQUEST, "bad_request", message)
     }
 
-    /// 403, with one of its codes.
+    /// Returns 403, with one of its codes.
     pub(super) fn forbidden(code: &'static str, message: impl Into<String>) -> Self {
         Self::error(StatusCode::FORBIDDEN, code, message)
     }
 
-    /// 401: the token is needed, or the one given is wrong.
+    /// Returns 401: the token is needed, or the one given is wrong.
     pub(super) fn unauthorized(message: impl Into<String>) -> Self {
         let header = Some(Box::new((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))));
         Self { header, ..Self::error(StatusCode::UNAUTHORIZED, "unauthorized", message) }
     }
 
-    /// 429: this caller has shown too many wrong tokens, and is listened to again after `rest`.
+    /// Returns 429: this caller has shown too many wrong tokens, and is listened to again after `rest`.
     pub(super) fn too_many_attempts(rest: Duration) -> Self {
         let seconds = rest.as_secs() + 1;
         let message = format!("too many wrong tokens came from you; none is looked at for {seconds} s");
@@ -111,34 +111,34 @@ impl Answer {
         Self { header, ..Self::error(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", message) }
     }
 
-    /// 405, with the methods that the path has.
+    /// Returns 405, with the methods that the path has.
     pub(super) fn method_not_allowed(allow: &'static str) -> Self {
         let message = format!("this path answers {allow} only");
         let header = Some(Box::new((header::ALLOW, HeaderValue::from_static(allow))));
         Self { header, ..Self::error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message) }
     }
 
-    /// The same, and the connection ends after it: what was sent is not read to its end.
+    /// Returns the same answer, which also ends the connection: what was sent is not read to its end.
     pub(super) fn closing(self) -> Self {
         Self { header: Some(Box::new((header::CONNECTION, HeaderValue::from_static("close")))), ..self }
     }
 
-    /// 500: a mistake of ours.
+    /// Returns 500: a mistake of ours.
     pub(super) fn internal() -> Self {
         Self::error(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the request failed inside the daemon; see its log")
     }
 
-    /// Whether the caller was not let in.
+    /// Returns whether the caller was refused entry.
     pub(super) fn is_denial(&self) -> bool {
         matches!(self.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS)
     }
 
-    /// The status.
+    /// Returns the status.
     pub(super) fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// Its text alone; of events, nothing.
+    /// Returns the text of the answer alone; of events, nothing.
     pub(super) fn into_body(self) -> Bytes {
         match self.body {
             Content::Whole(body) => body,
@@ -146,8 +146,8 @@ impl Answer {
         }
     }
 
-    /// For hyper. The headers keep browsers from guessing, keeping, showing or running what is sent; nothing ever
-    /// allows another origin to read it.
+    /// Converts the answer for hyper. The headers keep browsers from guessing, keeping, showing or running what is
+    /// sent. Nothing ever allows another origin to read the answer.
     pub(super) fn into_response(self) -> Response<Sent> {
         let mut response = Response::new(match self.body {
             Content::Whole(body) => Either::Left(Full::new(body)),

@@ -1,4 +1,4 @@
-//! Who shows too many wrong tokens is not listened to for a while.
+//! The lockout of callers that show too many wrong tokens.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -7,26 +7,26 @@ use std::time::Duration;
 use super::caller::Who;
 use crate::clock::{self, Mark};
 
-/// Within this, so many wrong tokens are too many; and for so long the caller is not listened to then.
+/// Window in which wrong tokens are counted, and the lockout that follows too many of them.
 pub(super) const PERIOD: Duration = Duration::from_secs(60);
 
-/// As many callers are remembered. With more of them the one whose time is nearest to its end is forgotten.
+/// Maximum number of callers remembered. When there are more, the caller whose time is nearest to its end is forgotten.
 const CALLERS: usize = 1024;
 
-/// Name by which a caller addresses us; what is tried by a foreign one is counted apart.
+/// Name by which a caller addresses us. Attempts under a foreign name are counted apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Name {
     Own,
     Foreign,
 }
 
-/// Whom wrong tokens are counted for.
+/// Caller for whom wrong tokens are counted, and the name that the caller used.
 type Key = (Who, Name);
 
-/// What callers have shown.
+/// Wrong tokens of all callers.
 #[derive(Debug)]
 pub(super) struct Attempts {
-    /// How many wrong tokens are too many.
+    /// Number of wrong tokens that is too many.
     most: u32,
     wrong: Mutex<HashMap<Key, Wrong>>,
 }
@@ -34,17 +34,17 @@ pub(super) struct Attempts {
 /// The wrong tokens of one caller.
 #[derive(Clone, Copy, Debug)]
 struct Wrong {
-    /// When the first of them came; of too many, the last.
+    /// Time of the first wrong token; of the last, once there were too many.
     since: Mark,
     count: u32,
 }
 
-/// What becomes of a token.
+/// Result of judging a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Judged {
     Right,
     Wrong,
-    /// It was not even compared, and none will be for this long.
+    /// The token was not even compared, and no token will be for this long.
     NotHeard(Duration),
 }
 
@@ -55,7 +55,8 @@ impl Attempts {
 
     /// Compares a token, unless this caller has shown too many wrong ones.
     pub(super) fn judge(&self, who: Key, is_right: impl FnOnce() -> bool) -> Judged {
-        // Held until it is compared: of many tokens that come at once, no more are compared than of those in turn.
+        // The lock is held during the comparison: of many tokens that come at once, no more are compared than of those
+        // in turn.
         let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
         let before = wrong.get(&who).copied().filter(|known| known.since.elapsed() < PERIOD);
         if let Some(known) = before

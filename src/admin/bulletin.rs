@@ -1,4 +1,4 @@
-//! What the port makes of what the supervisor tells: events for those who follow, and counters.
+//! Turns events of the daemon into server-sent events and metric counters.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,7 +15,7 @@ use crate::daemon::News;
 use crate::history::Hold;
 use crate::names::TargetName;
 
-/// Hears what happens, and hands it on to those who follow the events. Cheap to clone.
+/// Listener that hands events of the daemon on to those who follow them. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Bulletin(Arc<Inner>);
 
@@ -27,13 +27,13 @@ struct Inner {
 }
 
 impl Bulletin {
-    /// One that has heard nothing yet. `started` tells this life of the daemon from others.
+    /// Returns a bulletin that has heard nothing yet. `started` tells this life of the daemon from others.
     #[must_use]
     pub fn new(started: Timestamp, zone: TimeZone) -> Self {
         Self(Arc::new(Inner { feed: Feed::new(started), tallies: Tallies::default(), zone: Mutex::new(zone) }))
     }
 
-    /// From now on, times are shown in this zone.
+    /// Sets the zone in which times are shown from now on.
     pub fn set_zone(&self, zone: TimeZone) {
         *self.0.zone.lock().unwrap_or_else(PoisonError::into_inner) = zone;
     }
@@ -46,7 +46,7 @@ impl Bulletin {
         &self.0.tallies
     }
 
-    /// Takes note of what has happened.
+    /// Records an event of the daemon.
     pub fn tell(&self, news: News<'_>) {
         self.0.tallies.tell(news);
         let feed = &self.0.feed;

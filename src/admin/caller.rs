@@ -1,21 +1,22 @@
-//! Who calls, as far as it is known.
+//! The caller, as far as it is known.
 
 use std::fmt;
 use std::net::IpAddr;
 
-/// Whom the limits are counted for.
+/// Caller for whom the limits are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Who {
     /// A user of this machine, who is also at the other end of a proxy that runs as that user.
     Uid(u32),
-    /// An address, where the kernel does not tell the user; of IPv6 the network, since it has addresses without end.
+    /// An address, where the kernel does not tell the user. Of IPv6 it is the network, since a network has addresses
+    /// without end.
     Network(IpAddr),
 }
 
 impl Who {
-    /// Somebody of whom only the address is known.
+    /// Returns a caller of whom only the address is known.
     pub(super) fn at(ip: IpAddr) -> Self {
-        /// The part of an IPv6 address that is a network's.
+        /// Bits of an IPv6 address that are the network's.
         const NETWORK: u128 = !0 << 64;
         Self::Network(match ip.to_canonical() {
             IpAddr::V4(ip) => ip.into(),
@@ -25,13 +26,13 @@ impl Who {
     }
 }
 
-/// Who changes something. It is what the log says of it.
+/// Caller that changes something, as the log names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Caller {
     pub(super) who: Who,
-    /// The process, where the kernel tells it.
+    /// Id of the process, where the kernel tells it.
     pub(super) pid: Option<i32>,
-    /// Whether it was the token that let the caller in.
+    /// Whether the token let the caller in.
     pub(super) by_token: bool,
 }
 

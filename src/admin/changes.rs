@@ -1,5 +1,5 @@
-//! What changes something: each is carried out once it was allowed, even if the caller leaves, and each is logged with
-//! who asked for it and what came of it.
+//! Requests that change something. Each is carried out once it was allowed, even if the caller leaves. Each is logged
+//! with who asked for it and what came of it.
 
 use std::sync::Arc;
 
@@ -15,16 +15,16 @@ use crate::daemon::{AtWork, Busy, Handle, Kept, ManualRuns, Refusal, Release, St
 use crate::names::{OneLine, RunId};
 use crate::report::{Outcome, Report};
 
-/// Work that is on its way to an answer: boxed, so that all of it has one type.
+/// Work that is on its way to an answer, boxed so that all of it has one type.
 pub(super) type Work = std::pin::Pin<Box<dyn Future<Output = Result<Answer, Answer>> + Send>>;
 
-/// What follows from a word that is not written down.
+/// Consequence of an operator's word that is not written down.
 const NOT_KEPT: &str = "until it can be, a restart of the daemon forgets it";
 
-/// The answer that scripts look for.
+/// Message that scripts look for.
 const MANUAL_DONE: &str = "Manual cleanup completed successfully";
 
-/// Tells the supervisor something in a task of its own: a caller that leaves early ends its connection, not this.
+/// Tells the supervisor something in a task of its own. A caller that leaves early ends its connection, not the task.
 async fn tell<T: Send + 'static>(telling: impl Future<Output = T> + Send + 'static) -> Result<T, Answer> {
     tokio::spawn(telling).await.map_err(|error| {
         tracing::error!("A request failed inside the daemon: {error}");
@@ -32,14 +32,14 @@ async fn tell<T: Send + 'static>(telling: impl Future<Output = T> + Send + 'stat
     })
 }
 
-/// `, target uploads`, or nothing.
+/// Formats a target as `, target uploads`; returns nothing without a target.
 fn of_target(target: Option<&str>) -> String {
     target.map(|name| format!(", target {}", OneLine(name))).unwrap_or_default()
 }
 
-/// Sweeps a target or all of them now, and waits for it unless told not to.
+/// Sweeps a target or all of them now, and waits for the runs unless told not to.
 ///
-/// Targets that are being swept already are left to that and named under `busy`; the others decide about success.
+/// Targets that are being swept already are left to that run and named under `busy`; the others decide about success.
 pub(super) fn manual(Inside { handle, .. }: Inside, caller: Caller, query: Query) -> Work {
     Box::pin(async move {
         let Query { target, dry_run, wait, .. } = query;
@@ -60,7 +60,7 @@ pub(super) fn manual(Inside { handle, .. }: Inside, caller: Caller, query: Query
     })
 }
 
-/// What a manual request set off, for the log.
+/// Describes the runs that a manual request set off, for the log.
 fn begun(runs: &ManualRuns) -> String {
     let mut words: Vec<String> =
         runs.started.iter().map(|StartedRun { run, target, .. }| format!("started {target} ({run})")).collect();
@@ -83,12 +83,12 @@ fn not_awaited(started: &[StartedRun], busy: &[Busy]) -> Answer {
     Answer::json(StatusCode::ACCEPTED, &body)
 }
 
-/// Waits for the runs to end, and says how they did.
+/// Waits for the runs to end, and answers how they ended.
 async fn ended(handle: &Handle, started: Vec<StartedRun>, busy: &[Busy]) -> Answer {
     let mut reports: Vec<(RunRef, Option<Arc<Report>>)> = Vec::new();
     for started in started {
         let reference = reference(&started);
-        // No report: the daemon ended before the run did.
+        // A missing report means that the daemon ended before the run did.
         reports.push((reference, started.done.await.ok()));
     }
     let zone = handle.status().zone.clone();
@@ -115,7 +115,7 @@ async fn ended(handle: &Handle, started: Vec<StartedRun>, busy: &[Busy]) -> Answ
     Answer::ok(&ManualDone { success: true, error: None, message: message.into(), runs, busy })
 }
 
-/// What kept a run from being done; `None` when it was.
+/// Returns what kept a run from being done; `None` when the run was done.
 fn what_went_wrong(target: &str, report: Option<&Report>) -> Option<String> {
     let Some(report) = report else {
         return Some(format!("{target} has no report, since the daemon is shutting down"));
@@ -135,20 +135,20 @@ fn what_went_wrong(target: &str, report: Option<&Report>) -> Option<String> {
     Some(format!("{target} {how}{why}"))
 }
 
-/// Sweeps the target of a held run, once, without the guard that held it; and waits for it unless told not to.
+/// Sweeps the target of a held run, once, without the guard that held it. Waits for the run unless told not to.
 pub(super) fn release(inside: Inside, caller: Caller, query: Query) -> Work {
     let run = query.captured.as_deref().and_then(RunId::parse);
     let run = run.ok_or_else(|| Answer::error(StatusCode::NOT_FOUND, "not_held", "this is not the id of a run"));
     Box::pin(async move { release_one(inside, caller, Release::Run(run?), query.wait).await })
 }
 
-/// The same by the name of the target.
+/// Releases a held run by the name of its target.
 pub(super) fn release_target(inside: Inside, caller: Caller, query: Query) -> Work {
     let target = query.captured.unwrap_or_default();
     Box::pin(release_one(inside, caller, Release::Target(target), query.wait))
 }
 
-/// What is to be released, for the log.
+/// Describes the run that is to be released, for the log.
 fn held(which: &Release) -> String {
     match which {
         Release::Run(run) => format!("run {run}"),
@@ -193,7 +193,7 @@ pub(super) fn start(Inside { handle, .. }: Inside, caller: Caller, query: Query)
     ))
 }
 
-/// Stops the schedule, of one target or of all; and what is being swept, if that is asked for.
+/// Stops the schedule, of one target or of all. Stops running sweeps, too, if that is asked for.
 pub(super) fn stop(Inside { handle, .. }: Inside, caller: Caller, query: Query) -> Work {
     let (at_work, changed) = match query.cancel {
         Some(true) => (AtWork::Stops, "stopped, and what was at work cancelled,"),
@@ -236,7 +236,7 @@ where
     Ok(Answer::ok(&Done { success: true, message, not_kept }))
 }
 
-/// Follows what happens.
+/// Follows the events of the daemon.
 pub(super) fn events(Inside { handle, bulletin, .. }: Inside, caller: Caller, query: Query) -> Work {
     Box::pin(async move {
         if handle.status().shutting_down {
@@ -313,7 +313,7 @@ pub(super) fn refused(refusal: &Refusal) -> Answer {
     }
 }
 
-/// 503: the supervisor is not there any more, or will soon not be.
+/// Returns 503: the supervisor is not there any more, or will soon not be.
 pub(super) fn shutting_down() -> Answer {
     refused(&Refusal::ShuttingDown)
 }

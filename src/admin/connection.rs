@@ -1,4 +1,4 @@
-//! One connection: how long it may take, and how much of it there may be.
+//! One connection, with its limits of time and size.
 
 use std::convert::Infallible;
 use std::io;
@@ -20,25 +20,25 @@ use tokio::net::{TcpStream, UnixStream};
 use super::answer::Sent;
 use crate::clock::{self, Mark};
 
-/// The limits of the port, and of the socket.
+/// Limits of the port, and of the socket.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// How long the head of a request may take, and how long a connection may wait for its next request.
+    /// Time for the head of a request, and time for which a connection may wait for its next request.
     pub(super) head: Duration,
-    /// How long the body of a request may take.
+    /// Time for the body of a request.
     pub(super) body: Duration,
-    /// How long nothing may happen on a connection while no request is being worked on: a client that does not read
-    /// its answers is not waited for longer.
+    /// Time for which nothing may happen on a connection while no request is being worked on. A client that does not
+    /// read its answers is not waited for longer.
     pub(super) silence: Duration,
-    /// How many connections there may be, whoever has them.
+    /// Number of connections there may be, whoever has them.
     pub(super) open: usize,
-    /// How many of the second half of these one caller may have.
+    /// Number of connections of the second half that one caller may have.
     pub(super) share: usize,
-    /// How many more are kept for root and the daemon's own user, so that nobody can lock them out.
+    /// Number of further connections for root and the daemon's own user, so that nobody can lock them out.
     pub(super) reserved: usize,
-    /// How many wrong tokens of one caller are too many.
+    /// Number of wrong tokens of one caller that is too many.
     pub(super) wrong_tokens: u32,
-    /// How long requests that are being worked on may take once the daemon shuts down.
+    /// Time for requests that are being worked on once the daemon shuts down.
     pub(super) drain: Duration,
 }
 
@@ -55,13 +55,13 @@ impl Limits {
     };
 }
 
-/// The largest head of a request, in bytes. hyper answers 431 to larger ones.
+/// Size of the largest head of a request, in bytes. hyper answers 431 to larger ones.
 const HEAD_SIZE: usize = 16 * 1024;
 
-/// The most headers. hyper answers 431 to more.
+/// Maximum number of headers of a request. hyper answers 431 to more.
 const HEADERS: usize = 64;
 
-/// When something last happened on a connection, and whether a request is being worked on.
+/// Time at which something last happened on a connection, and whether a request is being worked on.
 #[derive(Clone, Debug)]
 struct Activity(Arc<Seen>);
 
@@ -71,7 +71,7 @@ struct Seen {
     at_work: AtomicUsize,
 }
 
-/// A request is being worked on until this is dropped.
+/// Guard for the time in which a request is being worked on.
 struct AtWork(Activity);
 
 impl Activity {
@@ -88,7 +88,7 @@ impl Activity {
         AtWork(self.clone())
     }
 
-    /// For how long nothing has happened.
+    /// Returns for how long nothing has happened.
     fn silent_for(&self) -> Duration {
         if self.0.at_work.load(Ordering::Relaxed) > 0 {
             return Duration::ZERO;
@@ -180,7 +180,7 @@ impl AsyncWrite for Wire {
     }
 }
 
-/// Serves one connection to its end. What goes wrong on it is its client's affair.
+/// Serves one connection to its end. Errors on the connection are its client's affair.
 pub(super) async fn serve<F>(
     stream: Stream,
     limits: &Limits,

@@ -1,4 +1,4 @@
-//! Server-sent events: what happens, as it happens. See the HTML standard, "Server-sent events".
+//! Server-sent events: the events of the daemon, as they happen. See the HTML standard, "Server-sent events".
 
 use std::pin::Pin;
 use std::sync::LazyLock;
@@ -19,27 +19,27 @@ use super::places::{Share, Shares};
 use super::wire::{Progressed, Reset};
 use crate::daemon::Handle;
 
-/// As many may follow at once.
+/// Maximum number of readers that follow at once.
 const FOLLOWERS: usize = 16;
 static AT_ONCE: Semaphore = Semaphore::const_new(FOLLOWERS);
 
-/// As many of them may be one user, so that nobody keeps the others from following.
+/// Maximum number of these readers for one user, so that nobody keeps the others from following.
 const SHARE: usize = FOLLOWERS / 2;
 static SHARES: LazyLock<Shares> = LazyLock::new(|| Shares::new(SHARE));
 
-/// How often the progress of what runs is told.
+/// Interval at which the progress of runs is sent.
 const PROGRESS: Duration = Duration::from_secs(1);
 
-/// Every how many of these something is sent in any case, so that both ends know that the other is there.
+/// Number of these intervals after which something is sent in any case, so that both ends know that the other is there.
 const HEARTBEAT: u32 = 10;
 
-/// A reader that takes nothing for so long is dropped. It may come again, and go on where it was.
+/// Time after which a reader that takes nothing is dropped. The reader may come again, and go on where it was.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// As many runs' progress is told at a time.
+/// Maximum number of runs whose progress is sent at a time.
 const RUNNING: usize = 64;
 
-/// What waits for a reader.
+/// Maximum number of frames that wait for a reader.
 const WAITING: usize = 16;
 
 /// The body of an answer that does not end by itself.
@@ -62,7 +62,7 @@ impl Body for Events {
     }
 }
 
-/// Follows the events: after that of an id, or from now on.
+/// Follows the events: after the event of an id, or from now on.
 pub(super) fn follow(handle: Handle, bulletin: Bulletin, who: Who, after: Option<&str>) -> Result<Answer, Answer> {
     let busy = |message| Answer::error(StatusCode::SERVICE_UNAVAILABLE, "busy", message);
     let share = SHARES.take(who).ok_or_else(|| busy(format!("you follow the events {SHARE} times already")))?;
@@ -82,7 +82,7 @@ pub(super) fn follow(handle: Handle, bulletin: Bulletin, who: Who, after: Option
     Ok(Answer::events(Events { frames, _place: place, _share: share }))
 }
 
-/// The reader has gone, or takes too long.
+/// Error that the reader has gone, or takes too long.
 struct Gone;
 
 async fn send(sender: &mpsc::Sender<Bytes>, frame: Bytes) -> Result<(), Gone> {
@@ -92,7 +92,7 @@ async fn send(sender: &mpsc::Sender<Bytes>, frame: Bytes) -> Result<(), Gone> {
     }
 }
 
-/// Sends a reader what happens until it has gone, or the daemon shuts down.
+/// Sends a reader the events until the reader has gone, or the daemon shuts down.
 async fn feed_reader(handle: Handle, bulletin: Bulletin, mut position: Position, sender: mpsc::Sender<Bytes>) {
     let mut changes = bulletin.feed().changes();
     let mut ticks = interval(PROGRESS);
@@ -109,7 +109,7 @@ async fn feed_reader(handle: Handle, bulletin: Bulletin, mut position: Position,
                 tick(&handle, since_beat == 0, &sender).await
             }
             () = handle.shutdown_begun() => {
-                // What the shutdown itself has brought about is news, too.
+                // The events that the shutdown itself has brought about are sent, too.
                 drop(send_new(&bulletin, position, &sender).await);
                 return;
             }

@@ -8,34 +8,34 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::watch;
 
-/// As many events are kept …
+/// Maximum number of events kept …
 const EVENTS: usize = 4096;
-/// … and as many bytes of them.
+/// … and of their bytes.
 const BYTES: usize = 2 << 20;
 
 /// The events of one life of the daemon.
 #[derive(Debug)]
 pub(super) struct Feed {
-    /// Tells this life from others, so that no reader goes on after an event of another.
+    /// Name of this life of the daemon, so that no reader goes on after an event of another life.
     life: String,
     kept: Mutex<Kept>,
-    /// How many events there were.
+    /// Number of events that there were.
     newest: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
 struct Kept {
-    /// The number of the first that is kept.
+    /// Number of the first event that is kept.
     first: u64,
     bytes: usize,
     frames: VecDeque<Bytes>,
 }
 
-/// Where a reader is: the number of the event that it has not seen yet.
+/// Position of a reader: the number of the first event that the reader has not seen yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Position(u64);
 
-/// An event as it is sent; `id` is left out of those that nobody goes on after.
+/// Formats an event as it is sent. The id is left out of events that nobody goes on after.
 fn frame(id: Option<&str>, kind: &str, data: &impl Serialize) -> Bytes {
     // The types of events have string keys and no fallible serializers; and JSON is one line.
     let data = serde_json::to_string(data).unwrap_or_default();
@@ -43,7 +43,7 @@ fn frame(id: Option<&str>, kind: &str, data: &impl Serialize) -> Bytes {
     Bytes::from(format!("{id}event: {kind}\ndata: {data}\n\n"))
 }
 
-/// An event that is not kept.
+/// Formats an event that is not kept.
 pub(super) fn passing(kind: &str, data: &impl Serialize) -> Bytes {
     frame(None, kind, data)
 }
@@ -54,7 +54,7 @@ impl Feed {
         Self { life: format!("{:x}", started.as_nanosecond()), kept: Mutex::default(), newest }
     }
 
-    /// One more event.
+    /// Adds an event.
     pub(super) fn add(&self, kind: &str, data: &impl Serialize) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let number = kept.first + kept.frames.len() as u64;
@@ -69,17 +69,18 @@ impl Feed {
         self.newest.send_replace(number + 1);
     }
 
-    /// Changes with each event.
+    /// Returns a receiver that changes with each event.
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.newest.subscribe()
     }
 
-    /// After the newest event.
+    /// Returns the position after the newest event.
     pub(super) fn end(&self) -> Position {
         Position(*self.newest.borrow())
     }
 
-    /// After the event of this id; `None` when what came since is not all kept, or it is of another life.
+    /// Returns the position after the event of this id; `None` when the events since then are not all kept, or the
+    /// event is of another life.
     pub(super) fn after(&self, id: &str) -> Option<Position> {
         let number: u64 = id.strip_prefix(&self.life)?.strip_prefix('-')?.parse().ok()?;
         let position = Position(number.checked_add(1)?);
@@ -88,7 +89,8 @@ impl Feed {
         known.contains(&position.0).then_some(position)
     }
 
-    /// The next event of a reader, and where it is then. `Err` when the reader was too slow for what is kept.
+    /// Returns the next event of a reader, and the position after it. Fails when the reader was too slow for what is
+    /// kept.
     pub(super) fn next(&self, Position(at): Position) -> Result<Option<(Bytes, Position)>, TooSlow> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let index = at.checked_sub(kept.first).ok_or(TooSlow)?;
@@ -97,7 +99,7 @@ impl Feed {
     }
 }
 
-/// What a reader has not seen is not kept any more.
+/// Error that events which a reader has not seen are not kept any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TooSlow;
 

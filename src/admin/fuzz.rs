@@ -1,8 +1,8 @@
-//! What holds of all bytes that are sent to the admin port: what gets past the wall is meant for us, and its query says
-//! nothing but what was understood.
+//! Properties of all bytes that are sent to the admin port: a request that gets past the wall is meant for us, and its
+//! query says nothing but what was understood.
 //!
-//! hyper reads the bytes as it does on the port. What was let in is then looked at here once more, in the bytes
-//! themselves, by rules that share no code with the wall.
+//! hyper reads the bytes as it does on the port. A request that was let in is then looked at here once more, in the
+//! bytes themselves, by rules that share no code with the wall.
 
 use std::convert::Infallible;
 use std::io;
@@ -23,19 +23,19 @@ use super::wall::{Host, Wall};
 
 const PORT: u16 = 8000;
 
-/// What ends a Host of ours.
+/// End of a Host of ours.
 const WRITTEN_PORT: &[u8] = b":8000";
 
-/// The parameters that are known here.
+/// Parameters that are known here.
 const KNOWN: [&str; 4] = ["target", "path", "dry_run", "wait"];
 
-/// More than the port takes, so that limits are met, too.
+/// Maximum number of bytes of an input: more than the port takes, so that limits are met, too.
 const MOST: usize = 20_000;
 
-/// A request is refused, or is meant for us. Tells which.
+/// Checks that a request is refused, or is meant for us. Returns whether it was let in.
 ///
 /// # Panics
-/// When it is not so.
+/// Panics when the check fails.
 #[must_use]
 pub fn holds(data: &[u8]) -> bool {
     let data = &data[..data.len().min(MOST)];
@@ -51,7 +51,7 @@ struct LetIn {
     query: Option<String>,
 }
 
-/// What the wall says of the first request in these bytes, once hyper has read it.
+/// Returns the first request in these bytes if the wall lets it in, once hyper has read it.
 fn answered(data: &[u8]) -> Option<LetIn> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let wall = Wall::Loopback { port: PORT, localhost: true };
@@ -64,7 +64,7 @@ fn answered(data: &[u8]) -> Option<LetIn> {
         }
         async { Ok::<_, Infallible>(Response::new(Full::new(Bytes::new()))) }
     });
-    // What is wrong on a connection is its client's affair.
+    // Errors on a connection are its client's affair.
     drop(
         runtime
             .block_on(http1::Builder::new().half_close(true).keep_alive(false).serve_connection(Sent(data), service)),
@@ -116,7 +116,7 @@ impl<'a> Seen<'a> {
         Some(Self { target, headers: headers.collect() })
     }
 
-    /// The values of a header.
+    /// Returns the values of a header.
     fn all(&self, name: &str) -> Vec<&'a [u8]> {
         let is_it = |(found, _): &&(&[u8], &[u8])| found.eq_ignore_ascii_case(name.as_bytes());
         self.headers.iter().filter(is_it).map(|(_, value)| *value).collect()
@@ -151,11 +151,11 @@ fn panics(why: &str) {
     panic!("{why}");
 }
 
-/// Whether this is written as our port on `localhost`, on 127.0.0.0/8 or on `::1`.
+/// Returns whether the text is written as our port on `localhost`, on 127.0.0.0/8 or on `::1`.
 fn is_ours(text: &[u8]) -> bool {
     let Some(host) = text.strip_suffix(WRITTEN_PORT) else { return false };
     if let Some(inside) = host.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")) {
-        // All zeros but for the last digit.
+        // The digits are all zeros but for the last one.
         let digits: Vec<u8> = inside.iter().copied().filter(|byte| !b"0:.".contains(byte)).collect();
         return digits == b"1" && inside.ends_with(b"1") && inside.contains(&b':');
     }
@@ -167,7 +167,7 @@ fn is_ours(text: &[u8]) -> bool {
     host.eq_ignore_ascii_case(b"localhost") || (parts.len() == 4 && parts[0] == b"127" && parts.iter().all(is_number))
 }
 
-/// A query is understood exactly when it says each known thing at most once, and in words that are known.
+/// Checks that a query is understood exactly when it says each known thing at most once, and in words that are known.
 fn queries_agree(request: &Seen<'_>, query: Option<&str>) {
     let text = query.unwrap_or_default();
     let known = KNOWN.map(|name| {
@@ -206,7 +206,7 @@ fn queries_agree(request: &Seen<'_>, query: Option<&str>) {
     }
 }
 
-/// What percent signs and plusses stand for; `None` where that is no text.
+/// Decodes percent signs and plusses; `None` where the result is no text.
 fn decoded(text: &[u8]) -> Option<String> {
     let mut bytes = Vec::new();
     let mut at = 0;

@@ -1,4 +1,4 @@
-//! Questions about files: why one goes or stays, and what a run would remove. The judge that sweeps answers them.
+//! Questions about files: why a file goes or stays, and what a run would remove. The judge that sweeps answers them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,13 +21,13 @@ use crate::sweep::{self, Control, Guards, Order};
 use crate::target::Target;
 use crate::units;
 
-/// As many may be worked on at once: each may walk a whole tree.
+/// Permits for inquiries that are worked on at once: each may walk a whole tree.
 static AT_ONCE: Semaphore = Semaphore::const_new(2);
 
-/// As many entries are listed when nothing is said, and at the most.
+/// Number of entries that are listed when the request sets no limit.
 const LISTED: usize = 1000;
 
-/// Cancels the walk when the caller leaves, or the daemon ends.
+/// Guard that cancels the walk when the caller leaves, or the daemon ends.
 struct Left(Arc<Control>);
 
 impl Drop for Left {
@@ -36,7 +36,7 @@ impl Drop for Left {
     }
 }
 
-/// Works on an inquiry where it may block.
+/// Works on an inquiry on a thread that may block.
 async fn inquire(
     inside: &Inside,
     work: impl FnOnce(&InForce, &Control) -> Result<Answer, Answer> + Send + 'static,
@@ -49,7 +49,7 @@ async fn inquire(
     let control = Arc::new(Control::default());
     let left = Left(control.clone());
     let answer = threads::run(move || {
-        // Held until the work has ended, also where the caller has left.
+        // The permit is held until the work has ended, also where the caller has left.
         let _place = place;
         work(&in_force, &control)
     });
@@ -75,7 +75,7 @@ fn named(in_force: &InForce, name: &str) -> Result<Arc<Target>, Answer> {
     target.cloned().ok_or_else(|| changes::refused(&Refusal::UnknownTarget(name.to_owned())))
 }
 
-/// What a run of a target would remove, now or at another time.
+/// Answers what a run of a target would remove, now or at another time.
 pub(super) fn preview(inside: Inside, _: Caller, query: Query) -> Work {
     Box::pin(async move {
         let name = query.target.unwrap_or_default();
@@ -95,9 +95,9 @@ pub(super) fn preview(inside: Inside, _: Caller, query: Query) -> Work {
     })
 }
 
-/// What a run of a target would be held by; or, when its held run was released, by what not.
+/// Returns the guards that apply to the next run; with `released`, those left after the release of the held run.
 async fn guards(inside: &Inside, status: &Status, name: &str, released: bool) -> Result<Guards, Answer> {
-    // A target that is not there is refused with the words for that.
+    // A missing target is refused later, with the words for that.
     let Some(target) = status.targets.iter().find(|target| target.name.as_str() == name) else {
         return Ok(Guards::default());
     };
@@ -113,7 +113,7 @@ async fn guards(inside: &Inside, status: &Status, name: &str, released: bool) ->
     Ok(Guards { released: Some(hold.held), ..guards })
 }
 
-/// The time that a preview takes for now.
+/// Returns the time that a preview takes for now.
 fn moment(at: Option<&str>, ahead: Option<&str>) -> Result<Timestamp, Answer> {
     let wrong = |name: &str, why: &dyn std::fmt::Display| {
         Answer::bad_request(format!("the query parameter `{name}`: {}", OneLine(&why.to_string())))
@@ -161,8 +161,8 @@ fn explained(
     Ok(Answer::ok(&Explanations { success: true, explanations }))
 }
 
-/// The targets that have a say about the path, and where it lies in each. Whoever has only the token learns nothing
-/// about what lies outside of the targets: the token is for these.
+/// Returns the targets that have a say about the path, and where it lies in each. A caller that has only the token
+/// learns nothing about what lies outside of the targets: the token is for the targets.
 fn owned(
     in_force: &InForce,
     path: &str,

@@ -1,4 +1,4 @@
-//! Taking what people connect to: the admin port, and the admin socket.
+//! The listeners that people connect to: the admin port, and the admin socket.
 
 use std::fmt;
 use std::io;
@@ -21,7 +21,7 @@ pub struct Bound {
     pub(super) wall: Wall,
     /// Addresses of a port.
     addresses: Vec<SocketAddr>,
-    /// Address for which `localhost` may stand too, and why it is not ours.
+    /// Address for which `localhost` may stand too, and the reason for which it is not ours.
     missing: Option<(SocketAddr, io::Error)>,
 }
 
@@ -42,10 +42,10 @@ impl AsFd for Listener {
 }
 
 impl Listener {
-    /// Makes a socket again whose name somebody has removed. Returns whether it had to.
+    /// Makes a socket anew whose name somebody has removed. Returns whether that was needed.
     ///
     /// # Errors
-    /// Fails when it cannot be had; the old one, which nobody finds, stays.
+    /// Fails when the socket cannot be had; the old one, which nobody finds, stays.
     pub(super) fn renew(&mut self) -> Result<bool, BindError> {
         let Self::Socket(listener, own) = self else { return Ok(false) };
         if own.is_there() {
@@ -77,7 +77,7 @@ impl Bound {
         &self.addresses
     }
 
-    /// Returns why the name `localhost` is not answered to, if it is not because somebody else may be meant by it.
+    /// Returns why the name `localhost` is refused, if it is because somebody else may be meant by it.
     #[must_use]
     pub fn no_localhost(&self) -> Option<String> {
         let (other, error) = self.missing.as_ref()?;
@@ -87,14 +87,14 @@ impl Bound {
         ))
     }
 
-    /// Returns whether others than this machine's can reach it.
+    /// Returns whether the port can be reached from other machines.
     #[must_use]
     pub fn is_beyond_loopback(&self) -> bool {
         !self.wall.is_local()
     }
 }
 
-/// Why a port or a socket cannot be listened on.
+/// Reason for which a port or a socket cannot be listened on.
 #[derive(Debug)]
 pub struct BindError {
     at: String,
@@ -129,19 +129,19 @@ impl std::error::Error for BindError {
     }
 }
 
-/// Connections that may wait to be accepted; the kernel takes less where `net.core.somaxconn` is less.
+/// Maximum number of connections that wait to be accepted; the kernel takes less where `net.core.somaxconn` is less.
 const BACKLOG: i32 = 4096;
 
-/// Ports that are tried where the system chooses one.
+/// Maximum number of ports tried where the system chooses one.
 const TRIES: usize = 16;
 
 /// Takes a port. From here on connections queue up; [`serve`](super::serve) answers them.
 ///
-/// Of 127.0.0.1 and ::1 the other is taken with it, since `localhost` is both: browsers try ::1 first, and a page of
-/// whoever has that would have the origin of ours.
+/// Of 127.0.0.1 and ::1, the other address is taken along, since `localhost` is both. Browsers try ::1 first, and a
+/// page of whoever has that address would have the origin of ours.
 ///
 /// # Errors
-/// Fails when the system does not give it to us.
+/// Fails when the system does not give the port to us.
 pub fn bind(listen: SocketAddr) -> Result<Bound, BindError> {
     let mut tries = if listen.port() == 0 { TRIES } else { 1 };
     loop {
@@ -170,7 +170,7 @@ fn both(listen: SocketAddr) -> io::Result<Bound> {
                 listeners.push(Listener::Port(listener));
                 addresses.push(other);
             }
-            // A machine without IPv6, where nobody else can have it either.
+            // This machine has no IPv6, so nobody else can have the address either.
             Err(error) if is_no_address(&error) => {}
             Err(error) => missing = Some((other, error)),
         }
@@ -183,7 +183,7 @@ fn one(listen: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     // The standard library sets SO_REUSEADDR, so that a restart does not wait for old connections to be forgotten.
     let listener = TcpListener::bind(listen)?;
     listener.set_nonblocking(true)?;
-    // The library's queue is short enough to be filled by anybody.
+    // The queue of the standard library is short enough to be filled by anybody.
     rustix::net::listen(&listener, BACKLOG)?;
     let address = listener.local_addr()?;
     Ok((listener, address))
@@ -194,10 +194,11 @@ fn is_no_address(error: &io::Error) -> bool {
     errnos.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
-/// Takes a socket, at a path that is absolute. It is removed again when it is served no more.
+/// Takes a socket, at an absolute path. The socket is removed again when it is served no more.
 ///
 /// # Errors
-/// When somebody listens there, when there is something that no janitor of this user left, or when the system refuses.
+/// Fails when somebody listens there, when there is something that no janitor of this user left, or when the system
+/// refuses.
 pub fn bind_socket(path: &Path) -> Result<Bound, BindError> {
     let (listener, own) = own_socket(path)?;
     Ok(Bound {

@@ -1,16 +1,17 @@
 //! The admin port: a small HTTP/1.1 server on loopback; and the admin socket, with the same routes.
 //!
-//! Each has connection places of its own, so that a port that is flooded leaves the socket answering. A request passes, in this order: the limits on connections and heads ([`serve`]), the wall (is it meant for us, and
-//! not from a web page), the token (beyond loopback), the route and its method, the caller (for what changes
-//! something or names files: the daemon's user, root or the token), the query, the body (empty or `{}`), the supervisor. What is
-//! not HTTP/1.1 at all is answered by hyper, without a body.
+//! The port and the socket have connection places of their own, so that a port that is flooded leaves the socket
+//! answering. A request passes, in this order: the limits on connections and heads ([`serve`]), the wall (is it meant
+//! for us, and not from a web page), the token (beyond loopback), the route and its method, the caller (for what
+//! changes something or names files: the daemon's user, root or the token), the query, the body (empty or `{}`), the
+//! supervisor. A request that is not HTTP/1.1 at all is answered by hyper, without a body.
 //!
-//! Connections are accepted on a thread of its own (`acceptor`), which knows the user of each before it has a place.
+//! Connections are accepted on a thread of their own (`acceptor`), which knows the user of each before it has a place.
 //!
 //! The routes are in one table, from which `/openapi.json` is written, too.
 //!
-//! A manual run of several targets leaves those that are being swept already to that, and names them under `busy`; the
-//! others decide about success. If a run was not done whole, the answer is 200 with `"success":false` and
+//! A manual run of several targets leaves those that are being swept already to their run, and names them under `busy`;
+//! the others decide about success. If a run was not done whole, the answer is 200 with `"success":false` and
 //! `"error":"run_failed"`. A client that leaves while it waits stops nothing.
 
 mod acceptor;
@@ -70,31 +71,31 @@ use places::Place;
 use seldom::Seldom;
 use visit::{Door, Inside, TURNS, Visit};
 
-/// What is behind the port and the socket. Cheap to clone.
+/// The parts of the daemon behind the port and the socket. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Served {
-    /// The supervisor.
+    /// Handle of the supervisor.
     pub handle: Handle,
-    /// What it tells.
+    /// Listener for the supervisor's events.
     pub bulletin: Bulletin,
-    /// Where it remembers its runs.
+    /// Directory in which the supervisor remembers its runs.
     pub state_dir: PathBuf,
-    /// Waits until they are written down.
+    /// Handle to wait until the runs are written down.
     pub settler: Settler,
 }
 
-/// Answers on the port and the socket until `shutdown` is ready. Then nothing new is accepted, and what is being worked
-/// on has one second to end.
+/// Answers on the port and the socket until `shutdown` is ready. Then nothing new is accepted, and requests that are
+/// being worked on have one second to end.
 ///
 /// # Errors
-/// In words, when it ends before that.
+/// Fails, with the reason in words, when the service ends before that.
 pub async fn serve(
     bound: Vec<Bound>,
     served: Served,
     access: Access,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), String> {
-    // 0 twice, when the daemon is root.
+    // The list has 0 twice, when the daemon is root.
     let trusted = vec![0, rustix::process::geteuid().as_raw()];
     let server = Server { limits: Limits::DEFAULT, trusted, lookup: PeerUidLookup::new() };
     server.serve(bound, served, access, shutdown).await
@@ -131,7 +132,7 @@ impl Server {
             denials: Seldom::default(),
         });
         let graceful = GracefulShutdown::new();
-        // Dropping the set ends what is left in it.
+        // Dropping the set ends the tasks that are left in it.
         let mut tasks = JoinSet::new();
         loop {
             tokio::select! {
@@ -147,7 +148,8 @@ impl Server {
             }
         }
         drop(accepting);
-        // It ends once nothing is listened on any more; who has come in at the last moment is not served.
+        // The channel ends once nothing is listened on any more. A connection that has come in at the last moment is
+        // not served.
         while incoming.recv().await.is_some() {}
         if tokio::time::timeout(limits.drain, graceful.shutdown()).await.is_err() {
             tracing::debug!("Admin connections were still open at the end");
@@ -166,7 +168,7 @@ async fn answer(stream: Stream, visit: Visit, _place: Place, limits: Limits, wat
     .await;
 }
 
-/// A panic ends the connection that it happened on, and nothing else.
+/// Logs a panic, which ends the connection that it happened on, and nothing else.
 fn note_panic(ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && error.is_panic()

@@ -12,7 +12,7 @@ use super::routes::{Does, ROUTES, Route, Shape};
 use super::visit::{Told, Visit};
 use super::wire::Refused;
 
-/// What any request can be answered with instead. Those of hyper itself carry no JSON.
+/// Errors that any request can be answered with instead. Those of hyper itself carry no JSON.
 const ALWAYS: [(u16, &str); 10] = [
     (400, "bad_request, or no HTTP"),
     (401, "unauthorized"),
@@ -28,12 +28,12 @@ const ALWAYS: [(u16, &str); 10] = [
 
 static TEXT: LazyLock<Vec<u8>> = LazyLock::new(|| serde_json::to_vec(&description()).unwrap_or_default());
 
-/// `/openapi.json`.
+/// Answers `/openapi.json`.
 pub(super) fn openapi(_: &Visit) -> Told {
     Ok(Answer::ready(&TEXT))
 }
 
-/// The whole description.
+/// Returns the whole description.
 pub(super) fn description() -> Value {
     let settings = SchemaSettings::draft2020_12().for_serialize().with(|settings| {
         settings.definitions_path = "/components/schemas".into();
@@ -69,7 +69,7 @@ fn operation(route: &Route, method: &str, error: &Value, generator: &mut SchemaG
     let mut responses = Map::new();
     for (status, shape) in route.answers {
         let mut answer = json!({ "description": route.about });
-        // What answers HEAD has no body.
+        // An answer to HEAD has no body.
         if method != "HEAD" {
             answer["content"] = content(*shape, generator);
         }
@@ -99,13 +99,13 @@ fn operation(route: &Route, method: &str, error: &Value, generator: &mut SchemaG
         "responses": responses,
     });
     if matches!(route.does, Does::Work(_)) {
-        // The daemon's own user and root need none.
+        // The daemon's own user and root need no token.
         operation["security"] = json!([{}, { "token": [] }]);
     }
     operation
 }
 
-/// `get_cleanup_runs_id`.
+/// Returns the id of an operation: `get_cleanup_runs_id`.
 fn operation_id(route: &Route, method: &str) -> String {
     let words = route.path.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     std::iter::once(method.to_ascii_lowercase()).chain(words.map(str::to_owned)).collect::<Vec<_>>().join("_")

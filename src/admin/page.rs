@@ -10,7 +10,7 @@ use super::answer::Answer;
 use super::visit::{Told, Visit};
 
 const STYLE: &str = include_str!("page/style.css");
-/// One script in four files: what is asked and known, what is told, what is shown, what is done.
+/// The script, in four files: requests and what is known, events, display, actions.
 const SCRIPT: &str = concat!(
     include_str!("page/ask.js"),
     include_str!("page/news.js"),
@@ -22,7 +22,7 @@ const PAGE: &str = include_str!("page/index.html");
 static WHOLE: LazyLock<Vec<u8>> =
     LazyLock::new(|| PAGE.replacen("/*STYLE*/", STYLE, 1).replacen("/*SCRIPT*/", SCRIPT, 1).into_bytes());
 
-/// What the page may do: its own script and style, and requests to this port. Nothing else is loaded, run or sent.
+/// Rights of the page: its own script and style, and requests to this port. Nothing else is loaded, run or sent.
 static POLICY: LazyLock<String> = LazyLock::new(|| {
     format!(
         "default-src 'none'; script-src {}; style-src {}; connect-src 'self'; img-src data:; base-uri 'none'; \
@@ -32,13 +32,13 @@ static POLICY: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// A text in a page, as a Content-Security-Policy names it.
+/// Returns the name of a text of the page in a Content-Security-Policy.
 fn source(text: &str) -> String {
     let digest = Sha256::digest(text.as_bytes());
     format!("'sha256-{}'", STANDARD.encode(digest))
 }
 
-/// `/`.
+/// Answers `/` with the page.
 pub(super) fn page(_: &Visit) -> Told {
     Ok(Answer::page(&WHOLE, &POLICY))
 }

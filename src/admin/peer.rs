@@ -1,5 +1,5 @@
-//! The other end of a connection, and the user it belongs to. Of a Unix socket the kernel tells it outright
-//! (`SO_PEERCRED`); of a TCP connection of this machine it is looked up.
+//! The other end of a connection, and the user it belongs to. The kernel tells the user of a Unix socket outright
+//! (`SO_PEERCRED`). The user of a TCP connection of this machine is looked up.
 
 mod lookup;
 
@@ -16,13 +16,13 @@ pub use lookup::PeerUidLookup;
 /// The other end of one connection.
 #[derive(Debug)]
 pub(super) enum Peer {
-    /// On the port.
+    /// Peer on the port.
     Port {
         address: SocketAddr,
-        /// `None` where the kernel does not tell.
+        /// Id of the user; `None` where the kernel does not tell.
         uid: Option<u32>,
     },
-    /// On the socket: who it was when it connected.
+    /// Peer on the socket, as it was when it connected.
     Socket { uid: u32, pid: Option<i32> },
 }
 
@@ -36,7 +36,7 @@ impl Peer {
         Ok(Self::Socket { uid: known.uid(), pid: known.pid() })
     }
 
-    /// Returns the process, where the kernel tells it.
+    /// Returns the id of the process, where the kernel tells it.
     pub(super) fn pid(&self) -> Option<i32> {
         match self {
             Self::Port { .. } => None,
@@ -52,7 +52,7 @@ impl Peer {
         }
     }
 
-    /// Returns whom limits are counted for: its user, or where it is.
+    /// Returns the caller for whom limits are counted: the user, or the address.
     pub(super) fn who(&self) -> Who {
         match self {
             Self::Socket { uid, .. } | Self::Port { uid: Some(uid), .. } => Who::Uid(*uid),
@@ -68,7 +68,7 @@ impl PeerUidLookup {
         accepted: impl Iterator<Item = (&'a TcpStream, SocketAddr)> + Clone,
     ) -> Vec<Peer> {
         let ends = |(stream, address): (&TcpStream, SocketAddr)| {
-            // Without an address of its own it has gone already, and its peer is found nowhere.
+            // A stream without an address of its own has gone already, and its peer is found nowhere.
             Ends::of_peer(address, stream.local_addr().unwrap_or(address))
         };
         let asked: Vec<Ends> = accepted.clone().map(ends).collect();
@@ -81,7 +81,7 @@ impl PeerUidLookup {
         accepted.zip(uids).map(peer).collect()
     }
 
-    /// Returns whether the kernel tells such things here: it must know our own end of this connection.
+    /// Returns whether the kernel tells the user of a connection here: it must know our own end of this connection.
     pub fn can_tell(&mut self, stream: &tokio::net::TcpStream) -> bool {
         let (Ok(ours), Ok(theirs)) = (stream.local_addr(), stream.peer_addr()) else { return false };
         self.uid(Ends::of_peer(ours, theirs)) == Some(rustix::process::geteuid().as_raw())

@@ -1,6 +1,7 @@
 //! Places for connections, such that nobody can take all of them.
 //!
-//! The first half of them goes to whoever comes. Of the second half each caller gets a share. What is left beyond that is for those who may change something.
+//! The first half of the places goes to whoever comes. Of the second half each caller gets a share. The places beyond
+//! that are for those who may change something.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::caller::Who;
 use super::connection::Limits;
 
-/// The places at one port, or one socket.
+/// Places at one port, or one socket.
 #[derive(Debug)]
 pub(super) struct Places {
     anybody: Arc<Semaphore>,
@@ -19,7 +20,7 @@ pub(super) struct Places {
     reserved: Arc<Semaphore>,
 }
 
-/// A place that is taken until this is dropped.
+/// A taken place, which is given back when dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     _permit: OwnedSemaphorePermit,
@@ -54,15 +55,15 @@ fn take(from: &Arc<Semaphore>) -> Option<Place> {
     from.clone().try_acquire_owned().ok().map(|permit| Place { _permit: permit, _share: None })
 }
 
-/// How many of something each caller has. Cheap to clone.
+/// Counter of the permits that each caller holds, with a limit for each. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Shares {
-    /// How many one may have.
+    /// Maximum number of permits for one caller.
     most: usize,
     taken: Arc<Mutex<HashMap<Who, usize>>>,
 }
 
-/// One of them, until this is dropped.
+/// A permit of one caller, which is given back when dropped.
 #[derive(Debug)]
 pub(super) struct Share {
     of: Shares,
@@ -74,7 +75,7 @@ impl Shares {
         Self { most, taken: Arc::default() }
     }
 
-    /// One more for this caller, who may have as many already as one may have.
+    /// Takes one more permit for this caller; `None` when the caller holds the maximum already.
     pub(super) fn take(&self, who: Who) -> Option<Share> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let count = taken.entry(who).or_default();

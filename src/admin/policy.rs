@@ -1,4 +1,4 @@
-//! What a target's policy says, in words.
+//! The policy of a target, in words.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::report::LimitKey;
 use crate::target::{Action, CatchUp, GoesFirst, Missing, Policy, RootRule, Sandbox, Target, Unverifiable};
 use crate::units::{Bytes, Span};
 
-/// How long a file system may take to answer.
+/// Time in which a file system has to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 fn list<'a>(patterns: impl Iterator<Item = &'a str>) -> String {
@@ -181,7 +181,7 @@ pub fn remarks(target: &Target, sharing: &Sharing) -> Vec<String> {
     remarks
 }
 
-/// What is to be said of the directory of a target, if anything is.
+/// Returns the remark on the directory of a target, if there is one.
 fn remark_on_directory(target: &Target) -> Option<String> {
     if fsys::is_unreachable(&target.path) {
         return Some("unreachable: the directory does not answer; runs fail until it does".to_owned());

@@ -7,49 +7,49 @@ use crate::names::OneLine;
 pub(super) struct Parameter {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
-    /// What it means.
+    /// Meaning of the parameter.
     pub(super) about: &'static str,
     pub(super) is_needed: bool,
 }
 
-/// What values a parameter has.
+/// Kind of values that a parameter has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Text,
     /// Exactly `true` or `false`.
     Flag,
-    /// From 1 to this.
+    /// A number from 1 to this.
     Count(usize),
 }
 
 /// The parameters of a request, each at most once and each known to its route.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Query {
-    /// The run or the target that the path names.
+    /// Run or target that the path names.
     pub(super) captured: Option<String>,
     /// `target`: one target instead of all.
     pub(super) target: Option<String>,
-    /// `path`: what is asked about.
+    /// `path`: the path that is asked about.
     pub(super) path: Option<String>,
     /// `at`: the time that is taken for now.
     pub(super) at: Option<String>,
-    /// `in`: how far ahead that is.
+    /// `in`: how far ahead that time is.
     pub(super) ahead: Option<String>,
-    /// `after`: where a page begins, or which event was the last that was seen.
+    /// `after`: the place where a page begins, or the last event that was seen.
     pub(super) after: Option<String>,
-    /// `before`: where a page begins.
+    /// `before`: the place where a page begins.
     pub(super) before: Option<String>,
-    /// `limit`: how long a list may be.
+    /// `limit`: the greatest length of a list.
     pub(super) limit: Option<usize>,
-    /// `dry_run`.
+    /// `dry_run`: whether a run only says what it would remove.
     pub(super) dry_run: Option<bool>,
-    /// `wait`.
+    /// `wait`: whether to answer when the run is done, or at once.
     pub(super) wait: Option<bool>,
-    /// `cancel`.
+    /// `cancel`: whether to stop what is being swept, too.
     pub(super) cancel: Option<bool>,
-    /// `released`.
+    /// `released`: whether the held run of the target counts as released.
     pub(super) released: Option<bool>,
-    /// `kept`.
+    /// `kept`: whether to list what stays because of a protection, too.
     pub(super) kept: Option<bool>,
     /// The header Last-Event-ID, which a browser sends when it reads events again.
     pub(super) last_event: Option<String>,
@@ -58,15 +58,15 @@ pub(super) struct Query {
 }
 
 impl Query {
-    /// Reads a query string of which the route knows the `known` parameters.
+    /// Parses a query string of which the route knows the `known` parameters.
     ///
     /// # Errors
-    /// In words: an unknown or repeated parameter, a boolean that is not exactly `true` or `false`, a count that is
-    /// none, a value that is not UTF-8.
+    /// Fails, with the reason in words, for an unknown or repeated parameter, a boolean that is not exactly `true` or
+    /// `false`, a count that is none, a value that is not UTF-8, and where a needed parameter is missing.
     pub(super) fn parse(text: &str, known: &[Parameter]) -> Result<Self, String> {
         let mut query = Self::default();
         for (name, value) in form_urlencoded::parse(text.as_bytes()) {
-            // Where the bytes are not UTF-8 the decoder puts U+FFFD, which nobody writes into a name.
+            // Where the bytes are not UTF-8, the decoder puts U+FFFD, which nobody writes into a name.
             if name.contains('\u{fffd}') || value.contains('\u{fffd}') {
                 return Err("the query is not UTF-8".into());
             }

@@ -1,4 +1,4 @@
-//! What is remembered of runs, and what of them can be put back.
+//! The runs that are remembered, and what of them can be put back.
 
 use hyper::StatusCode;
 use tracing::{info, warn};
@@ -16,10 +16,10 @@ use crate::names::RunId;
 use crate::report::Report;
 use crate::sweep::{self, UndoError};
 
-/// The length of a page when nothing is said.
+/// Length of a page when the request sets no limit.
 const PAGE: usize = 50;
 
-/// Requests that read the history or the trash at once.
+/// Threads that read the history or the trash for requests.
 static AT_ONCE: Threads = Threads::new(4);
 
 fn no_such_run() -> Answer {
@@ -27,14 +27,14 @@ fn no_such_run() -> Answer {
 }
 
 impl Inside {
-    /// The newest runs as the daemon itself knows them: one of each target. They may not be on the disk yet, or there
-    /// may be no disk.
+    /// Returns the newest runs as the daemon itself knows them: one of each target. They may not be on the disk yet, or
+    /// there may be no disk.
     fn last_runs(&self) -> Vec<std::sync::Arc<Report>> {
         self.handle.status().targets.iter().filter_map(|target| target.last_run.clone()).collect()
     }
 }
 
-/// Runs, newest first.
+/// Answers with runs, newest first.
 pub(super) fn runs(inside: Inside, query: Query) -> Work {
     Box::pin(async move {
         let Query { target, limit, before, .. } = query;
@@ -43,7 +43,7 @@ pub(super) fn runs(inside: Inside, query: Query) -> Work {
         let (dir, of, page) = (inside.state_dir.clone(), target.clone(), before.clone());
         let settler = inside.settler.clone();
         let found = AT_ONCE.run(move || {
-            // What the caller has heard of may still be on its way to the disk.
+            // A run that the caller has heard of may still be on its way to the disk.
             settler.wait();
             // One more than asked for tells whether there are more.
             history::runs(&dir, of.as_deref(), page.as_ref(), limit + 1)
@@ -71,7 +71,7 @@ pub(super) fn runs(inside: Inside, query: Query) -> Work {
     })
 }
 
-/// One run.
+/// Answers with one run.
 pub(super) fn run(inside: Inside, _: Caller, query: Query) -> Work {
     Box::pin(async move {
         let id = query.captured.as_deref().and_then(RunId::parse).ok_or_else(no_such_run)?;

@@ -19,25 +19,25 @@ use crate::fsys;
 use crate::names::TargetName;
 use crate::target::Target;
 
-/// The length of a page when nothing is said.
+/// Length of a page when the request sets no limit.
 const PAGE: usize = 100;
 
-/// How long file systems may take to say how full they are. One that hangs is left out.
+/// Time in which file systems have to say how full they are. A file system that hangs is left out.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// How long one of them may take.
+/// Time for one of the file systems.
 const ANSWER: Duration = Duration::from_millis(200);
 
-/// One thread asks them at a time: where one hangs, no more threads wait for it.
+/// Permit to ask the file systems, for one thread at a time: where a file system hangs, no more threads wait for it.
 static ASKING: Semaphore = Semaphore::const_new(1);
 
-/// What has to be looked up about a target outside of the daemon.
+/// Facts about a target that have to be looked up outside of the daemon.
 struct LookedUp {
     disk: Option<Disk>,
     remarks: Vec<String>,
 }
 
-/// Looks targets up on their file systems. What does not answer in time is not there.
+/// Looks targets up on their file systems. Targets that do not answer in time are left out.
 async fn look_up(sharing: Sharing, wanted: Vec<Arc<Target>>) -> HashMap<TargetName, LookedUp> {
     let Ok(Ok(place)) = tokio::time::timeout(PATIENCE, ASKING.acquire()).await else { return HashMap::new() };
     let (sender, mut found) = tokio::sync::mpsc::unbounded_channel();
@@ -69,18 +69,18 @@ async fn look_up(sharing: Sharing, wanted: Vec<Arc<Target>>) -> HashMap<TargetNa
     all
 }
 
-/// How full the file system of each target is, as far as that can be told soon.
+/// Returns how full the file system of each target is, as far as that can be told soon.
 pub(super) async fn disks(targets: Vec<Arc<Target>>) -> HashMap<TargetName, Disk> {
     let looked_up = look_up(Sharing::new(), targets).await;
     looked_up.into_iter().filter_map(|(name, found)| Some((name, found.disk?))).collect()
 }
 
-/// The details of some of the targets, in their order.
+/// Returns the details of some of the targets, in their order.
 async fn details<'a>(status: &'a Status, sharing: Sharing, wanted: &[Arc<Target>]) -> Vec<TargetDetail<'a>> {
     let mut looked_up = look_up(sharing, wanted.to_vec()).await;
     let known: HashMap<_, _> = status.targets.iter().map(|target| (&target.name, target)).collect();
     let detail = |target: &Arc<Target>| {
-        // A reload may have come between the two.
+        // A reload may have come between the reads of the targets and of the status.
         let of = known.get(&target.name)?;
         let LookedUp { disk, remarks } =
             looked_up.remove(&target.name).unwrap_or(LookedUp { disk: None, remarks: Vec::new() });
@@ -94,7 +94,7 @@ fn unknown(name: &str) -> Answer {
     changes::refused(&Refusal::UnknownTarget(name.to_owned()))
 }
 
-/// A page of targets.
+/// Answers with a page of targets.
 pub(super) fn targets(inside: Inside, query: Query) -> Work {
     Box::pin(async move {
         let in_force = inside.handle.in_force().await.map_err(|refusal| changes::refused(&refusal))?;
@@ -111,7 +111,7 @@ pub(super) fn targets(inside: Inside, query: Query) -> Work {
     })
 }
 
-/// One target.
+/// Answers with one target.
 pub(super) fn target(inside: Inside, query: Query) -> Work {
     Box::pin(async move {
         let name = query.captured.unwrap_or_default();

@@ -15,32 +15,32 @@ use super::wire;
 
 /// One route.
 pub(super) struct Route {
-    /// Its path; `{id}` and `{name}` stand for one component.
+    /// Path of the route; `{id}` and `{name}` stand for one component.
     pub(super) path: &'static str,
-    /// The methods, as an Allow header has them. HEAD is not there where it would be all the work for nothing.
+    /// Methods, as an Allow header has them. HEAD is left out where it would be all the work for nothing.
     pub(super) allow: &'static str,
     pub(super) parameters: &'static [Parameter],
     pub(super) does: Does,
-    /// What it does, in a few words.
+    /// Description of the route, in a few words.
     pub(super) about: &'static str,
-    /// What it answers when all is well.
+    /// Answers of the route when all is well.
     pub(super) answers: &'static [(u16, Shape)],
-    /// Its own errors, beside those that every route has.
+    /// Errors of the route's own, beside those that every route has.
     pub(super) errors: &'static [(u16, &'static str)],
 }
 
-/// Who may, and how it is answered.
+/// Callers that a route is open to, and the function that answers it.
 #[derive(Clone, Copy)]
 pub(super) enum Does {
     /// Open to everybody on loopback, and answered at once.
     Tell(fn(&Visit) -> Told),
     /// Open to everybody on loopback.
     Look(fn(Inside, Query) -> Work),
-    /// For those who may change something: it does, or names files.
+    /// Open to those who may change something. The route changes something, or names files.
     Work(fn(Inside, Caller, Query) -> Work),
 }
 
-/// Says what JSON of some type looks like.
+/// Function that describes the JSON of some type.
 type Described = fn(&mut SchemaGenerator) -> Schema;
 
 /// The shape of an answer.
@@ -74,7 +74,7 @@ const RUNNING: (u16, &str) = (409, "running");
 const SHUTTING_DOWN: (u16, &str) = (503, "shutting_down");
 const BUSY: (u16, &str) = (503, "busy");
 
-/// The longest page.
+/// Length of the longest page.
 pub(super) const PAGE: usize = 1000;
 
 const GET: &str = "GET, HEAD";
@@ -91,7 +91,7 @@ const EVENTS: Shape = Shape::Events(&[
     ("reset", of::<wire::Reset>),
 ]);
 
-/// All of them.
+/// All routes.
 pub(super) const ROUTES: [Route; 20] = [
     Route {
         path: "/",
@@ -308,12 +308,12 @@ pub(super) const ROUTES: [Route; 20] = [
     },
 ];
 
-/// The route of a path, and what stands for `{id}` or `{name}` in it.
+/// Returns the route of a path, and the component that stands for `{id}` or `{name}` in it.
 pub(super) fn find(path: &str) -> Option<(&'static Route, Option<&str>)> {
     ROUTES.iter().find_map(|route| Some((route, captured(route.path, path)?)))
 }
 
-/// `None` when the path is not of this form.
+/// Returns the component that `{id}` or `{name}` stands for, if there is any; `None` when the path is not of this form.
 fn captured<'a>(form: &str, path: &'a str) -> Option<Option<&'a str>> {
     let Some((before, rest)) = form.split_once('{') else {
         return (form == path).then_some(None);

@@ -1,4 +1,4 @@
-//! Log lines that an outsider can cause are written seldom, so that nobody can fill the disk with them.
+//! Log lines that an outsider can cause. They are written seldom, so that nobody can fill the disk with them.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use crate::clock::{self, Mark};
 
-/// The time between two lines of one kind.
+/// Time between two lines of one kind.
 const APART: Duration = Duration::from_secs(60);
 
-/// Lets one line of a kind through a minute, and counts the others.
+/// Throttle that lets one line of a kind through a minute, and counts the others.
 #[derive(Debug, Default)]
 pub(super) struct Seldom(Mutex<Kept>);
 
@@ -19,12 +19,12 @@ struct Kept {
     held_back: u64,
 }
 
-/// How many lines were held back since the last one; shows nothing for none.
+/// Number of lines that were held back since the last one; shown as nothing when there are none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct HeldBack(u64);
 
 impl Seldom {
-    /// Whether a line may be written now, and how many were not since the last one.
+    /// Returns the number of lines held back since the last one; `None` when no line may be written now.
     pub(super) fn now(&self) -> Option<HeldBack> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.last.is_some_and(|last| last.elapsed() < APART) {

@@ -8,10 +8,11 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::answer::Answer;
 
-/// How long a request waits for one of the others to be done.
+/// Time that a request waits for one of the others to be done.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Threads for one kind of request: a few at once, so that no number of requests fills the process with threads that hang.
+/// Threads for one kind of request. A few run at once, so that no number of requests fills the process with threads
+/// that hang.
 #[derive(Debug)]
 pub(super) struct Threads(Semaphore);
 
@@ -20,10 +21,10 @@ impl Threads {
         Self(Semaphore::const_new(most))
     }
 
-    /// Does the work on a thread of its own. A caller that leaves stops nothing.
+    /// Runs the work on a thread of its own. A caller that leaves stops nothing.
     ///
     /// # Errors
-    /// 503 when as many are at work as may be, or the system has no thread; 500 when the work panicked.
+    /// Fails with 503 when as many are at work as may be, or the system has no thread; with 500 when the work panicked.
     pub(super) async fn run<T: Send + 'static>(
         &'static self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -33,7 +34,7 @@ impl Threads {
             return Err(Answer::error(StatusCode::SERVICE_UNAVAILABLE, "busy", message));
         };
         run(move || {
-            // Held until the work has ended, also where the caller has left.
+            // The permit is held until the work has ended, also where the caller has left.
             let _place = place;
             work()
         })
@@ -41,10 +42,10 @@ impl Threads {
     }
 }
 
-/// Does the work on a thread of its own, however many there are.
+/// Runs the work on a thread of its own, however many there are.
 ///
 /// # Errors
-/// 503 when the system has no thread; 500 when the work panicked.
+/// Fails with 503 when the system has no thread; with 500 when the work panicked.
 pub(super) async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Answer> {
     let (done, result) = oneshot::channel();
     let work = move || drop(done.send(catch_unwind(AssertUnwindSafe(work)).ok()));
@@ -52,6 +53,6 @@ pub(super) async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'st
         let message = format!("cannot start a thread: {error}; try again later");
         return Err(Answer::error(StatusCode::SERVICE_UNAVAILABLE, "no_thread", message));
     }
-    // The hook for panics has logged its words.
+    // The hook for panics has logged the message of the panic.
     result.await.ok().flatten().ok_or_else(Answer::internal)
 }

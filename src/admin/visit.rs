@@ -1,4 +1,4 @@
-//! One visit: what every request passes before its route answers it.
+//! One visit: the checks that every request passes before its route answers it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -28,23 +28,24 @@ use crate::daemon::Handle;
 use crate::history::Settler;
 use crate::names::OneLine;
 
-/// The largest body that is read, in bytes.
+/// Size of the largest body that is read, in bytes.
 const BODY_LIMIT: usize = 4096;
 
-/// How many open requests of other users are answered at a time. They share one thread with everything else.
+/// Maximum number of open requests of other users answered at a time. The requests share one thread with everything
+/// else.
 pub(super) const TURNS: usize = 2;
 
-/// What every request needs, on the port or on the socket.
+/// State that every request needs, on the port or on the socket.
 #[derive(Debug)]
 pub(super) struct Door {
     pub(super) inside: Inside,
     pub(super) access: Access,
     pub(super) attempts: Attempts,
-    /// The users who may change something without the token.
+    /// Users who may change something without the token.
     pub(super) trusted: Vec<u32>,
-    /// Held while an open request of somebody else than these is answered.
+    /// Permits that are held while open requests of users other than the trusted are answered.
     pub(super) turns: Semaphore,
-    /// How long a body may take.
+    /// Time for a body.
     pub(super) body_time: Duration,
     pub(super) denials: Seldom,
 }
@@ -57,17 +58,17 @@ pub(super) struct Visit {
     pub(super) peer: Arc<Peer>,
 }
 
-/// What the work behind the routes needs. Cheap to clone.
+/// State that the work behind the routes needs. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Inside {
     pub(super) handle: Handle,
     pub(super) bulletin: Bulletin,
-    /// Where the runs are remembered.
+    /// Directory in which the runs are remembered.
     pub(super) state_dir: Arc<Path>,
     pub(super) settler: Settler,
 }
 
-/// What a route tells at once.
+/// Answer that a route gives at once.
 pub(super) type Told = Result<Answer, Answer>;
 
 impl Visit {
@@ -94,8 +95,8 @@ impl Visit {
         let let_in = match (self.wall.check(head)?, self.wall.is_local()) {
             (Host::Ours, true) => None,
             (Host::Ours, false) => Some(self.need_token(&head.headers, Name::Own)?),
-            // A page under a name that was bound to our address can try tokens as its reader: it must not use up the
-            // attempts that are his.
+            // A page under a name that was bound to our address can try tokens as its reader: the page must not use up
+            // the attempts of its reader.
             (Host::Foreign(_), _) if head.headers.contains_key(AUTHORIZATION) => {
                 Some(self.need_token(&head.headers, Name::Foreign)?)
             }
@@ -113,7 +114,7 @@ impl Visit {
             let accept = text_of(&head.headers, "accept");
             Ok(Query { captured, last_event, accept, ..query })
         };
-        // However many ask at once, whoever is trusted comes next but a few.
+        // However many requests come at once, the request of a trusted user waits only for a few of them.
         let is_trusted = self.peer.uid().is_some_and(|uid| door.trusted.contains(&uid));
         let turn = || async { if is_trusted { None } else { door.turns.acquire().await.ok() } };
         match route.does {
@@ -122,7 +123,7 @@ impl Visit {
                 query().and_then(|_| tell(self))
             }
             Does::Look(look) => {
-                // Not held: it may wait for a disk.
+                // The turn is not held: the work may wait for a disk.
                 drop(turn().await);
                 look(door.inside.clone(), query()?).await
             }
@@ -138,12 +139,12 @@ impl Visit {
         }
     }
 
-    /// `/healthz`.
+    /// Answers `/healthz`.
     pub(super) fn health(&self) -> Told {
         Ok(Answer::ok(&Well { success: true, status: "ok" }))
     }
 
-    /// `/readyz`.
+    /// Answers `/readyz`.
     pub(super) fn ready(&self) -> Told {
         let handle = &self.door.inside.handle;
         if !handle.is_alive() || handle.status().shutting_down {
@@ -161,15 +162,15 @@ impl Visit {
         Ok(Answer::ok(&Well { success: true, status: "ready" }))
     }
 
-    /// `/cleanup/status`.
+    /// Answers `/cleanup/status`.
     pub(super) fn status(&self) -> Told {
         Ok(Answer::ok(&StatusAnswer::new(&self.door.inside.handle.status())))
     }
 
-    /// Whether the caller may change something, and who it is.
+    /// Returns the caller, if it may change something.
     fn let_in(&self, headers: &HeaderMap) -> Result<Caller, Answer> {
         let Door { access, trusted, .. } = &*self.door;
-        // A wrong token is an answer: it does not fall back to the uid.
+        // A wrong token is an answer: the check does not fall back to the uid.
         if headers.contains_key(AUTHORIZATION) {
             return self.need_token(headers, Name::Own);
         }
@@ -192,7 +193,7 @@ impl Visit {
         }
     }
 
-    /// Whether the caller has the token.
+    /// Returns the caller, if it has the token.
     fn need_token(&self, headers: &HeaderMap, name: Name) -> Result<Caller, Answer> {
         let Door { access, attempts, .. } = &*self.door;
         if !headers.contains_key(AUTHORIZATION) {
@@ -207,24 +208,25 @@ impl Visit {
     }
 }
 
-/// A component of a path, as text.
+/// Decodes a component of a path as text.
 fn decoded(component: &str) -> Result<String, Answer> {
     let decoded = percent_encoding::percent_decode_str(component).decode_utf8();
     decoded.map(Into::into).map_err(|_| Answer::bad_request("the path is not UTF-8"))
 }
 
-/// A header, where it is text.
+/// Returns a header, where it is text.
 fn text_of(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
 }
 
-/// Reads a body to its end, and refuses it when it says anything: who sends parameters in it means something by them.
+/// Reads a body to its end, and refuses it when it says anything: whoever sends parameters in a body means something by
+/// them.
 async fn check_body(body: Incoming, time: Duration) -> Result<(), Answer> {
     let too_large = || {
         let message = format!("a body can have {BODY_LIMIT} bytes at most");
         Answer::error(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message).closing()
     };
-    // What says that it is too large is not read at all.
+    // A body that announces that it is too large is not read at all.
     if body.size_hint().lower() > BODY_LIMIT as u64 {
         return Err(too_large());
     }

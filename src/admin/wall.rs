@@ -1,7 +1,7 @@
-//! The wall before every request: it must be meant for us, and must not come from a web page.
+//! The wall before every request: a request must be meant for us, and must not come from a web page.
 //!
 //! A browser can be made to send requests to loopback by any page it shows. The Host rule stops a name that was rebound
-//! to 127.0.0.1 (whose page would be of the same origin), the Origin and Sec-Fetch-Site rules stop pages of other
+//! to 127.0.0.1 (whose page would be of the same origin). The Origin and Sec-Fetch-Site rules stop pages of other
 //! origins. `X-Forwarded-*` and the like mean nothing here.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -12,28 +12,28 @@ use hyper::http::request::Parts;
 
 use super::answer::Answer;
 
-/// The longest request target, in bytes.
+/// Length of the longest request target, in bytes.
 pub(super) const URI_LIMIT: usize = 2048;
 
-/// What a port or a socket answers to.
+/// Names that a port or a socket answers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wall {
-    /// On the socket: to the names of loopback, which clients say for want of a better one, with any port.
+    /// The socket answers to the names of loopback, which clients say for want of a better one, with any port.
     Socket,
-    /// On loopback: only to its own names.
+    /// A port on loopback answers only to its own names.
     Loopback {
-        /// Its port.
+        /// Number of the port.
         port: u16,
-        /// Whether `localhost` means us: on 127.0.0.1 and on ::1.
+        /// Whether `localhost` means us, on 127.0.0.1 and on ::1.
         localhost: bool,
     },
-    /// Beyond loopback the machine has names we cannot know. The token, which a browser does not send by itself,
+    /// Beyond loopback the machine has names that we cannot know. The token, which a browser does not send by itself,
     /// stands in for the Host rule.
     Beyond,
 }
 
 impl Wall {
-    /// Returns that of a port; `localhost` says whether that name means it, and nobody else.
+    /// Returns the wall of a port. `localhost` says whether that name means the port, and nobody else.
     pub(super) fn of(address: SocketAddr, localhost: bool) -> Self {
         match address.ip().to_canonical().is_loopback() {
             true => Self::Loopback { port: address.port(), localhost },
@@ -41,15 +41,15 @@ impl Wall {
         }
     }
 
-    /// Whether only this machine's users can come here.
+    /// Returns whether only users of this machine can come here.
     pub(super) fn is_local(self) -> bool {
         self != Self::Beyond
     }
 
-    /// Checks whether the request may be looked at, and whose name it has for us.
+    /// Checks whether the request may be looked at. Returns whose name the request has for us.
     ///
     /// # Errors
-    /// Fails with the answer to give instead: 400 for what is malformed, 403 for what comes from somebody else's page.
+    /// Fails with the answer to give instead: 400 for a malformed request, 403 for a request from somebody else's page.
     pub(super) fn check(self, head: &Parts) -> Result<Host, Answer> {
         let length = head.uri.path_and_query().map_or(0, |text| text.as_str().len())
             + head.uri.authority().map_or(0, |text| text.as_str().len());
@@ -60,7 +60,7 @@ impl Wall {
         let host = only(&head.headers, header::HOST)
             .ok_or_else(|| Answer::bad_request("a request needs exactly one Host header"))?
             .ok_or_else(|| foreign_host(FOREIGN))?;
-        // A path, or an absolute `http` URI.
+        // The target is a path, or an absolute `http` URI.
         let authority = match (head.uri.scheme_str(), head.uri.authority()) {
             (None, None) if head.uri.path().starts_with('/') => None,
             (Some("http"), Some(authority)) => Some(authority.as_str()),
@@ -86,13 +86,13 @@ impl Wall {
         let refuse = || Answer::forbidden("forbidden_origin", "requests from web pages of other origins are refused");
         if headers.contains_key(header::ORIGIN) {
             let origin = only(headers, header::ORIGIN).flatten().ok_or_else(refuse)?;
-            // Behind a proxy that speaks TLS the page's scheme is another than ours.
+            // Behind a proxy that speaks TLS, the scheme of the page is another than ours.
             let is_behind_proxy = !(is_ours && matches!(self, Self::Loopback { .. }));
             let page = match origin.strip_prefix("https://") {
                 Some(page) if is_behind_proxy => Some(page),
                 _ => origin.strip_prefix("http://"),
             };
-            // Another name of ours is another origin: somebody else may have the port under that one.
+            // Another name of ours is another origin: somebody else may have the port under that name.
             page.is_some_and(|page| page.eq_ignore_ascii_case(host)).then_some(()).ok_or_else(refuse)?;
         }
         let site = HeaderName::from_static("sec-fetch-site");
@@ -104,12 +104,12 @@ impl Wall {
     }
 }
 
-/// Whose name a request has for us.
+/// Owner of the name that a request has for us.
 #[derive(Debug)]
 pub(super) enum Host {
-    /// Our own.
+    /// The name is our own.
     Ours,
-    /// Another one, under which only a holder of the token is answered; everybody else gets this answer.
+    /// The name is another one, under which only a holder of the token is answered. Everybody else gets this answer.
     Foreign(Answer),
 }
 
@@ -119,22 +119,22 @@ fn foreign_host(message: &str) -> Answer {
     Answer::forbidden("forbidden_host", message)
 }
 
-/// Whether a `HOST:PORT` of ours is written with that name.
+/// Returns whether a `HOST:PORT` of ours is written with the name `localhost`.
 fn is_localhost(host: &str) -> bool {
     host.get(..LOCALHOST.len()).is_some_and(|name| name.eq_ignore_ascii_case(LOCALHOST))
 }
 
 const LOCALHOST: &str = "localhost";
 
-/// The value of a header that is there exactly once: `None` when it is not, `Some(None)` when it is not ASCII.
+/// Returns the value of a header that is there exactly once: `None` when it is not, `Some(None)` when it is not ASCII.
 fn only(headers: &HeaderMap, name: HeaderName) -> Option<Option<&str>> {
     let mut values = headers.get_all(name).iter();
     let first = values.next()?;
     values.next().is_none().then(|| first.to_str().ok())
 }
 
-/// Whether `HOST` or `HOST:PORT` is this very port on loopback, or any port there. Nothing is normalized: what is not written the way a
-/// client writes it is not ours.
+/// Returns whether `HOST` or `HOST:PORT` is this very port on loopback, or any port there. Nothing is normalized: a
+/// text that is not written the way a client writes it is not ours.
 fn is_ours(text: &str, port: Option<u16>) -> bool {
     let (host, written) = match text.strip_prefix('[') {
         Some(rest) => {
@@ -150,7 +150,7 @@ fn is_ours(text: &str, port: Option<u16>) -> bool {
         }
     };
     let is_port = |text: &str| text.parse::<u16>().is_ok_and(|port| port.to_string() == text);
-    // Without a port it is the default of http.
+    // Without a port, the default of http is meant.
     host && match port {
         Some(port) => written == format!(":{port}") || (written.is_empty() && port == 80),
         None => written.is_empty() || written.strip_prefix(':').is_some_and(is_port),

@@ -1,6 +1,6 @@
-//! `/metrics`: counters of what was told since the start, and gauges of how things are at this moment.
+//! `/metrics`: counters of events since the start, and gauges of the state at this moment.
 //!
-//! The crate writes OpenMetrics. That is sent to those who ask for it, which Prometheus does; everybody else gets the
+//! The crate writes OpenMetrics. Clients that ask for OpenMetrics get it, which Prometheus does. All others get the
 //! same in the older text format, which differs in a few lines.
 
 mod snapshot;
@@ -24,29 +24,29 @@ use crate::target::Target;
 use snapshot::Snapshot;
 pub(super) use tallies::Tallies;
 
-/// The media type of the older text format. See "Exposition formats" in the documentation of Prometheus.
+/// Media type of the older text format. See "Exposition formats" in the documentation of Prometheus.
 pub(super) const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// That of OpenMetrics.
+/// Media type of OpenMetrics.
 pub(super) const OPEN: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What every name begins with.
+/// Prefix of every name.
 const PREFIX: &str = "janitor";
 
-/// About as many bytes are there without any target …
+/// Approximate size in bytes of the text without any target …
 const HEAD: usize = 8 * 1024;
-/// … and for each target.
+/// … and of the text for each target.
 const OF_TARGET: usize = 1536;
 
-/// Requests whose text is written at once.
+/// Threads that write the text of requests.
 static AT_ONCE: Threads = Threads::new(2);
 
-/// The metrics.
+/// Answers with the metrics.
 pub(super) fn metrics(Inside { handle, bulletin, .. }: Inside, query: Query) -> Work {
     Box::pin(async move {
-        // While the daemon shuts down, what its config says is not known any more; the rest is.
+        // While the daemon shuts down, the targets of its config are not known any more; the rest is.
         let targets = handle.in_force().await.map(|in_force| in_force.targets).unwrap_or_default();
-        // What is disabled is left alone, also by a look at its disk.
+        // A disabled target is left alone, also by a look at its disk.
         let enabled: Vec<Arc<Target>> = targets.iter().filter(|target| target.enabled).cloned().collect();
         let disks = roster::disks(enabled).await;
         let status = handle.status();
@@ -55,7 +55,7 @@ pub(super) fn metrics(Inside { handle, bulletin, .. }: Inside, query: Query) -> 
         let size = HEAD + OF_TARGET * status.targets.len();
         let snapshot = Snapshot { status, targets, disks, tallied };
         let is_open = prefers_open(query.accept.as_deref().unwrap_or_default());
-        // With a thousand targets it is some megabytes of text, for which nobody else is to wait.
+        // With a thousand targets the text has some megabytes, and nobody else is to wait for it.
         let written = AT_ONCE.run(move || {
             let mut registry = Registry::with_prefix(PREFIX);
             let help = "How long runs took that were no dry runs";
@@ -70,7 +70,7 @@ pub(super) fn metrics(Inside { handle, bulletin, .. }: Inside, query: Query) -> 
     })
 }
 
-/// `size` is about how long the text gets, so that it need not be moved as it grows.
+/// Writes the text. `size` is its approximate length, so that the text need not be moved as it grows.
 fn write(registry: &Registry, is_open: bool, size: usize) -> Result<String, fmt::Error> {
     let mut text = String::with_capacity(size);
     if is_open {
@@ -82,7 +82,7 @@ fn write(registry: &Registry, is_open: bool, size: usize) -> Result<String, fmt:
     Ok(classic.text)
 }
 
-/// Whether an Accept header would rather have OpenMetrics: it names its version, with at least the weight of text.
+/// Returns whether an Accept header prefers OpenMetrics: it names its version, with at least the weight of text.
 fn prefers_open(accept: &str) -> bool {
     let (mut open, mut text) = (0.0_f64, 0.0_f64);
     for range in accept.split(',') {
@@ -105,14 +105,14 @@ fn prefers_open(accept: &str) -> bool {
     open > 0.0 && open >= text
 }
 
-/// Takes OpenMetrics and has it in the older text format: there a counter has its whole name also where its help and
-/// type are given, and nothing says that this is the end.
+/// Writer that turns OpenMetrics into the older text format. There a counter has its whole name also where its help and
+/// type are given, and no line marks the end.
 #[derive(Default)]
 struct Classic {
     text: String,
-    /// What there is of the next line.
+    /// Text of the next line so far.
     line: String,
-    /// The line of the help, while the type that comes after it is not known.
+    /// Line of the help, while the type that comes after it is not known.
     help: String,
 }
 

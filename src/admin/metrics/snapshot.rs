@@ -1,4 +1,4 @@
-//! How things are at the moment of a scrape, written family by family.
+//! The state at the moment of a scrape, written family by family.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -17,11 +17,11 @@ use crate::names::TargetName;
 use crate::report::{Outcome, Report};
 use crate::target::Target;
 
-/// Everything but the durations of runs.
+/// Data of all metrics but the durations of runs.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     pub(super) status: Arc<Status>,
-    /// The targets in force, as far as they are known.
+    /// Targets in force, as far as they are known.
     pub(super) targets: Vec<Arc<Target>>,
     pub(super) disks: HashMap<TargetName, Disk>,
     pub(super) tallied: Tallied,
@@ -39,7 +39,7 @@ impl Collector for Snapshot {
     }
 }
 
-/// Writes families. Each is there with its help and type also when it has no samples.
+/// Writer of families. Each family is there with its help and type also when it has no samples.
 struct Sheet<'a>(DescriptorEncoder<'a>);
 
 impl Sheet<'_> {
@@ -65,7 +65,7 @@ impl Sheet<'_> {
         family.encode_counter::<NoLabelSet, _, u64>(&value, None)
     }
 
-    /// `name` without the `_total`, which is put there.
+    /// Writes a family of counters. `name` comes without the `_total`, which is added.
     fn counters<L: EncodeLabelSet>(
         &mut self,
         name: &str,
@@ -80,7 +80,7 @@ impl Sheet<'_> {
     }
 }
 
-/// Seconds since 1970.
+/// Returns the seconds since 1970.
 fn seconds(instant: Timestamp) -> f64 {
     instant.as_millisecond() as f64 / 1000.0
 }
@@ -155,7 +155,7 @@ impl Snapshot {
         sheet.counters("config_reloads", "Readings of the config after the start, by what came of them.", results)
     }
 
-    /// The targets, with what was counted of them.
+    /// Returns the targets, with what was counted of them.
     fn tallies(&self) -> impl Iterator<Item = (&TargetStatus, Option<&Tally>)> {
         self.status.targets.iter().map(|target| (target, self.tallied.targets.get(&target.name)))
     }
@@ -262,7 +262,8 @@ impl Snapshot {
     }
 }
 
-/// Whether a run says something of what is there: it was neither held nor kept from beginning, nor stopped half way.
+/// Returns whether a run says something of the files that are there: it was neither held nor kept from beginning, nor
+/// stopped half way.
 fn has_judged(run: &Report) -> bool {
     matches!(run.outcome, Outcome::Done | Outcome::Partial)
 }

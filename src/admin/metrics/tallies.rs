@@ -1,4 +1,4 @@
-//! What is counted of what the supervisor tells.
+//! Counters of the daemon's events.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,36 +9,36 @@ use crate::daemon::{News, Status};
 use crate::names::TargetName;
 use crate::report::{Outcome, Report};
 
-/// The upper bounds of the classes of durations, in seconds.
+/// Upper bounds of the classes of durations, in seconds.
 const DURATIONS: [f64; 10] = [0.01, 0.1, 1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 10_800.0, 36_000.0];
 
-/// As many classes of failures are told apart. They are messages of the system, so there are not many.
+/// Maximum number of classes of failures told apart. The classes are messages of the system, so there are not many.
 const CLASSES: usize = 32;
 
-/// What is counted as when there are more.
+/// Class in which further failures are counted.
 const OTHER: &str = "other";
 
 /// All outcomes, in their order.
 pub(super) const OUTCOMES: [Outcome; 5] =
     [Outcome::Done, Outcome::Partial, Outcome::Held, Outcome::Cancelled, Outcome::Failed];
 
-/// Counts what it is told.
+/// Counters of the daemon's events, and the histogram of durations.
 #[derive(Debug)]
 pub(in crate::admin) struct Tallies {
     counted: Mutex<Tallied>,
     durations: Histogram,
 }
 
-/// What was counted since the start.
+/// Counts since the start.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tallied {
-    /// Of targets that are in the config.
+    /// Counts of the targets that are in the config.
     pub(super) targets: BTreeMap<TargetName, Tally>,
     pub(super) reloads: Reloads,
     classes: BTreeSet<Arc<str>>,
 }
 
-/// What came of reading the config again.
+/// Reloads of the config, by result.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Reloads {
     pub(super) applied: u64,
@@ -46,12 +46,12 @@ pub(super) struct Reloads {
     pub(super) rejected: u64,
 }
 
-/// What was counted of one target.
+/// Counts of one target.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
-    /// Runs by outcome.
+    /// Number of runs by outcome.
     pub(super) runs: [u64; OUTCOMES.len()],
-    /// The same of dry runs, of which nothing else is counted.
+    /// Number of dry runs by outcome. Nothing else is counted of dry runs.
     pub(super) dry_runs: [u64; OUTCOMES.len()],
     pub(super) files: u64,
     pub(super) directories: u64,
@@ -66,7 +66,7 @@ impl Default for Tallies {
 }
 
 impl Tallies {
-    /// Takes note of what has happened.
+    /// Counts an event of the daemon.
     pub(in crate::admin) fn tell(&self, news: News<'_>) {
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         match news {
@@ -83,12 +83,12 @@ impl Tallies {
         }
     }
 
-    /// How long runs took.
+    /// Returns the durations of runs.
     pub(super) fn durations(&self) -> Histogram {
         self.durations.clone()
     }
 
-    /// What was counted of the targets that there are; the others are forgotten, so that what is kept stays small.
+    /// Returns the counts of the targets that there are. Other targets are forgotten, so that the counts stay small.
     pub(super) fn of(&self, status: &Status) -> Tallied {
         let known: BTreeSet<&TargetName> = status.targets.iter().map(|target| &target.name).collect();
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,15 +1,15 @@
-//! Finds the user at the other end of a TCP connection of this machine, by asking the kernel.
+//! Lookup of the user at the other end of a TCP connection of this machine, by asking the kernel.
 //!
-//! The kernel is asked about one socket by its two addresses (`sock_diag(7)`, `linux/inet_diag.h`), which takes the same
-//! time however many sockets there are. Where it does not answer such questions, `/proc/net/tcp` and `/proc/net/tcp6`
-//! are read instead; they list every socket of the network namespace (`proc(5)`), and one pass answers for as many
-//! connections as are asked about.
+//! The kernel is asked about one socket by its two addresses (`sock_diag(7)`, `linux/inet_diag.h`), which takes the
+//! same time however many sockets there are. Where it does not answer such questions, `/proc/net/tcp` and
+//! `/proc/net/tcp6` are read instead; they list every socket of the network namespace (`proc(5)`), and one pass answers
+//! for as many connections as are asked about.
 //!
-//! Only a socket in state ESTABLISHED that a process holds counts. One that is closed, and one that nobody has accepted
-//! yet, are listed with uid 0, whoever it was.
+//! Only a socket in state ESTABLISHED that a process holds counts. A closed socket, and one that nobody has accepted
+//! yet, are listed with uid 0, whoever the user was.
 //!
-//! The answers are in terms of our own user namespace; whoever is not of it appears as the overflow uid (65534), which is
-//! why no daemon should run as that user.
+//! The answers are in terms of our own user namespace. A user outside of it appears as the overflow uid (65534), which
+//! is why no daemon should run as that user.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -21,17 +21,18 @@ use std::path::PathBuf;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with};
 
-/// Passes over the tables for a connection that is not found: a pass over a table that changes meanwhile can miss a row.
+/// Number of passes over the tables for a connection that is not found: a pass over a table that changes meanwhile can
+/// miss a row.
 const PASSES: usize = 2;
 
 /// State of a socket that is connected and open at both ends, as the tables write it.
 const ESTABLISHED: &str = "01";
 
-/// The same in an answer of `sock_diag`.
+/// The same state in an answer of `sock_diag`.
 const TCP_ESTABLISHED: u8 = 1;
 
-/// An address without what does not distinguish connections of one machine (flow label, scope), and with an IPv4
-/// address written as one even where an IPv6 socket holds it.
+/// An address without the parts that do not distinguish connections of one machine (flow label, scope). An IPv4 address
+/// is written as one even where an IPv6 socket holds it.
 type End = (IpAddr, u16);
 
 fn end(address: SocketAddr) -> End {
@@ -52,7 +53,7 @@ impl Ends {
     }
 }
 
-/// Answers which user a connection belongs to.
+/// Lookup of the user that a connection belongs to.
 #[derive(Debug)]
 pub struct PeerUidLookup {
     diag: Option<Diag>,
@@ -87,7 +88,7 @@ impl PeerUidLookup {
             for (at, uid) in open.into_iter().zip(self.read_tables(&asked)) {
                 uids[at] = uid;
                 if uid.is_some() && self.diag.as_ref().is_some_and(|diag| !diag.is_proven) {
-                    // It does not know what the tables know.
+                    // The kernel did not tell what the tables know, so it is asked no more.
                     self.diag = None;
                 }
             }
@@ -95,7 +96,7 @@ impl PeerUidLookup {
         uids
     }
 
-    /// The same for one socket.
+    /// Returns the uid that holds one socket.
     pub(super) fn uid(&mut self, ends: Ends) -> Option<u32> {
         self.uids(&[ends]).into_iter().next().flatten()
     }
@@ -104,7 +105,7 @@ impl PeerUidLookup {
         let mut seen: HashMap<Ends, Seen> = asked.iter().map(|ends| (*ends, Seen::Nothing)).collect();
         for _ in 0..PASSES {
             for table in &self.tables {
-                // A table that is not there (no IPv6) or cannot be read says nothing.
+                // A table that is missing (no IPv6) or cannot be read says nothing.
                 let Ok(file) = File::open(table) else { continue };
                 if let Err(error) = look(BufReader::with_capacity(1 << 16, file), &mut seen) {
                     tracing::debug!("cannot read {}: {error}", table.to_string_lossy());
@@ -133,11 +134,11 @@ impl Default for PeerUidLookup {
 struct Diag {
     socket: OwnedFd,
     sequence: u32,
-    /// Whether it has found a socket before. Until then, "there is none" may mean that the kernel lacks that part.
+    /// Whether a socket was found before. Until then, "there is none" may mean that the kernel lacks that part.
     is_proven: bool,
 }
 
-/// What the kernel says of one connection.
+/// Answer of the kernel about one connection.
 enum Found {
     Uid(u32),
     Nothing,
@@ -145,14 +146,15 @@ enum Found {
 }
 
 impl Diag {
-    /// `NETLINK_SOCK_DIAG`: a message is a header of 16 bytes (length, type, flags, number, sender) and what follows.
+    /// Size of the header of a `NETLINK_SOCK_DIAG` message: 16 bytes (length, type, flags, number, sender), before what
+    /// follows.
     const HEADER: usize = 16;
     const ERROR: u16 = 2;
     const BY_FAMILY: u16 = 20;
     const IS_REQUEST: u16 = 1;
     const TCP: u8 = 6;
-    /// `struct inet_diag_msg`: family, state, two more bytes, the 48 bytes of `struct inet_diag_sockid`, and five words,
-    /// of which the fourth is the uid and the last the inode.
+    /// Size of a `struct inet_diag_msg`: family, state, two more bytes, the 48 bytes of `struct inet_diag_sockid`, and
+    /// five words, of which the fourth is the uid and the last the inode.
     const ANSWER: usize = 72;
 
     fn open() -> Option<Self> {
@@ -169,7 +171,7 @@ impl Diag {
             // The kernel answers before `send` returns, so there is nothing to wait for.
             let (length, _) = recv(&self.socket, &mut buffer[..], RecvFlags::DONTWAIT)?;
             let answer = &buffer[..length.min(buffer.len())];
-            // An answer to an earlier question that was given up.
+            // This is the answer to an earlier question that was given up.
             if word(answer, 8) != Some(self.sequence) {
                 continue;
             }
@@ -239,7 +241,7 @@ fn uid_of(answer: &[u8], ends: &Ends) -> Option<u32> {
             false => IpAddr::V6(bytes.into()).to_canonical(),
         })
     };
-    // Where no such connection is, the kernel answers with the socket that listens.
+    // Where there is no such connection, the kernel answers with the socket that listens.
     let is_it = Ends { local: (ip(8)?, port(4)), remote: (ip(24)?, port(6)) } == *ends;
     let (uid, inode) = (word(answer, 64)?, word(answer, 68)?);
     (is_it && answer[1] == TCP_ESTABLISHED && inode != 0).then_some(uid)
@@ -252,8 +254,8 @@ struct Row {
     uid: u32,
 }
 
-/// Reads one line of a table: `sl local remote st tx:rx tr:when retrnsmt uid timeout inode …`. `None` for the heading,
-/// for a socket that is not open at both ends, and for what cannot be understood.
+/// Reads one line of a table: `sl local remote st tx:rx tr:when retrnsmt uid timeout inode …`. Returns `None` for the
+/// heading, for a socket that is not open at both ends, and for a line that cannot be understood.
 fn row(line: &str) -> Option<Row> {
     let mut fields = line.split_ascii_whitespace().skip(1);
     let (local, remote) = (fields.next()?, fields.next()?);
@@ -262,7 +264,7 @@ fn row(line: &str) -> Option<Row> {
     }
     let uid = fields.nth(3)?.parse().ok()?;
     let inode: u64 = fields.nth(1)?.parse().ok()?;
-    // No inode: a socket that no process holds. Its uid would be made up.
+    // A socket without an inode is held by no process. Its uid would be made up.
     (inode != 0).then_some(())?;
     Some(Row { ends: Ends { local: table_end(local)?, remote: table_end(remote)? }, uid })
 }
@@ -285,12 +287,12 @@ fn table_end(text: &str) -> Option<End> {
     Some((ip, u16::from_str_radix(port, 16).ok()?))
 }
 
-/// What the tables say of one connection.
+/// Result of the tables for one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Seen {
     Nothing,
     Uid(u32),
-    /// Two rows, two users: nothing to rely on.
+    /// Two rows with two users, which are nothing to rely on.
     Contradiction,
 }
 
