@@ -1,4 +1,4 @@
-//! `janitor check`: what the config says, in words.
+//! `janitor check`: the meaning of the config, in words.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,10 +20,10 @@ use crate::report::{LimitKey, Remark};
 use crate::sweep::near_miss_of;
 use crate::target::Target;
 
-/// How many runs back one is looked for that tells how its target stands.
+/// Maximum number of past runs searched for one that tells how its target stands.
 const RUNS_BACK: usize = 50;
 
-/// How many runs ahead are told.
+/// Number of coming runs that are listed.
 const RUNS: usize = 3;
 
 fn next_runs(target: &Target, now: Timestamp, count: usize) -> Vec<String> {
@@ -32,16 +32,16 @@ fn next_runs(target: &Target, now: Timestamp, count: usize) -> Vec<String> {
     std::iter::successors(after(&now), after).take(count).map(|at| super::next::instant(at, tz)).collect()
 }
 
-/// Checks and prints.
+/// Checks the config and prints its meaning.
 pub(super) fn check(config: Option<&Path>, args: &CheckArgs) -> Done {
     let json = args.printed.json;
     let loaded = load_silently(config, |problems| {
         if json {
-            // What cannot be printed either has been told on stderr.
+            // A failure to print has been reported on stderr by then.
             _ = output::json(&json!({ "success": false, "error": "bad_config", "problems": problems }));
         }
     })?;
-    // The daemon would not start on it either.
+    // The daemon would not start on this config either.
     if let Err(error) = super::run::token(&loaded.config.settings.admin) {
         output::complain(error);
         return Err(Exit::Config);
@@ -114,8 +114,8 @@ pub(super) fn check(config: Option<&Path>, args: &CheckArgs) -> Done {
     strictly
 }
 
-/// What the last run that told says of a target: limits that it is over, and excludes that miss. Where nothing is
-/// remembered, nothing is known.
+/// Returns what the last run with measurements says of a target: limits that it is over, and excludes that miss. Where
+/// nothing is remembered, nothing is known.
 fn troubles(state_dir: &Path, target: &Target) -> Vec<String> {
     if !history::exists(state_dir) {
         return Vec::new();
@@ -128,7 +128,7 @@ fn troubles(state_dir: &Path, target: &Target) -> Vec<String> {
         }
     };
     let Some(last) = runs.iter().find(|run| run.has_measured()) else { return Vec::new() };
-    // What the config has no more is no trouble any more.
+    // A limit or exclude that the config has no more is no trouble any more.
     let policy = &target.policy;
     let has = |key: &LimitKey| judge::limits_of(policy).any(|limit| limit == *key);
     let over = last.over_limits().into_iter().zip(last.unmet.keys()).filter(|(_, limit)| has(limit));

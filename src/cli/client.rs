@@ -1,4 +1,4 @@
-//! `trigger`, `start`, `stop`, `reload`, `release`: the daemon from the shell, by its socket or its port.
+//! `trigger`, `start`, `stop`, `reload`, `release`: requests to the daemon from the shell, by its socket or its port.
 
 use std::path::Path;
 use std::time::Duration;
@@ -24,37 +24,37 @@ use crate::fsys::Trust;
 use crate::names::{OneLine, RunId};
 use crate::report::about;
 
-/// Why nobody is asked where the config wants no doors.
+/// Reason for which nobody is asked where the config wants no doors.
 const NO_DOOR: &str =
     "the config turns the admin port and the socket off (admin.listen = \"off\", admin.socket = \"off\")";
 
-/// How long an answer may take that does not wait for a run.
+/// Time for an answer that does not wait for a run.
 pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
-/// No answer of the daemon is larger.
+/// Size of the largest answer that is read, in bytes. No answer of the daemon is larger.
 const MAX_ANSWER: usize = 64 << 20;
 
-/// Where the daemon may be, and what opens its doors.
+/// The doors at which the daemon may be, and what opens them.
 pub(super) struct Daemon {
-    /// Asked in turn, until one can be reached.
+    /// Doors that are tried in turn, until one can be reached.
     doors: Vec<Door>,
-    /// Why there are none, if there are none.
+    /// Reason for which there are no doors, if there are none.
     no_door: &'static str,
     token: Option<Token>,
     servers: Servers,
 }
 
-/// What came of asking once.
+/// Result of asking once.
 enum Asked {
     Answer(StatusCode, Value),
-    /// The token would have been sent, but not to whoever is there: why.
+    /// The token would have been sent, but not to the server that is there, for this reason.
     Withheld(String),
 }
 
-/// Why there is no answer.
+/// Reason for which there is no answer.
 pub(super) struct Failure {
     pub(super) message: String,
-    /// Whether there is nobody to ask: nobody listens.
+    /// Whether nobody listens, so that there is nobody to ask.
     pub(super) is_absent: bool,
 }
 
@@ -65,12 +65,12 @@ impl Failure {
 }
 
 impl Daemon {
-    /// Whether the config wants no doors, so that nobody can be asked.
+    /// Returns whether the config wants no doors, so that nobody can be asked.
     pub(super) fn has_no_door(&self) -> bool {
         self.no_door == NO_DOOR
     }
 
-    /// Where the config has it, or where the command line says.
+    /// Finds the daemon where the config has it, or where the command line says.
     pub(super) fn find(config: Option<&Path>, client: &Client) -> Result<Self, Exit> {
         let said = client.admin.as_ref().map(|admin| match admin.contains('/') {
             true => Door::Socket(admin.into()),
@@ -78,7 +78,7 @@ impl Daemon {
         });
         let settings = admin(config)?;
         let believed = client_trust(config);
-        // Root takes no config from others.
+        // Root takes no config from others, so whoever root believes may have the token.
         let confided_in = if rustix::process::geteuid().is_root() { believed } else { Trust::of_process() };
         let servers = Servers { believed, confided_in, is_named: said.is_some() };
         let Some(settings) = settings else {
@@ -100,7 +100,7 @@ impl Daemon {
         let doors = match said {
             Some(door) => vec![door],
             None => {
-                // A socket that the config has got only now is made when the daemon starts anew.
+                // A socket that is new in the config is made only when the daemon starts anew.
                 let socket = settings.socket.filter(|path| path.symlink_metadata().is_ok()).map(Door::Socket);
                 let port = settings.listen.filter(|listen| listen.port() != 0);
                 let port = port.map(|listen| Door::Port(reachable(listen).to_string()));
@@ -111,7 +111,7 @@ impl Daemon {
         Ok(Self { doors, no_door, token, servers })
     }
 
-    /// Asks, and takes the answer's JSON.
+    /// Sends a request, and returns the JSON of the answer.
     pub(super) async fn ask(&self, method: &str, path: &str, patience: Option<Duration>) -> Result<Value, Failure> {
         let Some(patience) = patience else { return self.wait_for(method, path).await };
         let late = |_| Failure::broken(format!("the daemon does not answer within {} s", patience.as_secs()));
@@ -135,8 +135,9 @@ impl Daemon {
         }
     }
 
-    /// Whether the token is sent, at the first try and at the next. Root mostly needs none, and shows it to nobody then;
-    /// and where the file has a new one that the daemon has not read yet, its own user can still have it read.
+    /// Returns whether the token is sent, at the first try and at the next. Root mostly needs no token, and then shows
+    /// it to nobody. Where the file has a new token that the daemon has not read yet, the daemon's own user can still
+    /// have it read.
     fn tries(&self) -> &'static [bool] {
         match (&self.token, rustix::process::geteuid().is_root()) {
             (None, _) => &[false],
@@ -178,8 +179,8 @@ impl Daemon {
     }
 }
 
-/// Reads the token that is sent to the daemon. One that cannot be read is not needed by the daemon's own user, or the
-/// daemon will say that it is; one that somebody else could have put there is sent to nobody.
+/// Reads the token that is sent to the daemon. A token that cannot be read is not needed by the daemon's own user, or
+/// the daemon will say that it is needed. A token that somebody else could have put there is sent to nobody.
 fn token(file: &Path, config: Option<&Path>) -> Option<Token> {
     match Token::read(file, &client_trust(config)) {
         Ok(token) => Some(token),
@@ -205,7 +206,7 @@ where
     let broken = |error: &dyn std::fmt::Display| Failure::broken(format!("the daemon at {door} broke off: {error}"));
     let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = handshake.map_err(|error| broken(&error))?;
-    // What goes wrong with the connection shows in the answer.
+    // Errors of the connection show in the answer.
     tokio::spawn(async move { drop(connection.await) });
     let host = match door {
         Door::Port(address) => address.as_str(),
@@ -235,7 +236,7 @@ pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Exit>>) -> Result
     runtime.block_on(work)
 }
 
-/// Asks once, and prints the answer: as JSON, or with `show`.
+/// Sends a request, and prints the answer: as JSON, or its message and runs.
 fn ask(config: Option<&Path>, client: &Client, path: &str, patience: Option<Duration>) -> Done {
     let daemon = Daemon::find(config, client)?;
     let json = client.printed.json;
@@ -244,11 +245,11 @@ fn ask(config: Option<&Path>, client: &Client, path: &str, patience: Option<Dura
     print(&answer, json, show_message)
 }
 
-/// Tells that there is no answer.
+/// Reports that there is no answer.
 pub(super) fn failed(Failure { message, .. }: &Failure, json: bool) -> Exit {
     complain(OneLine(message));
     if json {
-        // What cannot be printed either has been told on stderr.
+        // A failure to print has been reported on stderr by then.
         _ = output::json(&json!({ "success": false, "error": "unreachable", "message": message }));
     }
     Exit::Failed
@@ -280,7 +281,7 @@ pub(super) fn print(answer: &Value, json: bool, show: impl FnOnce(&Value) -> Don
 }
 
 fn show_message(answer: &Value) -> Done {
-    // What does not survive a restart is nothing to overlook.
+    // A change that does not survive a restart is reported on stderr, so that nobody overlooks it.
     if answer["not_kept"].is_string() {
         complain(OneLine(text(answer, "message")));
     } else {
@@ -295,7 +296,7 @@ pub(super) fn show_runs(answer: &Value) -> Done {
         let outcome = match run["outcome"].as_str() {
             None => format!("{target}: run {id}"),
             Some(outcome) => {
-                // An older daemon does not tell.
+                // An older daemon does not tell the action.
                 let action = ActionKind::deserialize(&run["action"]).unwrap_or_default();
                 let deleted = action.told(run["dry_run"] == true);
                 let about = about(run["estimated_bytes"].as_u64().unwrap_or_default());
@@ -312,7 +313,7 @@ pub(super) fn show_runs(answer: &Value) -> Done {
     Ok(())
 }
 
-/// Says on stderr which limits the target of a run is over, if it is.
+/// Reports on stderr the limits that the target of a run is over, if there are any.
 pub(super) fn complain_of_limits(run: &Value) {
     for over in run["over_limits"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         let over = OneLine(over);
@@ -320,7 +321,7 @@ pub(super) fn complain_of_limits(run: &Value) {
     }
 }
 
-/// A route with its parameters.
+/// Returns the path of a route with its parameters.
 pub(super) fn path(route: &str, parameters: &[(&str, &str)]) -> String {
     if parameters.is_empty() {
         return route.to_owned();
@@ -329,7 +330,7 @@ pub(super) fn path(route: &str, parameters: &[(&str, &str)]) -> String {
     format!("{route}?{query}")
 }
 
-/// `janitor trigger`.
+/// Runs `janitor trigger`.
 pub(super) fn trigger(config: Option<&Path>, args: &Trigger) -> Done {
     let mut parameters = Vec::new();
     if let Some(target) = &args.target {
@@ -346,13 +347,13 @@ pub(super) fn trigger(config: Option<&Path>, args: &Trigger) -> Done {
     ask(config, &args.client, &path("/cleanup/manual", &parameters), patience)
 }
 
-/// `janitor start`.
+/// Runs `janitor start`.
 pub(super) fn start(config: Option<&Path>, args: &Switch) -> Done {
     let target = args.target.as_deref().map(|target| ("target", target));
     ask(config, &args.client, &path("/cleanup/start", target.as_slice()), Some(PATIENCE))
 }
 
-/// `janitor stop`.
+/// Runs `janitor stop`.
 pub(super) fn stop(config: Option<&Path>, args: &Stop) -> Done {
     let target = args.target.as_deref().map(|target| ("target", target));
     let cancel = args.cancel.then_some(("cancel", "true"));
@@ -360,12 +361,12 @@ pub(super) fn stop(config: Option<&Path>, args: &Stop) -> Done {
     ask(config, &args.client, &path("/cleanup/stop", &parameters), Some(PATIENCE))
 }
 
-/// `janitor reload`.
+/// Runs `janitor reload`.
 pub(super) fn reload(config: Option<&Path>, args: &Client) -> Done {
     ask(config, args, "/cleanup/reload", Some(PATIENCE))
 }
 
-/// `janitor release`. What has the form of an id is one.
+/// Runs `janitor release`. A name that has the form of an id is taken for one.
 pub(super) fn release(config: Option<&Path>, args: &Release) -> Done {
     let wait = if args.no_wait { &[("wait", "false")][..] } else { &[] };
     let route = match RunId::parse(&args.held) {

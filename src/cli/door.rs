@@ -1,7 +1,7 @@
 //! The way to a daemon: its socket or its port, and who really is behind it.
 //!
-//! While the daemon is down anybody can listen on its port. So the kernel is asked who has accepted the connection before
-//! a token goes over it, and before an answer is believed.
+//! While the daemon is down, anybody can listen on its port. So the kernel is asked who has accepted the connection
+//! before a token goes over it, and before an answer is believed.
 
 use std::io::{Error, ErrorKind};
 use std::net::SocketAddr;
@@ -20,13 +20,13 @@ use crate::names::Escaped;
 /// Time in which a connection has to be made.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// Time in which somebody has to accept it; a daemon does at once.
+/// Time in which somebody has to accept a connection; a daemon does so at once.
 const ACCEPT: Duration = Duration::from_secs(5);
 
-/// Pause between two looks.
+/// Pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Where a daemon may be.
+/// Address at which a daemon may be.
 pub(super) enum Door {
     Port(String),
     Socket(PathBuf),
@@ -47,14 +47,14 @@ pub(super) enum Stream {
     Socket(UnixStream),
 }
 
-/// Who is at the other end of a connection.
+/// The user at the other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Server {
-    /// This user of this machine.
+    /// A user of this machine.
     Uid(u32),
-    /// Somebody of this machine; the kernel does not tell such things here.
+    /// An unknown user of this machine, since the kernel does not tell such things here.
     Unknown,
-    /// Nobody whom the kernel knows has accepted the connection.
+    /// No user, since nobody whom the kernel knows has accepted the connection.
     Nobody,
     /// Another machine.
     Remote,
@@ -64,14 +64,14 @@ impl Door {
     /// Connects, and finds out who is at the other end.
     ///
     /// # Errors
-    /// Fails with a text, and whether nobody is there.
+    /// Fails with the reason in words, and whether nobody is there.
     pub(super) async fn connect(&self) -> Result<(Stream, Server), (String, bool)> {
         let connected = timeout(CONNECT, async {
             Ok(match self {
                 Self::Port(address) => Stream::Port(TcpStream::connect(address).await?),
                 Self::Socket(path) => Stream::Socket(loop {
                     match fsys::connect_to(path) {
-                        // As many wait as may.
+                        // The queue of waiting connections is full.
                         Err(error) if error.kind() == ErrorKind::WouldBlock => sleep(PAUSE).await,
                         connected => break UnixStream::from_std(connected?)?,
                     }
@@ -92,7 +92,7 @@ impl Door {
         }
     }
 
-    /// Why nobody could be reached, and whether that is because nobody is there.
+    /// Returns why nobody could be reached, and whether the reason is that nobody is there.
     fn unreachable_because(&self, error: &Error) -> (String, bool) {
         let is_absent = matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound);
         let hint = match self {
@@ -110,7 +110,7 @@ impl Door {
 /// Asks the kernel who has accepted a connection.
 async fn server(stream: &TcpStream) -> Server {
     let (Ok(ours), Ok(theirs)) = (stream.local_addr(), stream.peer_addr()) else { return Server::Unknown };
-    // To an address of its own a machine comes from that address.
+    // A machine connects to an address of its own from that same address.
     if !theirs.ip().to_canonical().is_loopback() && ours.ip() != theirs.ip() {
         return Server::Remote;
     }
@@ -128,7 +128,7 @@ async fn server(stream: &TcpStream) -> Server {
     }
 }
 
-/// Where a client finds a port that listens everywhere.
+/// Returns the address at which a client finds a port, also one that listens everywhere.
 pub(super) fn reachable(mut listen: SocketAddr) -> SocketAddr {
     if listen.ip().is_unspecified() {
         listen.set_ip(if listen.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
@@ -136,13 +136,13 @@ pub(super) fn reachable(mut listen: SocketAddr) -> SocketAddr {
     listen
 }
 
-/// Who is taken for the daemon.
+/// Users that are taken for the daemon.
 pub(super) struct Servers {
-    /// Whose answers are believed: root, this user, the owner of the state, who is the daemon's user, and an owner that
-    /// the command line names.
+    /// Users whose answers are believed: root, this user, the owner of the state, who is the daemon's user, and an
+    /// owner that the command line names.
     pub(super) believed: Trust,
-    /// Who gets the token. An ordinary user may have been given a config by somebody else, which then says who the owner
-    /// of the state is, and which file holds the token.
+    /// Users who get the token. An ordinary user may have been given a config by somebody else, which then says who the
+    /// owner of the state is, and which file holds the token.
     pub(super) confided_in: Trust,
     /// Whether the command line names the address.
     pub(super) is_named: bool,
@@ -152,7 +152,7 @@ impl Servers {
     /// Checks whether this server may be asked at all.
     ///
     /// # Errors
-    /// Fails with a text.
+    /// Fails with the reason in words.
     pub(super) fn check(&self, door: &Door, server: Server) -> Result<(), String> {
         match server {
             Server::Uid(uid) if !self.is_named && !self.believed.is_trusted(uid) => Err(format!(
@@ -160,7 +160,7 @@ impl Servers {
                  owner of state_dir; nothing was sent to it (is `janitor run` running? If that is the daemon's user: \
                  --trust-owner {uid})"
             )),
-            // Who waits before he accepts is not known, and would be believed.
+            // A server that waits before it accepts is not known, and would be believed.
             Server::Nobody if !self.is_named => Err(format!(
                 "nobody has accepted the connection to {door} within {} s, so it is not known who answers there (if it is \
                  passed on to elsewhere, name it with --admin {door})",
@@ -173,7 +173,7 @@ impl Servers {
     /// Checks whether this server may get the token.
     ///
     /// # Errors
-    /// Fails with a text.
+    /// Fails with the reason in words.
     pub(super) fn check_for_token(&self, door: &Door, server: Server) -> Result<(), String> {
         match server {
             Server::Uid(uid) if self.confided_in.is_trusted(uid) => Ok(()),

@@ -1,4 +1,4 @@
-//! `janitor explain`: why a file goes or stays.
+//! `janitor explain`: the reasons for which a file goes or stays.
 
 use std::path::Path;
 

@@ -17,10 +17,10 @@ use crate::names::OneLine;
 use crate::report::about;
 use crate::units::{Bytes, Span};
 
-/// The longest page that the daemon gives.
+/// Length of the longest page that the daemon gives.
 const PAGE: usize = 1000;
 
-/// Prints the runs, newest first: as the daemon knows them, or from the disk where there is none.
+/// Prints the runs, newest first: as the daemon knows them, or from the disk where there is no daemon.
 pub(super) fn history(config: Option<&Path>, args: &History) -> Done {
     let json = args.client.printed.json;
     let daemon = Daemon::find(config, &args.client)?;
@@ -73,7 +73,7 @@ async fn asked(daemon: &Daemon, args: &History) -> Result<Vec<Value>, Failure> {
     }
 }
 
-/// Without a daemon.
+/// Reads the runs from the disk, without a daemon.
 fn here(config: Option<&Path>, args: &History) -> Result<Vec<Value>, Exit> {
     let loaded = load(config)?;
     let settings = &loaded.config.settings;

@@ -1,4 +1,4 @@
-//! Being interrupted: `janitor clean` stops between two files and still tells what it did.
+//! Interruption: `janitor clean` stops between two files and still tells what it did.
 
 use std::io;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use crate::sweep::Control;
 const STOP: [(Signal, Exit); 3] =
     [(Signal::HUP, Exit::HungUp), (Signal::INT, Exit::Interrupted), (Signal::TERM, Exit::Terminated)];
 
-/// The signals that were caught. They are caught until the process ends.
+/// Signals that were caught. They are caught until the process ends.
 #[derive(Debug)]
 pub(super) struct Interrupts {
-    /// The number of the last one; 0 before there was any.
+    /// Number of the last signal; 0 before there was any.
     caught: Arc<AtomicUsize>,
 }
 
@@ -30,7 +30,7 @@ impl Interrupts {
     /// Fails when the system refuses a handler.
     pub(super) fn catch() -> io::Result<Self> {
         let caught = Arc::new(AtomicUsize::new(0));
-        // A log that has reached a size limit is a write error, not the end.
+        // A log that has reached a size limit is a write error, not the end of the process.
         flag::register(Signal::XFSZ.as_raw(), Arc::new(AtomicBool::new(false)))?;
         let ignored = ignored();
         for (signal, _) in STOP {

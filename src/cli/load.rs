@@ -13,27 +13,27 @@ use crate::fsys::{self, Trust};
 use crate::names::{Escaped, OneLine};
 use crate::target::Target;
 
-/// Said of a config without any target.
+/// Message about a config without any target.
 pub(super) const NO_TARGET: &str = "the config names no [[target]]: nothing is swept";
 
-/// A config and where it came from.
+/// A config and its source.
 #[derive(Debug)]
 pub(super) struct Loaded {
     pub(super) config: Config,
     pub(super) source: Source,
-    /// The text; `None` when there is no file and the built-in config stands in.
+    /// Text of the file; `None` when there is no file and the built-in config stands in.
     pub(super) text: Option<String>,
 }
 
-/// Where the config is.
+/// Place of the config.
 struct Found {
     source: Source,
-    /// Whether there is a file; without one the built-in config stands in.
+    /// Whether there is a file; without a file the built-in config stands in.
     exists: bool,
 }
 
 impl Found {
-    /// Tells on stderr which config a command goes by, once.
+    /// Reports on stderr which config a command goes by, once.
     fn announce(&self) {
         static TOLD: Once = Once::new();
         TOLD.call_once(|| match self.exists {
@@ -43,7 +43,7 @@ impl Found {
     }
 }
 
-/// Where the built-in config comes from.
+/// Description of the source of the built-in config.
 pub(super) const BUILT_IN: &str = "built in, there is no file";
 
 fn locate(asked_for: Option<&Path>) -> Result<Found, Exit> {
@@ -54,7 +54,7 @@ fn locate(asked_for: Option<&Path>) -> Result<Found, Exit> {
     };
     let located = config::locate(asked_for, &env).map_err(gone)?;
     let exists = located.is_some();
-    // Where there is no file, the first default is where one may appear.
+    // Where there is no file, the first default is the place at which a file may appear.
     let default = || Some(env.working_directory.as_deref()?.join(DEFAULT_FILE));
     let file = located.or_else(default).ok_or_else(|| gone(std::io::ErrorKind::NotFound.into()))?;
     let below = env.working_directory.as_ref().and_then(|here| file.strip_prefix(here).ok());
@@ -63,7 +63,7 @@ fn locate(asked_for: Option<&Path>) -> Result<Found, Exit> {
     Ok(Found { source: Source { env: env.with_config(file.clone()), file, shown }, exists })
 }
 
-/// Loads the config, and says which; what is wrong with it is told.
+/// Loads the config, and reports which one it is. Problems in it are reported, too.
 pub(super) fn load(asked_for: Option<&Path>) -> Result<Loaded, Exit> {
     let found = locate(asked_for)?;
     found.announce();
@@ -74,8 +74,8 @@ pub(super) fn load(asked_for: Option<&Path>) -> Result<Loaded, Exit> {
     Ok(loaded)
 }
 
-/// Loads the config for a command that says by itself which it is, and whether it has targets. What is wrong is handed
-/// to `wrong` too, one line for each problem.
+/// Loads the config for a command that says by itself which config it is, and whether it has targets. Problems are also
+/// handed to `wrong`, one line for each.
 pub(super) fn load_silently(asked_for: Option<&Path>, wrong: impl Fn(Vec<String>)) -> Result<Loaded, Exit> {
     read(locate(asked_for)?, wrong)
 }
@@ -99,8 +99,9 @@ fn read(Found { source, exists }: Found, wrong: impl Fn(Vec<String>)) -> Result<
     Ok(Loaded { config, source, text: Some(text) })
 }
 
-/// The settings of the admin port, for a client: a config that is wrong must not keep it from the daemon, which still
-/// runs on the last good one and has to say what is wrong. `None` when it is so wrong that the port cannot be told.
+/// Returns the settings of the admin port, for a client. A config that is wrong must not keep a client from the daemon,
+/// which still runs on the last good one and has to say what is wrong. `None` when the config is so wrong that the port
+/// cannot be told.
 pub(super) fn admin(asked_for: Option<&Path>) -> Result<Option<AdminSettings>, Exit> {
     let found = locate(asked_for)?;
     found.announce();
@@ -122,7 +123,8 @@ pub(super) fn admin(asked_for: Option<&Path>) -> Result<Option<AdminSettings>, E
     }
 }
 
-/// What a client of the daemon trusts: beside what any command does, the daemon's user, whose state directory it is.
+/// Returns the owners that a client of the daemon trusts: those of any command, and the daemon's user, whose state
+/// directory it is.
 pub(super) fn client_trust(asked_for: Option<&Path>) -> Trust {
     let trust = Trust::of_process();
     let state_dir = || -> Option<PathBuf> {
@@ -137,13 +139,13 @@ pub(super) fn client_trust(asked_for: Option<&Path>) -> Trust {
     owner.map_or(trust, |owner| trust.in_daemon_of(owner))
 }
 
-/// Returns the owner of the state directory where root would meddle with what is another user's.
+/// Returns the owner of the state directory where root would meddle with the state of another user.
 pub(super) fn foreign_state(state_dir: &Path) -> Option<u32> {
     let is_root = rustix::process::geteuid().is_root();
     fsys::owner_of(state_dir).filter(|owner| is_root && !Trust::of_process().is_trusted(*owner))
 }
 
-/// Says with which command line the same is done as another user.
+/// Reports the command line that does the same as another user.
 pub(super) fn complain_as_user(state_dir: &Path, owner: u32, why: &str) {
     let arguments = std::env::args_os().skip(1).map(|argument| quoted(Path::new(&argument)));
     let line: Vec<String> = arguments.collect();
@@ -156,7 +158,7 @@ pub(super) fn complain_as_user(state_dir: &Path, owner: u32, why: &str) {
     ));
 }
 
-/// A path, or another argument, for the shell.
+/// Quotes a path, or another argument, for the shell.
 pub(super) fn quoted(path: &Path) -> String {
     let text = path.to_string_lossy();
     let is_plain = |character: char| character.is_ascii_alphanumeric() || "/._-+:@%".contains(character);
@@ -172,7 +174,7 @@ fn tell(problems: &Problems) -> Exit {
 }
 
 impl Loaded {
-    /// The targets that were named, or every enabled one.
+    /// Returns the targets that were named, or every enabled one.
     pub(super) fn targets(&self, names: &[String]) -> Result<Vec<Arc<Target>>, Exit> {
         let all = &self.config.targets;
         if names.is_empty() {
@@ -192,7 +194,7 @@ impl Loaded {
         Ok(targets)
     }
 
-    /// The target of this name.
+    /// Returns the target of this name.
     pub(super) fn target(&self, name: &str) -> Result<Arc<Target>, Exit> {
         let all = &self.config.targets;
         all.iter().find(|target| target.name.as_str() == name).cloned().ok_or_else(|| {

@@ -1,4 +1,4 @@
-//! The command line: what is asked for, and the exit code that tells how it went.
+//! The command line: the commands, and the exit code that tells how one ended.
 
 mod args;
 mod check;
@@ -25,28 +25,28 @@ use clap::Parser;
 
 use args::{Args, Command};
 
-/// How a command ended, as the shell sees it.
+/// Result of a command, as the shell sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Exit {
-    /// It did what it was asked.
+    /// The command did what it was asked.
     Ok = 0,
-    /// It failed, or did only a part.
+    /// The command failed, or did only a part.
     Failed = 1,
-    /// It was asked wrongly (`EX_USAGE` of `sysexits.h`).
+    /// The command was asked wrongly (`EX_USAGE` of `sysexits.h`).
     Usage = 64,
     /// A guard held the run as a whole: nothing was removed (`EX_TEMPFAIL`).
     Held = 75,
     /// The config is wrong (`EX_CONFIG`).
     Config = 78,
-    /// SIGHUP ended it, as the shell tells that (128 and the number of the signal).
+    /// SIGHUP ended the command, as the shell tells that (128 and the number of the signal).
     HungUp = 129,
-    /// SIGINT ended it.
+    /// SIGINT ended the command.
     Interrupted = 130,
-    /// SIGTERM ended it.
+    /// SIGTERM ended the command.
     Terminated = 143,
 }
 
-/// What a command gives back. What went wrong has been told by then.
+/// Result of a command for its caller. An error has been reported by then.
 type Done = Result<(), Exit>;
 
 /// Runs the command that the arguments ask for; the first is the program's name.
@@ -59,7 +59,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let exit = match Args::try_parse_from(arguments) {
         Ok(args) => dispatch(args).err().unwrap_or(Exit::Ok),
         Err(asked) => {
-            // Help and version are asked for this way too; where they cannot be printed, nothing can.
+            // Help and version come this way, too; where they cannot be printed, nothing can.
             _ = asked.print();
             if asked.use_stderr() { Exit::Usage } else { Exit::Ok }
         }

@@ -1,4 +1,4 @@
-//! `janitor next`: when a schedule fires, so that anyone can compare.
+//! `janitor next`: the times at which a schedule fires, so that anyone can compare.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use super::{Done, Exit};
 use crate::clock;
 use crate::schedule::{Schedule, ScheduleError};
 
-/// `2026-03-08T03:00:00-04:00`.
+/// Formats an instant: `2026-03-08T03:00:00-04:00`.
 pub(super) fn instant(at: Timestamp, tz: &TimeZone) -> String {
     at.to_zoned_datetime(tz.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
 }
@@ -22,7 +22,7 @@ fn refuse<T>(message: impl std::fmt::Display) -> Result<T, Exit> {
     Err(Exit::Usage)
 }
 
-/// An instant, as people write it on the command line.
+/// Parses an instant, as people write it on the command line.
 pub(super) fn moment(text: &str) -> Result<Timestamp, Exit> {
     text.parse().or_else(|_| refuse(format_args!("`{text}` is not an instant; write it like 2026-03-08T00:00:00Z")))
 }
@@ -41,7 +41,7 @@ fn parse(text: &str) -> Result<Schedule, Exit> {
     })
 }
 
-/// Which schedules, each in its zone.
+/// Returns the schedules that are asked for, each with its zone.
 fn schedules(config: Option<&Path>, args: &Next) -> Result<Vec<(Schedule, TimeZone)>, Exit> {
     let asked_for = args.timezone.as_deref().map(zone).transpose()?;
     if let Some(text) = &args.cron {

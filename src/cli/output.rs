@@ -11,7 +11,7 @@ pub(super) fn print(text: &str) -> Done {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => Ok(()),
-        // Who reads has seen enough: `janitor next | head -1`.
+        // The reader has seen enough: `janitor next | head -1`.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Exit::Ok),
         Err(error) => {
             complain(format_args!("cannot print: {error}"));
@@ -35,7 +35,7 @@ pub(super) fn json(value: &serde_json::Value) -> Done {
     line(format_args!("{value:#}"))
 }
 
-/// Tells what went wrong, on stderr.
+/// Reports what went wrong, on stderr.
 pub(super) fn complain(message: impl Display) {
     // Where stderr is gone, the exit code has to do.
     _ = writeln!(io::stderr(), "janitor: {message}");

@@ -22,13 +22,13 @@ use crate::history::{self, Opened};
 use crate::logging::{self, Logging, Terminal};
 use crate::names::Escaped;
 
-/// How long the admin port may take to finish its answers when the daemon has ended.
+/// Time that the admin port has to finish its answers when the daemon has ended.
 const LAST_ANSWERS: Duration = Duration::from_millis(200);
 
-/// What reloads and SIGHUP act upon.
+/// The parts that reloads and SIGHUP act upon.
 struct Doors {
     logging: Logging,
-    /// What the config said at start, since a new address or socket waits for a restart.
+    /// Values in the config at start, since a new address or socket waits for a restart.
     listen: Option<SocketAddr>,
     socket: Option<PathBuf>,
     state_dir: PathBuf,
@@ -72,7 +72,7 @@ impl Surface for Doors {
     }
 }
 
-/// The token that opens the door, if the config names a file for one.
+/// Reads the token that opens the door, if the config names a file for one.
 pub(super) fn token(admin: &AdminSettings) -> Result<Option<Token>, String> {
     let trust = Trust::of_process();
     admin.token_file.as_deref().map(|file| Token::read(file, &trust).map_err(|error| error.to_string())).transpose()
@@ -87,9 +87,9 @@ pub(super) fn run(config: Option<&Path>) -> Done {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
     let config = config.map(Path::to_path_buf);
     let done = runtime.block_on(async {
-        // First of all: a signal may come while the config is read.
+        // This comes first of all: a signal may come while the config is read.
         let mut signals = Signals::listen().map_err(cannot)?;
-        // On a thread of its own, so that a stop ends a start that waits for a disk.
+        // The start has a thread of its own, so that a stop ends a start that waits for a disk.
         let (ready, made) = oneshot::channel();
         let start = move || drop(ready.send(start(config.as_deref())));
         std::thread::Builder::new().name("start".to_owned()).spawn(start).map_err(cannot)?;
@@ -103,7 +103,7 @@ pub(super) fn run(config: Option<&Path>) -> Done {
     done
 }
 
-/// What a daemon is made from.
+/// The parts that a daemon is made from.
 struct Started {
     loaded: Loaded,
     logging: Logging,
@@ -144,7 +144,7 @@ fn start(config: Option<&Path>) -> Result<Started, Exit> {
     Ok(Started { loaded, logging, health, state, bound, access })
 }
 
-/// Is the daemon, until it is told to stop.
+/// Runs the daemon until it is told to stop.
 async fn serve(started: Started, signals: Signals) -> Done {
     let Started { loaded: Loaded { config, source, text }, logging, health, state, bound, access } = started;
     let settings = &config.settings;
@@ -163,14 +163,14 @@ async fn serve(started: Started, signals: Signals) -> Done {
     let (state_dir, bulletin) = served;
     let served = Served { handle: daemon.handle(), bulletin, state_dir, settler: daemon.settler() };
     let doors = tokio::spawn(keep_doors(admin, bound, served, access));
-    // What reading the config took is not needed any more.
+    // The memory for reading the config is not needed any more.
     fsys::give_back_memory();
-    // Signals are handled and the doors are open: from here on systemd may reload it (`Type=notify`).
+    // Signals are handled and the doors are open: from here on systemd may reload the daemon (`Type=notify`).
     if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
         warn!("Cannot tell systemd that the daemon is ready: {error}");
     }
     let stopped = daemon.run(signals).await;
-    // Answers that are late are not waited for; that is no failure.
+    // Late answers are not waited for; that is no failure.
     drop(tokio::time::timeout(LAST_ANSWERS, doors).await);
     match stopped {
         Stopped::Cleanly => Ok(()),
@@ -178,13 +178,13 @@ async fn serve(started: Started, signals: Signals) -> Done {
     }
 }
 
-/// The name of the task that answers, in the status and the log.
+/// Name of the task that answers, in the status and the log.
 const DOORS: &str = "admin port and socket";
 
-/// How long an answering task that died is left dead, at first; and at most.
+/// Pauses before an answering task that died is started anew: the first one, and the longest.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
 
-/// Answers on the port and the socket until the daemon ends; when that dies, it is started anew.
+/// Answers on the port and the socket until the daemon ends. The answering task is started anew when it dies.
 async fn keep_doors(settings: AdminSettings, mut bound: Vec<Bound>, served: Served, access: Access) {
     let [mut pause, longest] = PAUSES;
     loop {
@@ -256,7 +256,7 @@ fn take_doors(settings: &AdminSettings) -> Result<Vec<Bound>, Exit> {
                 doors.push(bound);
                 info!("Admin socket listening on {}", Escaped(path.as_os_str().as_bytes()));
             }
-            // The sweeping does not depend on it.
+            // The sweeping does not depend on the socket.
             Err(error) => warn!("There is no admin socket: {error}"),
         }
     }

@@ -1,4 +1,4 @@
-//! `janitor status`: how the daemon and its targets are.
+//! `janitor status`: the state of the daemon and its targets.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,13 +16,13 @@ use crate::names::OneLine;
 use crate::report::about;
 use crate::units::Bytes;
 
-/// How often `status --watch` asks.
+/// Interval at which `status --watch` asks.
 const WATCH: Duration = Duration::from_secs(30);
 
-/// The file systems of targets, by the names of these.
+/// File systems of targets, by the names of the targets.
 type Disks = BTreeMap<String, Value>;
 
-/// How full the file systems are. Where that is not to be had, the status is without it.
+/// Asks how full the file systems are. Where the daemon does not tell, the status goes without them.
 async fn disks(daemon: &Daemon) -> Disks {
     let mut disks = Disks::new();
     let mut after: Option<String> = None;
@@ -41,7 +41,7 @@ async fn disks(daemon: &Daemon) -> Disks {
     }
 }
 
-/// What is free, against the watermark.
+/// Formats the space that is free, against the watermark.
 fn free(disk: &Value) -> String {
     let bytes = |key: &str| disk[key].as_u64();
     let available = bytes("available_bytes").unwrap_or_default();
@@ -52,7 +52,7 @@ fn free(disk: &Value) -> String {
     }
 }
 
-/// What a target is doing, and how far it is.
+/// Formats the state of a target, and how far its run is.
 fn state(target: &Value) -> String {
     let state = text(target, "state");
     match target["running"]["deleted"].as_u64() {
@@ -61,7 +61,7 @@ fn state(target: &Value) -> String {
     }
 }
 
-/// `janitor status`.
+/// Runs `janitor status`.
 pub(super) fn status(config: Option<&Path>, args: &Status) -> Done {
     let daemon = Daemon::find(config, &args.client)?;
     let json = args.client.printed.json;
@@ -74,7 +74,7 @@ pub(super) fn status(config: Option<&Path>, args: &Status) -> Done {
                 }
                 Err(failure) => Err(failed(&failure, json)),
             };
-            // Who watches wants to see the daemon come back.
+            // Whoever watches wants to see the daemon come back.
             if !args.watch || done == Err(Exit::Ok) {
                 return done;
             }
@@ -96,7 +96,7 @@ fn show_status(answer: &Value, disks: &Disks) -> Done {
             text(&config["rejection"], "at"),
             text(config, "in_force_since")
         ))?;
-        // With each line of the config, and a caret below what is wrong.
+        // The text has each line of the config, with a caret below what is wrong.
         match config["rejection"]["shown"].as_str() {
             Some(shown) => shown.lines().try_for_each(|line| output::foreign(&format!("  {line}")))?,
             None => {

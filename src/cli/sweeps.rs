@@ -43,12 +43,12 @@ pub(super) fn order(loaded: &Loaded, target: &Arc<Target>, dry_run: bool) -> Ord
     }
 }
 
-/// A report, as the admin port has it.
+/// Returns a report in the form of the admin port.
 pub(super) fn as_json(report: &Report, zone: &TimeZone) -> Value {
     json!(Run::full(report, zone))
 }
 
-/// Tells why a run was not done completely.
+/// Reports why a run was not done completely.
 fn tell_failure(report: &Report) {
     if let Some(message) = report.message.as_deref().filter(|_| report.outcome != Outcome::Done) {
         complain(format_args!("{}: {}: {message}", report.target, report.outcome));
@@ -59,8 +59,8 @@ fn tell_failure(report: &Report) {
     }
 }
 
-/// What a run of a target is held by, as in the daemon. Where the state cannot be read, that is told, and nothing is
-/// known.
+/// Returns the guards of a run of a target, as in the daemon. Where the state cannot be read, that is reported, and
+/// nothing is known.
 fn guards(loaded: &Loaded, target: &Target) -> Guards {
     let known = history::known(&loaded.config.settings.state_dir, &target.name).unwrap_or_else(|why| {
         complain(format_args!(
@@ -73,7 +73,7 @@ fn guards(loaded: &Loaded, target: &Target) -> Guards {
     guards_of(known, clock::now())
 }
 
-/// Tells which limits a target is over.
+/// Reports the limits that a target is over.
 fn tell_over_limits(report: &Report) {
     for over in report.over_limits() {
         complain(format_args!("{}: over its limit: {}", report.target, OneLine(&over)));
@@ -88,7 +88,7 @@ fn exit(reports: &[Report]) -> Done {
     if any(|outcome| outcome == Outcome::Held) { Err(Exit::Held) } else { Ok(()) }
 }
 
-/// What would go, and why.
+/// Prints what would go, and why.
 pub(super) fn preview(config: Option<&Path>, args: &Preview) -> Done {
     let loaded = load(config)?;
     let now = moment(args)?;
@@ -115,7 +115,7 @@ pub(super) fn preview(config: Option<&Path>, args: &Preview) -> Done {
     exit(&reports)
 }
 
-/// The time that a preview takes for now.
+/// Returns the time that a preview takes for now.
 fn moment(args: &Preview) -> Result<Timestamp, Exit> {
     let now = clock::wall();
     let wrong = |what: &str, why: &dyn std::fmt::Display| {
@@ -176,7 +176,7 @@ fn preview_text(order: &Order, listed: Listed) -> Result<Report, Exit> {
     Ok(report)
 }
 
-/// Sweeps now.
+/// Sweeps the targets now.
 pub(super) fn clean(config: Option<&Path>, args: &Clean) -> Done {
     let loaded = if args.quiet { load_silently(config, |_| {})? } else { load(config)? };
     if args.quiet && loaded.config.targets.is_empty() {
@@ -191,20 +191,20 @@ pub(super) fn clean(config: Option<&Path>, args: &Clean) -> Done {
     if let Some(owner) = foreign_state(state_dir) {
         return clean_in_daemon(config, args, |failure| complain_as_user(state_dir, owner, &failure.message));
     }
-    // Rotating the log is the daemon's business, which may run as somebody else.
+    // Rotating the log is the business of the daemon, which may run as somebody else.
     let settings = &Settings {
         log: LogSettings { rotation: Rotation::Never, max_size: None, ..loaded.config.settings.log.clone() },
         ..loaded.config.settings.clone()
     };
     let health = Arc::new(LogHealth::default());
-    // Without its log a run by hand is still a run; that the file cannot be written has been told.
+    // Without its log a run by hand is still a run. That the file cannot be written has been reported.
     drop(logging::install(&settings.log, &settings.zone.tz, health, Terminal::Off));
     let interrupts = Interrupts::catch().map_err(|error| {
         complain(format_args!("cannot listen for signals: {error}"));
         Exit::Failed
     })?;
     let mut reports = Vec::new();
-    // Whoever reads may have gone; what was asked for is done all the same.
+    // The reader may have gone; the runs that were asked for are done all the same.
     let mut printed = Ok(());
     for target in &targets {
         if interrupts.exit().is_some() {
@@ -237,7 +237,8 @@ pub(super) fn clean(config: Option<&Path>, args: &Clean) -> Done {
     interrupts.exit().map_or(Ok(()), Err).and(exit(&reports)).and(printed)
 }
 
-/// Has the daemon do it, whose state belongs to another user; where none answers, that is told.
+/// Lets the daemon sweep, since the state belongs to another user. Where no daemon answers, that is reported with
+/// `tell`.
 fn clean_in_daemon(config: Option<&Path>, args: &Clean, tell: impl Fn(&Failure)) -> Done {
     let daemon = Daemon::find(config, &Client { admin: None, printed: args.printed })?;
     let asked: Vec<_> = match args.targets.as_slice() {
@@ -275,7 +276,7 @@ fn turn(state: &Path, order: &Order) -> Result<Option<TargetLock>, Box<Report>> 
     }
 }
 
-/// Shows how far a sweep is. How much there is to do is not known before it is done, so it is counts that grow.
+/// Shows how far a sweep is, by counts that grow: how much there is to do is not known before it is done.
 fn bar(order: &Order, progress: Arc<Progress>) -> ProgressBar {
     let bar = ProgressBar::new_spinner();
     let target = order.target.name.clone();

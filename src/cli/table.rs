@@ -1,6 +1,6 @@
 //! A table for people.
 
-/// Lines with columns as wide as what is in them. The text has to be harmless by now.
+/// Formats lines with columns as wide as their widest cell. The text has to be harmless by now.
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let head: Vec<String> = head.iter().map(|text| (*text).to_owned()).collect();
     let width = |column: usize| {

@@ -17,10 +17,10 @@ use crate::config::AdminSettings;
 use crate::fsys::{self, OwnFile, Purpose, Trust};
 use crate::names::{Escaped, OneLine};
 
-/// 256 bits, which nobody guesses.
+/// Length of a token's secret in bytes: 256 bits, which nobody guesses.
 const BYTES: usize = 32;
 
-/// What was done with the file.
+/// Change that was made to the file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Did {
     Made,
@@ -34,7 +34,7 @@ pub(super) fn token(config: Option<&Path>, args: &TokenArgs) -> Done {
     let failed = |exit: Exit, code: &str, message: String| {
         complain(&message);
         if json {
-            // What cannot be printed either has been told on stderr.
+            // A failure to print has been reported on stderr by then.
             _ = output::json(&json!({ "success": false, "error": code, "message": message }));
         }
         exit
@@ -60,7 +60,7 @@ pub(super) fn token(config: Option<&Path>, args: &TokenArgs) -> Done {
     let did = if is_link { make_nothing(args.rotate) } else { make(&own, args.rotate) }.map_err(|error| {
         failed(Exit::Failed, "cannot_write", format!("cannot write the token file {shown}: {error}"))
     })?;
-    // What was there before may be no good.
+    // The file that was there before may be no good.
     Token::read(file, &trust).map_err(|error| failed(Exit::Config, "bad_token_file", error.to_string()))?;
     if json {
         let (made, replaced) = (did == Did::Made, did == Did::Replaced);
@@ -87,14 +87,14 @@ fn make_nothing(rotate: bool) -> std::io::Result<Did> {
 
 fn make(file: &OwnFile, rotate: bool) -> std::io::Result<Did> {
     let mut secret = [0; BYTES];
-    // So few bytes come at once or not at all.
+    // The kernel gives so few bytes at once or not at all.
     let got = getrandom(&mut secret, GetRandomFlags::empty())?;
     if got != BYTES {
         return Err(std::io::Error::other("the kernel gives too few random bytes"));
     }
     let mut text = String::new();
     for byte in secret {
-        // Into a string it cannot fail.
+        // Writing into a string cannot fail.
         _ = write!(text, "{byte:02x}");
     }
     text.push('\n');
@@ -108,7 +108,7 @@ fn make(file: &OwnFile, rotate: bool) -> std::io::Result<Did> {
     }
 }
 
-/// A line for the shell that shows the token to nobody: what is on a command line, everybody can read.
+/// Returns a line for the shell that shows the token to nobody: everybody can read what is on a command line.
 fn example(admin: &AdminSettings, file: &Path) -> String {
     let header = format!("printf 'Authorization: Bearer %s' \"$(cat {})\"", quoted(file));
     let to = match (admin.listen, &admin.socket) {

@@ -1,4 +1,4 @@
-//! `janitor trash`: what runs have put into the trash.
+//! `janitor trash`: the files that runs have put into the trash.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
@@ -81,7 +81,7 @@ fn sum(found: &[Trashed<'_>]) -> Weight {
     })
 }
 
-/// Asks whether the runs are to go for good, unless that has been said.
+/// Asks whether the runs are to go for good, unless `--yes` has said so.
 fn agreed(found: &[Trashed<'_>], args: &TrashArgs) -> Done {
     if args.yes {
         return Ok(());
@@ -92,7 +92,7 @@ fn agreed(found: &[Trashed<'_>], args: &TrashArgs) -> Done {
         complain(format_args!("this removes {what}; nothing was removed, since nobody can be asked: add --yes"));
         return Err(Exit::Usage);
     }
-    // Where stderr is gone nobody answers either.
+    // Where stderr is gone, nobody answers either.
     _ = write!(io::stderr(), "janitor: remove {what}? [y/N] ");
     let mut answer = String::new();
     let read = io::stdin().read_line(&mut answer);
@@ -103,12 +103,12 @@ fn agreed(found: &[Trashed<'_>], args: &TrashArgs) -> Done {
     Err(Exit::Failed)
 }
 
-/// Removes the runs for good, each with a line in the log. What cannot be removed is told, and left out.
+/// Removes the runs for good, each with a line in the log. A run that cannot be removed is reported, and left out.
 fn purge(loaded: &Loaded, found: &mut Vec<Trashed<'_>>) -> Done {
-    // Rotating the log is the daemon's business, which may run as somebody else.
+    // Rotating the log is the business of the daemon, which may run as somebody else.
     let settings = &loaded.config.settings;
     let log = LogSettings { rotation: Rotation::Never, ..settings.log.clone() };
-    // Without its log it is done all the same; that the file cannot be written has been told.
+    // Without its log the work is done all the same. That the file cannot be written has been reported.
     drop(logging::install(&log, &settings.zone.tz, Arc::new(LogHealth::default()), Terminal::Off));
     let mut done = Ok(());
     found.retain_mut(|one| match one.beside.trash.purge(&one.run) {

@@ -1,4 +1,4 @@
-//! `janitor undo`: back from the trash.
+//! `janitor undo`: the way back from the trash.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,10 +14,10 @@ use crate::clock;
 use crate::names::{OneLine, RunId};
 use crate::sweep;
 
-/// As many lines tell what stays in the trash.
+/// Maximum number of lines that tell what stays in the trash.
 const TOLD: usize = 20;
 
-/// Puts the files of a run back: the daemon does, or this process where there is none.
+/// Puts the files of a run back: through the daemon, or in this process where there is no daemon.
 pub(super) fn undo(config: Option<&Path>, args: &Undo) -> Done {
     let Some(run) = RunId::parse(&args.run) else {
         complain("this is not the id of a run; `janitor trash` lists those whose files can be put back");
@@ -40,7 +40,7 @@ pub(super) fn undo(config: Option<&Path>, args: &Undo) -> Done {
     told(&answer, json)
 }
 
-/// Without a daemon. What comes of it is told in the daemon's words.
+/// Puts the files back without a daemon. Returns the result in the daemon's words.
 fn here(config: Option<&Path>, run: &RunId) -> Result<Value, Exit> {
     let loaded = load(config)?;
     let state_dir = &loaded.config.settings.state_dir;
@@ -68,7 +68,7 @@ fn told(answer: &Value, json: bool) -> Done {
     } else if let Some(restored) = answer["restored"].as_u64() {
         let target = text(answer, "target");
         output::foreign(&format!("{target}: {restored} file(s) are back; for a day no run takes them again"))?;
-        // What is in the way of many files is mostly one thing.
+        // Many files mostly have one and the same thing in their way.
         let shown: BTreeSet<&str> = list("occupied").take(TOLD).collect();
         for path in shown {
             complain(format_args!("stays in the trash, its place is taken: {}", OneLine(path)));
