@@ -1,4 +1,4 @@
-//! The file itself.
+//! The database file.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -13,19 +13,19 @@ use crate::fsys::{Denied, OwnDir};
 use crate::names::{RunId, TargetName};
 use crate::report::{KnownRoot, Report, RootSeen};
 
-/// Its name in the state directory.
+/// Name of the database in the state directory.
 pub(super) const FILE: &str = crate::config::STATE_FILE;
 
-/// As many runs of each target are kept.
+/// Maximum number of runs kept of each target.
 const RUNS_KEPT: u32 = 100;
 
-/// As many runs of all targets together, when the file is opened.
+/// Maximum number of runs kept of all targets together, when the file is opened.
 const ALL_KEPT: u32 = 50_000;
 
-/// How long another process that has the file locked is waited for. What cannot be written then is written later.
+/// Time to wait for another process that has the file locked. A change that cannot be written then is written later.
 const BUSY: Duration = Duration::from_secs(2);
 
-/// Each step brings the file from one version to the next. What has been released is never changed.
+/// Steps, each of which brings the file from one version to the next. A step that has been released is never changed.
 const STEPS: [&str; 1] = ["
     CREATE TABLE runs (
         id TEXT PRIMARY KEY, target TEXT NOT NULL, started INTEGER NOT NULL, outcome TEXT NOT NULL, report TEXT NOT NULL
@@ -39,7 +39,7 @@ const STEPS: [&str; 1] = ["
 
 type Result<T> = std::result::Result<T, rusqlite::Error>;
 
-/// The file, open.
+/// The open database.
 #[derive(Debug)]
 pub(super) struct Db(Connection);
 
@@ -48,12 +48,13 @@ pub(super) fn check(dir: &OwnDir) -> std::result::Result<(), Denied> {
     ["", "-wal", "-shm", "-journal"].iter().try_for_each(|end| dir.check(OsStr::new(&format!("{FILE}{end}"))))
 }
 
-/// An error that is not SQLite's, as one that is.
+/// Turns an error that is not SQLite's into one that is.
 pub(super) fn failed(error: &dyn std::fmt::Display) -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN), Some(error.to_string()))
 }
 
-/// Returns whether a change that failed with this error may be done later, once the file or its disk is as it should be.
+/// Returns whether a change that failed with this error may be done later, once the file or its disk is as it should
+/// be.
 pub(super) fn may_pass(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode::{
         CannotOpen, DatabaseBusy, DatabaseCorrupt, DatabaseLocked, DiskFull, FileLockingProtocolFailed, NotADatabase,
@@ -81,7 +82,7 @@ fn text(value: &impl serde::Serialize) -> Result<String> {
 }
 
 fn nanos(at: Timestamp) -> i64 {
-    // Until the year 2262.
+    // The number is in range until the year 2262.
     i64::try_from(at.as_nanosecond()).unwrap_or(i64::MAX)
 }
 
@@ -90,7 +91,8 @@ fn instant(nanos: i64) -> Option<Timestamp> {
 }
 
 impl Db {
-    /// Opens it to work with. A file that is damaged is put aside, under its name and the time, and a new one begun.
+    /// Opens the database to work with it. A damaged file is put aside, under its name and the time, and a new one
+    /// begun.
     pub(super) fn open(dir: &OwnDir, now: Timestamp) -> Result<Self> {
         match Self::at(dir) {
             Err(error) if is_no_good(&error) => {
@@ -98,7 +100,7 @@ impl Db {
                 tracing::error!("The state is damaged ({error}); it is kept as `{aside}`, and a new one begins");
                 for end in ["-wal", "-shm", ""] {
                     let (from, to) = (format!("{FILE}{end}"), format!("{aside}{end}"));
-                    // What is not there needs not to be put aside.
+                    // A file that is missing needs not to be put aside.
                     drop(dir.rename_to(OsStr::new(&from), OsStr::new(&to)));
                 }
                 Self::at(dir)
@@ -108,7 +110,7 @@ impl Db {
     }
 
     fn at(dir: &OwnDir) -> Result<Self> {
-        // It names files, which not everybody may list, so it is not left to SQLite to make it.
+        // The database names files, which not everybody may list, so SQLite is not left to make the file.
         dir.open_or_make(OsStr::new(FILE)).map_err(|denied| failed(&denied))?;
         let mut db = Self::connect(dir, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         db.pragma_update(None, "journal_mode", "WAL")?;
@@ -121,15 +123,15 @@ impl Db {
         migrate(&mut db)?;
         let prune = "DELETE FROM runs WHERE id IN (SELECT id FROM runs ORDER BY started DESC LIMIT -1 OFFSET ?1)";
         db.execute(prune, [ALL_KEPT])?;
-        // A target of which no run is known is gone for long.
+        // A target of which no run is known has been gone for long.
         let prune = "DELETE FROM facts WHERE (name LIKE 'success %' OR name LIKE 'stalled %')
                 AND substr(name, 9) NOT IN (SELECT target FROM runs)";
         db.execute(prune, [])?;
         Ok(Self(db))
     }
 
-    /// Opens it to read, beside whoever works with it. What a killed writer left undone is rolled back, which takes a
-    /// writer.
+    /// Opens the database to read it, beside whoever works with it. A transaction that a killed writer left undone is
+    /// rolled back, which takes a connection that can write.
     pub(super) fn look(dir: &OwnDir) -> Result<Self> {
         let db = Self::connect(dir, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         match version(&db) {
@@ -143,8 +145,8 @@ impl Db {
         }
     }
 
-    /// Opens the file and what SQLite keeps beside it, after a look at each. SQLite opens by path: nobody else can
-    /// change anything on the way, or in the directory, and that it is the same way afterwards is looked at.
+    /// Opens the file and what SQLite keeps beside it, after a look at each. SQLite opens by path. Nobody else can
+    /// change anything on the way or in the directory, and that the way is the same afterwards is checked.
     fn connect(dir: &OwnDir, flags: OpenFlags) -> Result<Connection> {
         check(dir).map_err(|denied| failed(&denied))?;
         let db = Connection::open_with_flags(dir.path().join(FILE), flags | OpenFlags::SQLITE_OPEN_NOFOLLOW)?;
@@ -155,15 +157,15 @@ impl Db {
         Ok(db)
     }
 
-    /// Brings what is in the journal into the file, and gives back its room.
+    /// Writes what is in the journal into the file, and gives back the journal's room.
     pub(super) fn shrink(&self) {
-        // It is tried before a write that may fail, and says what this would.
+        // This is tried before a write that may fail. The error of that write says what an error here would.
         drop(self.0.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
     }
 
     fn all<T>(&self, query: &str, each: impl Fn(&Row<'_>) -> Result<Option<T>>) -> Result<Vec<T>> {
         let mut query = self.0.prepare(query)?;
-        // What an older or newer version wrote and this one does not understand is left out.
+        // A row that an older or newer version wrote and this one does not understand is left out.
         query.query_map([], |row| each(row))?.filter_map(Result::transpose).collect::<Result<Vec<T>>>()
     }
 
@@ -206,7 +208,7 @@ impl Db {
         self.0.execute(put, params![target.as_str(), nanos(at)]).map(drop)
     }
 
-    /// Does what it is told.
+    /// Applies a change.
     pub(super) fn apply(&mut self, change: &Change, boot: &str) -> Result<()> {
         match change {
             Change::Due(target, at) => self.due(target, *at),
@@ -251,10 +253,10 @@ impl Db {
         step.commit()
     }
 
-    /// What the next run of a target goes by.
+    /// Returns the knowledge that the next run of a target goes by.
     pub(super) fn known(&self, target: &str, boot: &str) -> Result<Known> {
         if version(&self.0)? == 0 {
-            // Nothing was ever written to it.
+            // Nothing was ever written to this file.
             return Ok(Known::default());
         }
         let root = self.0.query_row("SELECT path, seen FROM roots WHERE target = ?1", [target], |row| {
@@ -292,13 +294,13 @@ impl Db {
         step.commit()
     }
 
-    /// As many pages may the file have.
+    /// Limits the number of pages that the file may have.
     #[cfg(test)]
     pub(super) fn limit(&mut self, pages: u32) -> Result<()> {
         self.0.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
     }
 
-    /// The runs, newest first. Where the run that they are to come before is not known any more, there are none.
+    /// Returns the runs, newest first. There are none where the run `before` is not known any more.
     pub(super) fn runs(&self, target: Option<&str>, before: Option<&RunId>, count: usize) -> Result<Vec<Report>> {
         let mut query = self.0.prepare(
             "SELECT report FROM runs WHERE (?1 IS NULL OR target = ?1)
@@ -311,7 +313,7 @@ impl Db {
         found.map(|report| Ok(json(&report?))).filter_map(Result::transpose).collect()
     }
 
-    /// One run.
+    /// Returns one run.
     pub(super) fn run(&self, run: &RunId) -> Result<Option<Report>> {
         let query = "SELECT report FROM runs WHERE id = ?1";
         let found = self.0.query_row(query, [run.as_str()], |row| row.get::<_, String>(0)).optional()?;
@@ -339,13 +341,13 @@ fn insert(step: &rusqlite::Transaction<'_>, report: &Report) -> Result<()> {
     Ok(())
 }
 
-/// Remembers a run as the one of its target that is held.
+/// Records a run as the one of its target that is held.
 fn hold(step: &rusqlite::Transaction<'_>, report: &Report) -> Result<()> {
     let (run, target) = (report.run.as_str(), report.target.as_str());
     step.execute("INSERT OR REPLACE INTO holds VALUES (?1, ?2, ?3)", params![run, target, text(report)?]).map(drop)
 }
 
-/// Remembers whether deleting freed anything, for the next run of the target.
+/// Records whether deleting freed anything, for the next run of the target.
 fn stall(step: &rusqlite::Transaction<'_>, report: &Report) -> Result<()> {
     if !went_on(report) {
         return Ok(());
@@ -368,7 +370,7 @@ fn migrate(db: &mut Connection) -> Result<()> {
         return Err(failed(&format!("it is of version {version}, and this janitor knows {} only", STEPS.len())));
     }
     for (done, step) in STEPS.iter().enumerate().skip(version) {
-        // Each step whole or not at all.
+        // Each step is applied whole or not at all.
         let change = db.transaction()?;
         change.execute_batch(step)?;
         change.pragma_update(None, "user_version", done as u32 + 1)?;

@@ -1,5 +1,5 @@
-//! The thread that owns the state: it does what it is told in turn, tries again what cannot be done now, and tells what
-//! became of it.
+//! The thread that owns the state. It carries out its orders in turn, tries again what cannot be done now, and reports
+//! what became of each.
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
@@ -16,29 +16,29 @@ use crate::clock::{self, Mark};
 use crate::entry::Identity;
 use crate::fsys::{Denied, OwnDir, Purpose, Trust};
 
-/// How often a state that cannot be used is tried again.
+/// Pause before a state that cannot be used is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// How often a state that can be used is looked at: somebody may have removed it.
+/// Interval between looks at a state that can be used: somebody may have removed it.
 const LOOK: Duration = Duration::from_secs(30);
 
-/// Changes that wait until they can be written. The oldest are dropped when there are more.
+/// Maximum number of changes that wait until they can be written. The oldest are dropped when there are more.
 const MOST_WAITING: usize = 10_000;
 
-/// What the thread is told.
+/// Order to the thread.
 pub(super) enum Told {
     Change(Change),
-    /// This is stopped from now on; the number comes back with what became of it.
+    /// Stops that apply from now on. The number comes back with the result.
     Keep(Stops, u64),
-    /// Everything that was told before is on the disk, or cannot be for now.
+    /// Request to answer once everything that was told before is on the disk, or cannot be for now.
     Settle(mpsc::Sender<()>),
-    /// There is nothing more to do.
+    /// End of the work.
     End,
     #[cfg(test)]
     With(Box<dyn FnOnce(&mut Db) + Send>),
 }
 
-/// Hears what becomes of the state.
+/// Listener for events of the state.
 pub(super) type Hear = Box<dyn FnMut(Event) + Send>;
 
 /// The state directory, ours alone.
@@ -47,7 +47,7 @@ struct Place {
     _lock: Lock,
 }
 
-/// The database, and which file it is.
+/// The open database, and the identity of its file.
 struct OpenDb {
     db: Db,
     file: Identity,
@@ -59,7 +59,7 @@ pub(super) struct Keeper {
     boot: String,
     place: Option<Place>,
     db: Option<OpenDb>,
-    /// What is stopped, with the number of who said so last; `None` while that is not known.
+    /// Stops, with the number of the last order that set them; `None` while they are not known.
     word: Option<(Stops, u64)>,
     is_kept: bool,
     waiting: VecDeque<Change>,
@@ -68,10 +68,10 @@ pub(super) struct Keeper {
     hear: Hear,
 }
 
-/// Why the state cannot be used.
+/// Reason for which the state cannot be used.
 enum Trouble {
     InUse(InUse),
-    /// Why, and whether the rule of trust was broken.
+    /// The reason in words, and whether the rule of trust was broken.
     Other(String, bool),
 }
 
@@ -94,7 +94,7 @@ impl Keeper {
     /// Opens what can be opened. Returns what is known of the operator's word, and what is remembered.
     ///
     /// # Errors
-    /// [`InUse`] when another daemon has the state.
+    /// Fails with [`InUse`] when another daemon has the state.
     pub(super) fn open(dir: PathBuf, health: Arc<StateHealth>) -> Result<(Self, Word, Remembered), InUse> {
         let mut keeper = Self {
             dir,
@@ -118,7 +118,7 @@ impl Keeper {
             Err(Trouble::InUse(in_use)) => return Err(in_use),
             Err(Trouble::Other(why, is_breach)) => {
                 keeper.health.set(Some(why.clone()));
-                // A file that breaks the rule of trust was put there by somebody, who may have taken another away.
+                // A file that breaks the rule of trust was put there by somebody who may have taken another away.
                 let word = if is_breach { Word::Unknown(why) } else { keeper.read_word() };
                 (word, Remembered::default())
             }
@@ -127,7 +127,7 @@ impl Keeper {
         Ok((keeper, word, remembered))
     }
 
-    /// Takes over what is stopped.
+    /// Takes over the stops that were read.
     fn learn(&mut self, word: &Word) {
         self.is_kept = matches!(word, Word::Known(_));
         self.word = match word {
@@ -137,7 +137,7 @@ impl Keeper {
         };
     }
 
-    /// Reads what is stopped, also from a directory that is not ours, but can be read.
+    /// Reads the stops, also from a directory that is not ours, but can be read.
     fn read_word(&self) -> Word {
         if let Some(place) = &self.place {
             return stops::read(&place.own);
@@ -149,7 +149,7 @@ impl Keeper {
         }
     }
 
-    /// Does what it is told until the end, and tells what becomes of it.
+    /// Carries out orders until the end, and reports to `hear` what becomes of them.
     pub(super) fn serve(mut self, work: &mpsc::Receiver<Told>, hear: Hear) {
         self.hear = hear;
         loop {
@@ -160,7 +160,7 @@ impl Keeper {
                 Err(mpsc::RecvTimeoutError::Disconnected) => Some(Told::End),
             };
             let is_end = matches!(told, Some(Told::End));
-            // A mistake of ours must not end the thread: everything after it would be forgotten without a word.
+            // A mistake of ours must not end the thread: every later order would be forgotten without a word.
             let step = catch_unwind(AssertUnwindSafe(|| {
                 self.told(told);
                 if is_end || self.looked.elapsed() >= pause {
@@ -170,7 +170,7 @@ impl Keeper {
             if step.is_err() {
                 self.trouble(&"the janitor panicked in it, which is a bug");
                 (self.db, self.place) = (None, None);
-                // What it was at may be what it cannot bear.
+                // The change at hand may be the one that causes the panic.
                 self.waiting.pop_front();
                 self.looked = clock::mark();
             }
@@ -187,7 +187,7 @@ impl Keeper {
                 if self.waiting.len() > MOST_WAITING {
                     self.waiting.pop_front();
                 }
-                // What is in trouble is tried again after a pause only.
+                // A state that is in trouble is tried again only after a pause.
                 if self.health.error().is_none() {
                     self.catch_up();
                 }
@@ -196,7 +196,7 @@ impl Keeper {
                 self.word = Some((stops, number));
                 self.keep();
             }
-            // Who waits may have given up.
+            // The one who waits may have given up.
             Some(Told::Settle(done)) => drop(done.send(())),
             Some(Told::End) | None => {}
             #[cfg(test)]
@@ -208,7 +208,7 @@ impl Keeper {
         }
     }
 
-    /// Whether nothing has to be tried again.
+    /// Returns whether nothing has to be tried again.
     fn is_well(&self) -> bool {
         self.health.error().is_none() && self.db.is_some() && self.word.is_some() && self.is_kept
     }
@@ -220,7 +220,7 @@ impl Keeper {
         self.health.set(Some(why.to_string()));
     }
 
-    /// Looks whether everything is as it should be, and tries to make it so.
+    /// Checks whether everything is as it should be, and tries to make it so.
     fn look(&mut self) {
         self.looked = clock::mark();
         let looked = self.take_place().and_then(|()| self.check());
@@ -265,7 +265,8 @@ impl Keeper {
         self.place.as_ref().map_or(Ok(()), |place| db::check(&place.own).map_err(denied))
     }
 
-    /// Sees to it that what is stopped is written down; or learns it, where it was not known.
+    /// Writes the stops down where the file does not have them; or learns them from the file, where they were not
+    /// known.
     fn look_at_word(&mut self) {
         let read = self.read_word();
         match (&self.word, read) {
@@ -276,12 +277,12 @@ impl Keeper {
                 self.is_kept = true;
                 (self.hear)(Event::Word(read));
             }
-            // What is new now was not known to be before.
+            // A state that is new now was not known to be new before.
             (None, Word::New | Word::Unknown(_)) => {}
         }
     }
 
-    /// Writes down what is stopped, and tells what became of that.
+    /// Writes the stops down, and reports the result.
     fn keep(&mut self) {
         let Some((stops, number)) = self.word.clone() else { return };
         let written = self.take_place().and_then(|()| match &self.place {
@@ -299,7 +300,7 @@ impl Keeper {
         (self.hear)(Event::Kept { number, result });
     }
 
-    /// Opens the database, unless it is open. Returns what it remembers when it was opened.
+    /// Opens the database, unless it is open. Returns what the database remembers if it was opened now.
     fn take_db(&mut self) -> Result<Option<Remembered>, Trouble> {
         let Some(place) = &self.place else { return Ok(None) };
         let file = |own: &OwnDir| own.entry(OsStr::new(db::FILE)).ok().flatten().map(|entry| entry.identity);
@@ -311,7 +312,7 @@ impl Keeper {
             self.db = None;
         }
         if self.word.is_some() && !self.is_kept {
-            // A state that has a database has the file, too; so that comes first.
+            // A state that has a database has the file of the stops, too, so that file comes first.
             self.keep();
             if !self.is_kept && file(&self.place.as_ref().ok_or_else(|| Trouble::of("it is gone"))?.own).is_none() {
                 return Err(Trouble::of(self.health.error().unwrap_or_default()));
@@ -329,7 +330,7 @@ impl Keeper {
         Ok(Some(remembered))
     }
 
-    /// Writes what waits.
+    /// Writes the changes that wait.
     fn catch_up(&mut self) {
         let is_there = self.take_place().and_then(|()| self.take_db());
         match is_there {
@@ -344,7 +345,7 @@ impl Keeper {
         while let (Some(open), Some(change)) = (&mut self.db, self.waiting.front()) {
             match open.db.apply(change, &self.boot) {
                 Err(error) if db::may_pass(&error) => {
-                    // What is damaged is put aside when it is opened.
+                    // A damaged database is put aside when it is opened.
                     if db::is_no_good(&error) {
                         self.db = None;
                     }

@@ -1,4 +1,4 @@
-//! One daemon for each state directory.
+//! The lock that allows one daemon for each state directory.
 
 use std::ffi::OsStr;
 use std::fs::{File, Permissions, TryLockError};
@@ -7,14 +7,15 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use crate::entry::Identity;
 use crate::fsys::{Denied, OwnDir};
 
-/// The file that is locked. Only its owner can open it, so nobody else can hold it. Since it could be deleted, and made
-/// anew, the directory is locked, too; where others can open that, their lock on it counts for nothing.
+/// Name of the file that is locked. Only its owner can open the file, so nobody else can hold its lock. Since the file
+/// could be deleted and made anew, the directory is locked, too. Where others can open the directory, their lock on it
+/// counts for nothing.
 const FILE: &str = crate::config::LOCK_FILE;
 
-/// How often it is opened again when somebody removes it meanwhile.
+/// Number of times the file is opened when somebody removes it meanwhile.
 const TRIES: usize = 100;
 
-/// Held while the daemon lives: the file, and the directory where that can be had.
+/// The lock, held while the daemon lives: on the file, and on the directory where that can be had.
 #[derive(Debug)]
 pub(super) struct Lock(#[expect(dead_code, reason = "held, and given back with the handles")] (File, File));
 
@@ -34,7 +35,7 @@ impl Lock {
                 Err(TryLockError::WouldBlock) => return Ok(None),
                 Err(TryLockError::Error(error)) => return Err(failed(error)),
             }
-            // Somebody may have removed it, and made it anew, before it was locked.
+            // Somebody may have removed the file, and made it anew, before it was locked.
             let identity = Identity { device: about.dev(), inode: about.ino() };
             if dir.entry(name).map_err(failed)?.is_some_and(|entry| entry.identity == identity) {
                 let directory = dir.handle().map_err(failed)?;

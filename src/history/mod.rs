@@ -1,10 +1,11 @@
-//! What must survive the daemon: runs with their reports, when each target was last due, pauses, held runs, and which
-//! directory each root was.
+//! The state that must survive the daemon: runs with their reports, the time at which each target was last due, pauses,
+//! held runs, and the directory that each root was.
 //!
-//! It lies in one SQLite file in the state directory, which anybody may query; what the operator has stopped lies in a
-//! file of its own beside it (`stops`). One thread owns both and does what it is told in turn (`keeper`), so that nobody
-//! waits for the disk who does not want to. A state that is broken, full or read-only stops nothing: it is told, tried
-//! again, and what happens meanwhile is written later. Where it is not known what was stopped, the schedule is.
+//! The state lies in one SQLite file in the state directory, which anybody may query. Stops of the operator lie in a
+//! file of their own beside it (`stops`). One thread owns both and does its work in turn (`keeper`), so that nobody
+//! waits for the disk who does not want to. A state that is broken, full or read-only stops nothing: the trouble is
+//! reported, the state is tried again, and changes that happen meanwhile are written later. Where it is not known what
+//! was stopped, the schedule is stopped.
 
 mod db;
 mod hold;
@@ -34,42 +35,42 @@ use crate::report::{KnownRoot, Outcome, Report, Stalled};
 use db::Db;
 use keeper::{Keeper, Told};
 
-/// The mode of a state directory that is made.
+/// Mode of a state directory that is made.
 const MODE: u32 = 0o700;
 
-/// How long anybody waits for the disk, at the most.
+/// Longest time that anybody waits for the disk.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What was remembered when the state was opened.
+/// Contents of the state when it was opened.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Remembered {
-    /// The last run of each target.
+    /// Last run of each target.
     pub last_runs: BTreeMap<TargetName, Arc<Report>>,
-    /// When a run of each target that was a success ended last.
+    /// Time at which the last successful run of each target ended.
     pub last_successes: BTreeMap<TargetName, Timestamp>,
-    /// When each target was last due, or known not to be.
+    /// Time at which each target was last due, or known not to be.
     pub due: BTreeMap<TargetName, Timestamp>,
-    /// The held runs.
+    /// Held runs.
     pub holds: Vec<Hold>,
-    /// The roots.
+    /// Known root of each target.
     pub roots: BTreeMap<TargetName, KnownRoot>,
     /// Targets on whose file systems deleting freed nothing.
     pub stalled: BTreeMap<TargetName, Stalled>,
-    /// The newest beginning of a run that was not held.
+    /// Start of the newest run that was not held.
     pub newest_run: Option<Timestamp>,
-    /// By how much the wall clock was ahead of the time since the machine was started, in nanoseconds, when that was
-    /// noted in this boot.
+    /// Nanoseconds by which the wall clock was ahead of the time since the machine was started, when that was noted in
+    /// this boot.
     pub clock_offset: Option<i128>,
 }
 
-/// How the state is doing.
+/// Health of the state.
 #[derive(Debug, Default)]
 pub struct StateHealth {
     error: Mutex<Option<String>>,
 }
 
 impl StateHealth {
-    /// Why nothing is remembered at the moment; `None` while it is.
+    /// Returns why nothing is remembered at the moment; `None` while the state works.
     #[must_use]
     pub fn error(&self) -> Option<String> {
         self.error.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -80,51 +81,52 @@ impl StateHealth {
     }
 }
 
-/// What the next run of a target goes by, as the state has it.
+/// Knowledge, kept in the state, that the next run of a target goes by.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Known {
-    /// Which directory its root was.
+    /// Directory that was the root of the target.
     pub root: Option<KnownRoot>,
-    /// That deleting freed nothing on its file system.
+    /// Finding that deleting freed nothing on the file system of the target.
     pub stalled: Option<Stalled>,
-    /// The newest beginning of a run that was not held, of any target.
+    /// Start of the newest run that was not held, of any target.
     pub newest_run: Option<Timestamp>,
     /// See [`Remembered::clock_offset`].
     pub clock_offset: Option<i128>,
 }
 
-/// Something that is to be remembered.
+/// A change that is to be remembered.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     /// A target was due, or is new and was not due before.
     Due(TargetName, Timestamp),
     /// A run has ended.
     Ended(Arc<Report>),
-    /// This run is the one that is held of its target.
+    /// A run is now the held one of its target.
     Held(Arc<Report>),
     /// A held run waits no more.
     Released(RunId),
-    /// The wall clock is taken to be right: it is so many nanoseconds ahead of the time since the machine was started.
+    /// The wall clock is taken to be right: it is ahead of the time since the machine was started by this many
+    /// nanoseconds.
     Clock(i128),
 }
 
-/// Something that happened to the state.
+/// An event of the state.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// What was stopped was written down, or could not be. It is tried again until it can be.
+    /// The stops were written down, or could not be. Writing is tried again until it succeeds.
     Kept {
-        /// The number of the last word that this is about.
+        /// Number of the last order that the event is about.
         number: u64,
-        /// Why it could not be, in words.
+        /// Result; an error has the reason in words.
         result: Result<(), String>,
     },
-    /// What is stopped was not known, and now is.
+    /// The stops were not known, and now are.
     Word(Stops),
-    /// The database could not be used, or was gone, and now can be: what it remembers.
+    /// The database could not be used, or was gone, and now can be used; this is what it remembers.
     Returned(Box<Remembered>),
 }
 
-/// The state of one daemon. Dropping it waits for what was told, but not for ever.
+/// The state of one daemon. Dropping it waits for the changes that were told, but not for ever.
 #[derive(Debug)]
 pub struct Store {
     told: mpsc::Sender<Told>,
@@ -133,17 +135,17 @@ pub struct Store {
     thread: Option<JoinHandle<()>>,
 }
 
-/// A state that was opened, and what it said.
+/// A state that was opened, and its contents.
 pub struct Opened {
-    /// What is known of the operator's word.
+    /// Knowledge of the operator's word.
     pub word: Word,
-    /// What is remembered; nothing where the state cannot be used for now.
+    /// Remembered contents; none where the state cannot be used for now.
     pub remembered: Remembered,
     health: Arc<StateHealth>,
     keeper: Keeper,
 }
 
-/// Why the state cannot be had at all.
+/// Error that another daemon has the state directory of this path.
 #[derive(Debug, PartialEq, Eq)]
 pub struct InUse(pub PathBuf);
 
@@ -156,16 +158,16 @@ impl std::fmt::Display for InUse {
 
 impl std::error::Error for InUse {}
 
-/// Which start of the machine this is.
+/// Returns the id of this start of the machine.
 fn boot() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
-/// Opens the state in a directory, for the one daemon that may work with it, and makes what is missing. A database that
-/// is damaged is put aside. Where the state cannot be used, [`StateHealth`] says why, and it is tried again.
+/// Opens the state in a directory, for the one daemon that may work with it, and makes what is missing. A damaged
+/// database is put aside. Where the state cannot be used, [`StateHealth`] says why, and the state is tried again.
 ///
 /// # Errors
-/// [`InUse`] when another daemon has it.
+/// Fails with [`InUse`] when another daemon has the state.
 pub fn open(dir: &Path) -> Result<Opened, InUse> {
     let health = Arc::new(StateHealth::default());
     let (keeper, word, remembered) = Keeper::open(dir.to_path_buf(), health.clone())?;
@@ -173,16 +175,16 @@ pub fn open(dir: &Path) -> Result<Opened, InUse> {
 }
 
 impl Opened {
-    /// How the state is doing.
+    /// Returns the health of the state.
     #[must_use]
     pub fn health(&self) -> Arc<StateHealth> {
         self.health.clone()
     }
 
-    /// Starts the thread that owns the state. It tells `hear` what happens to that.
+    /// Starts the thread that owns the state. The thread tells `hear` what happens to the state.
     ///
     /// # Errors
-    /// When the system has no thread.
+    /// Fails when the system has no thread.
     pub fn start(self, hear: impl FnMut(Event) + Send + 'static) -> io::Result<Store> {
         let Self { health, keeper, .. } = self;
         let (told, work) = mpsc::channel();
@@ -197,40 +199,41 @@ impl Opened {
 }
 
 impl Store {
-    /// How it is doing.
+    /// Returns the health of the state.
     #[must_use]
     pub fn health(&self) -> Arc<StateHealth> {
         self.health.clone()
     }
 
     fn tell(&self, told: Told) {
-        // The thread ends when this is dropped, and not before.
+        // The thread ends when the store is dropped, and not before.
         drop(self.told.send(told));
     }
 
-    /// Remembers something.
+    /// Tells the thread to remember a change.
     pub fn change(&self, change: Change) {
         self.tell(Told::Change(change));
     }
 
-    /// Writes down what is stopped from now on. [`Event::Kept`] comes back with this number, or a later one.
+    /// Tells the thread to write down what is stopped from now on. [`Event::Kept`] comes back with this number, or a
+    /// later one.
     pub fn keep(&self, stops: Stops, number: u64) {
         self.tell(Told::Keep(stops, number));
     }
 
-    /// For those who wait until something is on the disk.
+    /// Returns a handle for those who wait until something is on the disk.
     #[must_use]
     pub fn settler(&self) -> Settler {
         Settler(Some(self.told.clone()))
     }
 }
 
-/// Waits for the thread that owns the state. Cheap to clone; the default waits for nothing.
+/// Handle to wait for the thread that owns the state. Cheap to clone; the default waits for nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Settler(Option<mpsc::Sender<Told>>);
 
 impl Settler {
-    /// Waits until everything that was told before is on the disk, or a few seconds.
+    /// Waits until everything that was told before is on the disk, but no more than a few seconds.
     pub fn wait(&self) {
         let (done, settled) = mpsc::channel();
         if self.0.as_ref().is_some_and(|told| told.send(Told::Settle(done)).is_ok()) {
@@ -241,7 +244,7 @@ impl Settler {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        // Others, who wait for something to be settled, may keep the channel open.
+        // Others who wait for the thread may keep the channel open.
         self.tell(Told::End);
         // A disk that hangs must not keep the process.
         if self.ended.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Disconnected)
@@ -256,29 +259,30 @@ fn shown(path: &Path) -> String {
     crate::names::Escaped(path.as_os_str().as_encoded_bytes()).to_string()
 }
 
-/// The runs in the state of a directory, newest first: of one target, or of all; those before a run, or from the newest
-/// on. They are read beside a daemon that is at work.
+/// Returns the runs in the state of a directory, newest first: of one target, or of all; those before a run, or from
+/// the newest on. The runs are read beside a daemon that is at work.
 ///
 /// # Errors
-/// In words.
+/// Fails, with the reason in words, when the state cannot be read.
 pub fn runs(dir: &Path, target: Option<&str>, before: Option<&RunId>, count: usize) -> Result<Vec<Report>, String> {
     let own = directory(dir)?;
     Db::look(&own).and_then(|db| db.runs(target, before, count)).map_err(|error| error.to_string())
 }
 
-/// One run, by its id; `None` when it is not remembered.
+/// Returns one run, by its id; `None` when the run is not remembered.
 ///
 /// # Errors
-/// In words.
+/// Fails, with the reason in words, when the state cannot be read.
 pub fn run(dir: &Path, run: &RunId) -> Result<Option<Report>, String> {
     let own = directory(dir)?;
     Db::look(&own).and_then(|db| db.run(run)).map_err(|error| error.to_string())
 }
 
-/// What the next run of a target goes by, for a run that no daemon does. Where there is no state, nothing is known.
+/// Returns the knowledge that the next run of a target goes by, for a run that no daemon does. Where there is no state,
+/// nothing is known.
 ///
 /// # Errors
-/// In words.
+/// Fails, with the reason in words, when the state cannot be read.
 pub fn known(dir: &Path, target: &TargetName) -> Result<Known, String> {
     if !exists(dir) {
         return Ok(Known::default());
@@ -287,16 +291,16 @@ pub fn known(dir: &Path, target: &TargetName) -> Result<Known, String> {
     Db::look(&own).and_then(|db| db.known(target.as_str(), &boot())).map_err(|error| error.to_string())
 }
 
-/// Whether a directory holds a database.
+/// Returns whether a directory holds a database.
 #[must_use]
 pub fn exists(dir: &Path) -> bool {
     dir.join(db::FILE).exists()
 }
 
-/// Adds a run that no daemon did, and what follows from it for the next. A state that is missing is begun.
+/// Adds a run that no daemon did, and what follows from it for the next run. A state that is missing is begun.
 ///
 /// # Errors
-/// In words, when it cannot be written down.
+/// Fails, with the reason in words, when the run cannot be written down.
 pub fn add(dir: &Path, report: &Report, now: Timestamp) -> Result<(), String> {
     let own = Trust::of_process().directory(Purpose::State, dir, Some(MODE));
     let own = own.map_err(|denied| cannot_use(dir, &denied))?;
@@ -304,7 +308,7 @@ pub fn add(dir: &Path, report: &Report, now: Timestamp) -> Result<(), String> {
     Db::open(&own, now).and_then(|mut db| db.ended(report, &boot())).map_err(|error| error.to_string())
 }
 
-/// Returns the directory, to read what is in it: its owner is the daemon's user, who may be another than this one.
+/// Opens the directory, to read what is in it. Its owner counts as the daemon's user, who may be another than this one.
 fn directory(dir: &Path) -> Result<OwnDir, String> {
     let trust = Trust::of_process();
     let trust = fsys::owner_of(dir).map_or(trust, |owner| trust.in_daemon_of(owner));
@@ -315,8 +319,8 @@ fn cannot_use(dir: &Path, denied: &Denied) -> String {
     format!("the state directory `{}` cannot be used: {denied}", shown(dir))
 }
 
-/// Whether a run got past the guards: it was neither held nor kept from beginning, and no dry run. One that was cancelled
-/// did where it had removed something.
+/// Returns whether a run got past the guards: it was neither held nor kept from beginning, and no dry run. A cancelled
+/// run got past them where it had removed something.
 #[must_use]
 pub fn went_on(report: &Report) -> bool {
     let is_past = match report.outcome {

@@ -1,8 +1,8 @@
-//! What the operator has stopped: a small file of its own beside the database, so that a database that is damaged,
-//! locked, newer, full or gone cannot lose it.
+//! The stops of the operator: a small file of its own beside the database, so that a database that is damaged, locked,
+//! newer, full or gone cannot lose them.
 //!
-//! The file is there from the first start on, also while nothing is stopped. So a state without the file is one that has
-//! lost it, and then nobody can say what was stopped.
+//! The file is there from the first start on, also while nothing is stopped. So a state without the file has lost it,
+//! and then nobody can say what was stopped.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -15,32 +15,32 @@ use crate::config::STOPS_FILE;
 use crate::fsys::{Denied, OwnDir};
 use crate::names::TargetName;
 
-/// The largest file that is read, in bytes: names of targets, and no more than anybody has.
+/// Size of the largest file that is read, in bytes. The file holds names of targets, of which nobody has more.
 const LONGEST: u64 = 16 << 20;
 
-/// What is stopped.
+/// Stops of the operator.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stops {
     /// Whether the schedule is stopped as a whole, also for targets that are new.
     pub all: bool,
-    /// The targets whose schedule is stopped, by name, whether or not the config has them.
+    /// Targets whose schedule is stopped, by name, whether or not the config has them.
     pub targets: BTreeSet<TargetName>,
 }
 
-/// What is known of the operator's word.
+/// Knowledge of the operator's word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Word {
-    /// This is what is stopped.
+    /// The stops are known.
     Known(Stops),
-    /// The state is new, so nothing is.
+    /// The state is new, so nothing is stopped.
     New,
-    /// Nobody can say what is stopped: why. Then the schedule is.
+    /// The stops cannot be known, for this reason. The schedule is stopped then.
     Unknown(String),
 }
 
 impl Stops {
-    /// Reads what a file says.
+    /// Parses the text of the file.
     fn parse(text: &[u8]) -> Result<Self, String> {
         if text.is_empty() {
             return Err("it is empty".to_owned());
@@ -55,7 +55,7 @@ impl Stops {
     }
 }
 
-/// Returns what the file says. A state without a file is new where it has no database either.
+/// Returns the operator's word in the file. A state without a file is new where it has no database either.
 fn word(read: Result<Vec<u8>, Denied>, has_database: bool) -> Word {
     let unknown = |why: &dyn std::fmt::Display| {
         Word::Unknown(format!("`{STOPS_FILE}` in the state directory says what is stopped, and {why}"))
@@ -68,25 +68,25 @@ fn word(read: Result<Vec<u8>, Denied>, has_database: bool) -> Word {
     }
 }
 
-/// Returns whether a state directory has a database, or what is left of one.
+/// Returns whether a state directory has a database, or remains of one.
 fn has_database(dir: &OwnDir) -> bool {
-    // Where it cannot be listed, it is taken to have one.
+    // A directory that cannot be listed is taken to have one.
     let is_of_one = |name: &std::ffi::OsString| name.as_encoded_bytes().starts_with(db::FILE.as_bytes());
     dir.names().map_or(true, |names| names.iter().any(is_of_one))
 }
 
-/// Reads what is stopped.
+/// Reads the stops.
 pub(super) fn read(dir: &OwnDir) -> Word {
     let text = dir.file(OsStr::new(STOPS_FILE)).and_then(|file| file.read(LONGEST)).map(|read| read.bytes);
     word(text, has_database(dir))
 }
 
-/// Writes what is stopped: whole or not at all, and on the disk before this returns.
+/// Writes the stops whole or not at all. They are on the disk before this function returns.
 pub(super) fn write(dir: &OwnDir, stops: &Stops) -> io::Result<()> {
     dir.file(OsStr::new(STOPS_FILE)).map_err(io::Error::other)?.put(&stops.text()?)
 }
 
-/// Makes the file in a state that is new, before the database: a state that has a database has the file.
+/// Makes the file in a new state, before the database: a state that has a database has the file.
 pub(super) fn begin(dir: &OwnDir) -> io::Result<()> {
     if has_database(dir) {
         return Ok(());

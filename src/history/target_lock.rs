@@ -1,4 +1,5 @@
-//! One process at a time sweeps a target: a lock file for each in the state directory, which daemon and `clean` share.
+//! Locks that let one process at a time sweep a target: a file for each in the state directory, which daemon and
+//! `clean` share.
 
 use std::ffi::OsString;
 use std::fs::{File, Permissions, TryLockError};
@@ -10,32 +11,32 @@ use crate::entry::Identity;
 use crate::fsys::{Purpose, Trust};
 use crate::names::TargetName;
 
-/// No more is read of what another process says of itself.
+/// Maximum number of bytes read of what another process says of itself.
 const LONGEST: u64 = 200;
 
-/// The lock of one target, held until this is dropped.
+/// The lock of one target, held until dropped.
 #[derive(Debug)]
 pub struct TargetLock {
-    /// Closing it gives the lock back.
+    /// Open lock file. Closing it gives the lock back.
     _file: File,
 }
 
-/// Answer to the wish to sweep a target.
+/// Answer to a request to sweep a target.
 #[derive(Debug)]
 pub enum Turn {
-    /// Nobody else sweeps it; nobody else can, as long as this is held.
+    /// The target is ours: nobody else sweeps it, and nobody else can, as long as the lock is held.
     Ours(TargetLock),
-    /// Another process does: who that is, by its own words.
+    /// Another process sweeps the target. The text names it, in its own words.
     Busy(String),
 }
 
-/// How often the file is opened again when somebody removes it meanwhile.
+/// Number of times the file is opened when somebody removes it meanwhile.
 const TRIES: usize = 100;
 
-/// Takes the lock of a target, and leaves word of `who` has it. The state directory is made where it is missing.
+/// Takes the lock of a target, and writes into it that `who` has it. The state directory is made where it is missing.
 ///
 /// # Errors
-/// In words, when there can be no such lock.
+/// Fails, with the reason in words, when there can be no such lock.
 pub fn lock_target(state: &Path, target: &TargetName, who: &str) -> Result<Turn, String> {
     let failed =
         |error: &dyn std::fmt::Display| format!("cannot lock the target in `{}`: {error}", super::shown(state));
@@ -47,7 +48,7 @@ pub fn lock_target(state: &Path, target: &TargetName, who: &str) -> Result<Turn,
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut said = String::new();
-                // A process that has only just taken it has not said anything yet.
+                // A process that has only just taken the lock has not said anything yet.
                 drop(file.take(LONGEST).read_to_string(&mut said));
                 let said = said.trim().to_owned();
                 return Ok(Turn::Busy(if said.is_empty() { "another janitor".to_owned() } else { said }));
@@ -56,7 +57,7 @@ pub fn lock_target(state: &Path, target: &TargetName, who: &str) -> Result<Turn,
         }
         let write = || -> io::Result<bool> {
             let about = file.metadata()?;
-            // Somebody may have removed it before it was locked.
+            // Somebody may have removed the file before it was locked.
             let identity = Identity { device: about.dev(), inode: about.ino() };
             if dir.entry(&name)?.is_none_or(|entry| entry.identity != identity) {
                 return Ok(false);
