@@ -1,4 +1,4 @@
-//! The log file: opened, written, rotated, found again, and done without when it cannot be had.
+//! The log file: opening, writing, rotating, finding it again, and doing without it when it cannot be had.
 
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
@@ -18,16 +18,16 @@ use crate::entry::Identity;
 use crate::fsys::{self, Breach, Denied, OwnEntry, OwnFile, Purpose, Trust};
 use crate::names::Escaped;
 
-/// How often the file is looked for, and an outage is tried to be ended.
+/// Interval between looks for the file, and between attempts to end an outage.
 const LOOK: SignedDuration = SignedDuration::from_secs(1);
 
-/// How long after a rotation that failed the next one is tried for the same size.
+/// Delay between a failed rotation and the next attempt for the same size.
 const AGAIN: SignedDuration = SignedDuration::from_secs(60);
 
-/// So many bytes after the last time, whoever can is asked again to rotate the file.
+/// Growth in bytes after which a thread that can rotate the file is asked again.
 const ASK_EACH: u64 = 1 << 20;
 
-/// The mode of a new log, and of directories that are made for it.
+/// Modes of a new log, and of directories that are made for it.
 const FILE: u32 = 0o640;
 const DIRECTORY: u32 = 0o755;
 
@@ -39,30 +39,30 @@ pub(super) struct LogFile {
     zone: TimeZone,
     health: Arc<LogHealth>,
     open: Option<Open>,
-    /// The size of the file, as far as is known: others may write to it.
+    /// Size of the file in bytes, as far as known: others may write to it.
     size: u64,
-    /// The size at which somebody else is asked to rotate the file, where the thread that writes cannot.
+    /// Size in bytes at which another thread is asked to rotate the file, where the thread that writes cannot.
     ask_at: u64,
-    /// When a rotation has failed; it is not tried again at once.
+    /// Time of a failed rotation, which is not tried again at once.
     failed: Option<Timestamp>,
-    /// The period of the records that are in the file.
+    /// Period of the records in the file.
     period: Option<String>,
-    /// When the file was last looked for.
+    /// Time at which the file was last looked for.
     looked: Timestamp,
-    /// The last write ended inside a line.
+    /// Whether the last write ended inside a line.
     torn: bool,
-    /// Records that were lost since the outage began.
+    /// Number of records lost since the outage began.
     lost: u64,
-    /// Why the file cannot be written.
+    /// Reason for which the file cannot be written.
     why: String,
-    /// Breaches of the rule of trust that were told.
+    /// Breaches of the rule of trust that were reported.
     warned: Vec<Breach>,
 }
 
-/// The file as it was opened, and where that was.
+/// The open file, and the place at which it was opened.
 struct Open {
     appender: RollingFileAppender,
-    /// What was in it then, in bytes.
+    /// Size of the file when it was opened, in bytes.
     size: u64,
     identity: Identity,
     directory: Identity,
@@ -70,7 +70,7 @@ struct Open {
 }
 
 impl LogFile {
-    /// Opens the file; if that fails, it is told and tried again later.
+    /// Opens the file. A failure is reported, and the file tried again later.
     pub(super) fn new(
         path: &Path,
         settings: &LogSettings,
@@ -100,7 +100,7 @@ impl LogFile {
         file
     }
 
-    /// Takes over new settings; keeps the old ones when the new file cannot be opened.
+    /// Applies new settings. Keeps the old ones when the new file cannot be opened.
     pub(super) fn apply(
         &mut self,
         path: &Path,
@@ -109,7 +109,7 @@ impl LogFile {
         now: Timestamp,
     ) -> Result<(), String> {
         if path != self.path {
-            // Only what can be opened is changed to.
+            // Settings change only to a file that can be opened.
             try_open(path)?;
         }
         self.path = path.to_path_buf();
@@ -121,7 +121,7 @@ impl LogFile {
         Ok(())
     }
 
-    /// Opens the file anew, after it was rotated if what is in it is of an earlier period.
+    /// Opens the file anew. Rotates it first if its records are of an earlier period.
     pub(super) fn reopen(&mut self, now: Timestamp) {
         self.open = None;
         self.looked = now;
@@ -139,11 +139,11 @@ impl LogFile {
         self.period = current;
     }
 
-    /// Opens the file in the place that was found, and removes old ones.
+    /// Opens the file in the place that was found, and removes old logs.
     fn open(&mut self, place: OwnFile, now: Timestamp) {
         match open(place) {
             Ok((open, warnings)) => {
-                // Each is told once, not with every rotation.
+                // Each warning is reported once, not with every rotation.
                 for warning in warnings {
                     if self.warned.contains(&warning) {
                         continue;
@@ -168,14 +168,15 @@ impl LogFile {
         }
     }
 
-    /// The period of the last record in a file that is there already. Only a regular file of ours is ever rotated.
+    /// Returns the period of the last record in a file that exists already. Only a regular file of ours is ever
+    /// rotated.
     fn period_on_disk(&self, place: &OwnFile) -> Option<String> {
         let entry = place.entry().ok().flatten().filter(|entry| entry.is_ours_alone && entry.size > 0)?;
         rotation::period(self.rotation, Timestamp::from_second(entry.modified).ok()?, &self.zone)
     }
 
     fn rotate(&mut self, place: &OwnFile, now: Timestamp) {
-        // Without periods, a file that is full has the name of the day on which it became that.
+        // Without periods, a full file gets the name of the day on which it became full.
         let day = || rotation::period(Rotation::Daily, now, &self.zone);
         let Some(period) = self.period.clone().or_else(day) else { return };
         let is_ours = place.entry().is_ok_and(|entry| entry.is_some_and(|entry| entry.is_ours_alone));
@@ -186,17 +187,17 @@ impl LogFile {
         }
     }
 
-    /// Whether the file has reached its size, and it is time to begin another.
+    /// Returns whether the file has reached its size, and it is time to begin another.
     fn is_full(&self, now: Timestamp) -> bool {
         let is_settled = self.failed.is_none_or(|failed| now.duration_since(failed).abs() >= AGAIN);
         self.open.is_some() && is_settled && self.max_size.is_some_and(|most| self.size >= most)
     }
 
-    /// Takes note of bytes that were written. A thread that is kept to a target cannot rotate the file.
+    /// Counts bytes that were written. A thread that is confined to a target cannot rotate the file, and asks for it.
     fn grow(&mut self, bytes: usize) {
         self.size += bytes as u64;
         if self.size >= self.ask_at && fsys::is_confined() {
-            // Not with each record from here on.
+            // The thread does not ask again with each record from here on.
             self.ask_at = self.size.saturating_add(ASK_EACH);
             self.health.fill();
         }
@@ -207,7 +208,7 @@ impl LogFile {
         &self.path
     }
 
-    /// Writes one line. `note` makes the line that says how many were lost before it.
+    /// Writes one line. `note` makes the line that says how many records were lost before it.
     pub(super) fn write(&mut self, now: Timestamp, line: &str, note: impl FnOnce(u64) -> String) {
         self.prepare(now);
         let mut bytes = Vec::with_capacity(line.len() + 2);
@@ -244,14 +245,14 @@ impl LogFile {
         }
     }
 
-    /// Rotates when a new period has begun, and looks now and then whether the file is still there.
+    /// Rotates when a new period has begun or the file is full. Looks now and then whether the file is still there.
     pub(super) fn prepare(&mut self, now: Timestamp) {
         if fsys::is_confined() {
-            // This thread cannot open or rename anything here; the next record of another can.
+            // This thread cannot open or rename anything here; the next record of another thread can.
             return;
         }
         let current = rotation::period(self.rotation, now, &self.zone);
-        // When the clock goes back, what belongs to an earlier hour goes into the file of the later one.
+        // When the clock goes back, records of an earlier hour go into the file of the later one.
         let is_new_period = self.open.is_some() && self.period < current;
         let is_over = is_new_period || self.is_full(now);
         if !is_over && now.duration_since(self.looked).abs() < LOOK {
@@ -260,18 +261,18 @@ impl LogFile {
         self.looked = now;
         let place = match locate(&self.path) {
             Ok(place) => place,
-            // It is gone, as when another process has rotated it away with its directory.
+            // The file is gone, as when another process has rotated it away with its directory.
             Err(Denied::Missing(_)) => return self.reopen(now),
             Err(denied) if denied.is_breach() || self.open.is_none() => {
-                // Others may have got at it by now: nothing more is written there.
+                // Others may have got at the file by now: nothing more is written there.
                 self.open = None;
                 return self.refuse(&denied);
             }
-            // For want of handles, say. The file that is open is the right one as far as is known.
+            // Handles may have run out, say. The open file is the right one as far as is known.
             Err(_) => return,
         };
         if self.lost > 0 || !self.open.as_ref().is_some_and(|open| open.is_at(&place)) {
-            // It is another file by now: another process may have rotated it.
+            // The path leads to another file by now: another process may have rotated ours.
             return self.reopen(now);
         }
         self.size = place.entry().ok().flatten().map_or(self.size, |entry| entry.size);
@@ -292,7 +293,7 @@ impl LogFile {
         self.outage(&cannot("write", &self.path, denied));
     }
 
-    /// Tells of an outage once, on stderr: the log itself cannot.
+    /// Reports an outage once, on stderr: the log itself cannot.
     fn outage(&mut self, why: &str) {
         if self.lost == 0 && self.why != why {
             complain(why);
@@ -302,13 +303,13 @@ impl LogFile {
     }
 }
 
-/// Tells in words why a log cannot be opened, if it cannot.
+/// Checks that a log can be opened. Fails with the reason in words.
 pub(super) fn try_open(path: &Path) -> Result<(), String> {
     locate(path).and_then(open).map(drop).map_err(|denied| cannot("open", path, &denied))
 }
 
 impl Open {
-    /// Whether it is this file, in this directory, that the path leads to.
+    /// Returns whether the path leads to this file, in this directory.
     fn is_at(&self, place: &OwnFile) -> bool {
         let is_same = |entry: OwnEntry| entry.identity == self.identity;
         place.dir.identity().is_ok_and(|directory| directory == self.directory)
@@ -316,12 +317,13 @@ impl Open {
     }
 }
 
-/// Finds the directory of the log by the rule of trust, and makes it, and those above it, where they are missing.
+/// Finds the directory of the log by the rule of trust. Makes it, and the directories above it, where they are missing.
 fn locate(path: &Path) -> Result<OwnFile, Denied> {
     Trust::of_process().file(Purpose::Log, path, Some(DIRECTORY))
 }
 
-/// Opens the file to append to it, and makes it where it is missing; with the breaches that are warnings.
+/// Opens the file to append to it, and makes it where it is missing. Returns it with the breaches that are only
+/// warnings.
 fn open(place: OwnFile) -> Result<(Open, Vec<Breach>), Denied> {
     let (file, warning) = place.append(FILE)?;
     let failed = |error| Denied::Io(place.path(), error);
@@ -329,7 +331,7 @@ fn open(place: OwnFile) -> Result<(Open, Vec<Breach>), Denied> {
     let identity = Identity { device: about.dev(), inode: about.ino() };
     let directory = place.dir.identity().map_err(failed)?;
     let warnings = place.dir.warnings().iter().cloned().chain(warning).collect();
-    // An appender opens by path. By this one it opens the file that was judged, whatever has its name by now.
+    // An appender opens by path. This path leads to the file that was judged, whatever has its name by now.
     let builder = RollingFileAppender::builder().rotation(AppenderRotation::NEVER);
     let appender = builder.filename_prefix(file.as_raw_fd().to_string()).build("/proc/self/fd").map_err(|error| {
         let cause = std::error::Error::source(&error).map(ToString::to_string);
@@ -346,7 +348,7 @@ fn cannot(what: &str, path: &Path, denied: &Denied) -> String {
     }
 }
 
-/// Writes everything, or says how much was written before it went wrong.
+/// Writes everything. Fails with the number of bytes that were written before the error.
 fn write_all(to: &mut impl Write, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
     let mut written = 0;
     while written < bytes.len() {

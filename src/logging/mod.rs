@@ -33,7 +33,7 @@ thread_local! {
     static WRITING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Lets the thread write again, also when it panicked.
+/// Guard that lets the thread write again when dropped, also after a panic.
 struct Written;
 
 impl Drop for Written {
@@ -42,12 +42,12 @@ impl Drop for Written {
     }
 }
 
-/// Whether records go to the terminal (stderr) too.
+/// Choice whether records go to the terminal (stderr) too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Terminal {
-    /// They do.
+    /// Records go to the terminal, too.
     Shown,
-    /// They only go to the file.
+    /// Records go only to the file.
     Off,
 }
 
@@ -58,17 +58,18 @@ pub struct Logging {
 }
 
 struct Shared {
-    /// The least level, as [`rank`] counts.
+    /// Least level that is written, as [`rank`] counts.
     level: AtomicU8,
     terminal: Option<TerminalWriter>,
-    /// Apart from the file, so that records are put into words side by side and only written one by one.
+    /// Style of the records. It is apart from the file, so that records are put into words side by side and only
+    /// written one by one.
     style: RwLock<Style>,
-    /// `None` where the log is only on the terminal.
+    /// Log file; `None` where the log is only on the terminal.
     file: Mutex<Option<LogFile>>,
     health: Arc<LogHealth>,
 }
 
-/// How a record is written.
+/// Format and zone of the records.
 #[derive(Clone)]
 struct Style {
     format: LogFormat,
@@ -84,11 +85,11 @@ impl Style {
     }
 }
 
-/// Sets up the log for the whole process, and a hook that logs panics. A file that cannot be opened is told on stderr
-/// and in `health`, and tried again.
+/// Sets up the log for the whole process, and a hook that logs panics. A file that cannot be opened is reported on
+/// stderr and in `health`, and tried again.
 ///
 /// # Errors
-/// When the process has a log already.
+/// Fails when the process has a log already.
 pub fn install(
     settings: &LogSettings,
     zone: &TimeZone,
@@ -121,14 +122,14 @@ impl Logging {
     }
 
     fn file(&self) -> MutexGuard<'_, Option<LogFile>> {
-        // A panic while writing leaves a file that is as good as any.
+        // A panic while writing leaves the file usable.
         self.shared.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes over new settings.
+    /// Applies new settings.
     ///
     /// # Errors
-    /// In words, when the new file cannot be opened; everything then stays as it was.
+    /// Fails, with the reason in words, when the new file cannot be opened; everything then stays as it was.
     pub fn apply(&self, settings: &LogSettings, zone: &TimeZone) -> Result<(), String> {
         let now = clock::wall();
         match (&mut *self.file(), &settings.file) {
@@ -145,19 +146,19 @@ impl Logging {
         let style = Style { format: settings.format, zone: zone.clone() };
         *self.shared.style.write().unwrap_or_else(PoisonError::into_inner) = style;
         self.shared.level.store(least(settings.level), Ordering::Relaxed);
-        // `tracing` remembers the level of the least record that anybody wants.
+        // `tracing` caches the least level that anybody wants.
         tracing::callsite::rebuild_interest_cache();
         Ok(())
     }
 
-    /// Opens the file anew: somebody may have moved it away.
+    /// Opens the file anew, since somebody may have moved it away.
     pub fn reopen(&self) {
         if let Some(file) = &mut *self.file() {
             file.reopen(clock::wall());
         }
     }
 
-    /// Rotates when it is time: threads that are confined to a target cannot.
+    /// Rotates the file when it is time, since threads that are confined to a target cannot.
     pub fn look_after(&self) {
         if let Some(file) = &mut *self.file() {
             file.prepare(clock::wall());
@@ -204,7 +205,7 @@ fn least(level: LogLevel) -> u8 {
 
 impl<S: Subscriber> Layer<S> for Logging {
     fn register_callsite(&self, about: &'static Metadata<'static>) -> Interest {
-        // What is asked only once would never see a level that changes with the config.
+        // An interest that is asked for only once would miss a level that changes with the config.
         if is_ours(about) { Interest::sometimes() } else { Interest::never() }
     }
 
@@ -222,7 +223,7 @@ impl<S: Subscriber> Layer<S> for Logging {
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        // A panic while a record is written comes back here, from the hook that logs panics: it must not wait for the
+        // A panic while a record is written comes back here, from the hook that logs panics. It must not wait for the
         // lock that its own thread holds.
         if !WRITING.replace(true) {
             let _done = Written;

@@ -1,4 +1,4 @@
-//! One record, as a line.
+//! A record of the log, as a line.
 
 use std::fmt::{self, Write};
 
@@ -9,17 +9,17 @@ use tracing::{Event, Level};
 
 use crate::names::OneLine;
 
-/// Whose lines are those without a target.
+/// Name that stands in lines without a target: the daemon's own.
 const DAEMON: &str = "janitor";
 
-/// One record.
+/// A record of the log.
 #[derive(Debug)]
 pub(super) struct Record {
     pub(super) at: Timestamp,
     level: &'static str,
     target: Option<String>,
     message: String,
-    /// What else the event carries.
+    /// Further fields of the event.
     fields: Vec<(&'static str, String)>,
 }
 
@@ -37,7 +37,7 @@ impl Record {
         record
     }
 
-    /// A remark of the log about itself.
+    /// Makes a remark of the log about itself.
     pub(super) fn note(at: Timestamp, message: String) -> Self {
         Self { at, level: "WARNING", target: None, message, fields: Vec::new() }
     }
@@ -46,7 +46,8 @@ impl Record {
         self.target.as_deref().unwrap_or(DAEMON)
     }
 
-    /// `2024-09-25 02:00:00 - marked_images - INFO - Deleted file: x`, without the end of the line.
+    /// Formats the record as `2024-09-25 02:00:00 - marked_images - INFO - Deleted file: x`, without the end of the
+    /// line.
     pub(super) fn text(&self, zone: &TimeZone) -> String {
         let time = self.at.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%d %H:%M:%S");
         let mut line = format!("{time} - {} - {} - {}", OneLine(self.target()), self.level, OneLine(&self.message));
@@ -57,7 +58,7 @@ impl Record {
         line
     }
 
-    /// The same as a JSON object.
+    /// Formats the record as a JSON object.
     pub(super) fn json(&self, zone: &TimeZone) -> String {
         let time = self.at.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string();
         let mut object = serde_json::Map::new();

@@ -1,4 +1,4 @@
-//! Which period a record belongs to, and which rotated files are there.
+//! The periods of records, and the rotated files.
 
 use std::ffi::OsStr;
 use std::io;
@@ -10,7 +10,8 @@ use jiff::tz::TimeZone;
 use crate::config::Rotation;
 use crate::fsys::OwnFile;
 
-/// The day or the hour that a record belongs to, as it stands in the name of a rotated file. Later periods sort later.
+/// Returns the day or the hour that a record belongs to, as it stands in the name of a rotated file. Later periods sort
+/// later.
 pub(super) fn period(rotation: Rotation, at: Timestamp, zone: &TimeZone) -> Option<String> {
     let format = match rotation {
         Rotation::Daily => "%Y-%m-%d",
@@ -20,8 +21,8 @@ pub(super) fn period(rotation: Rotation, at: Timestamp, zone: &TimeZone) -> Opti
     Some(at.to_zoned_datetime(zone.clone()).strftime(format).to_string())
 }
 
-/// The period and the number of a rotated file, if `name` is exactly that of one: `FILE.2026-11-22`,
-/// `FILE.2026-11-22-14`, either with `.1` and so on behind it.
+/// Parses the name of a rotated file into its period and number: `FILE.2026-11-22`, `FILE.2026-11-22-14`, either with
+/// `.1` and so on behind it; `None` for any other name.
 fn parse<'a>(name: &'a str, file: &str) -> Option<(&'a str, u32)> {
     let rest = name.strip_prefix(file)?.strip_prefix('.')?;
     let (period, number) = match rest.split_once('.') {
@@ -40,12 +41,12 @@ fn parse<'a>(name: &'a str, file: &str) -> Option<(&'a str, u32)> {
     (is_date && is_hour).then_some((period, number))
 }
 
-/// Moves the log file out of the way, to the name of its period, with a number behind those of that period that are there:
-/// what has a lower number is older.
+/// Moves the log file out of the way, to the name of its period. The name has a number above those that the period has
+/// already: a file with a lower number is older.
 pub(super) fn rotate(log: &OwnFile, period: &str) -> io::Result<()> {
     const TRIES: u32 = 10_000;
     let file = log.name.to_str().unwrap_or_default();
-    // What is not ours says nothing.
+    // Files that are not ours do not count.
     let is_ours = |name: &OsStr| matches!(log.dir.entry(name), Ok(Some(entry)) if entry.is_ours_alone);
     let number_of = |name: &OsStr| match parse(name.to_str()?, file)? {
         (of, number) if of == period && is_ours(name) => Some(number),
@@ -53,7 +54,7 @@ pub(super) fn rotate(log: &OwnFile, period: &str) -> io::Result<()> {
     };
     let last = log.dir.names()?.iter().filter_map(|name| number_of(name)).max();
     let first = last.map_or(0, |last| last.saturating_add(1));
-    // Another process may rotate at the same time, and what is not ours may have the name.
+    // Another process may rotate at the same time, and a file that is not ours may have the name.
     for number in first..first.saturating_add(TRIES) {
         let mut to = log.name.clone();
         to.push(format!(".{period}"));
@@ -68,8 +69,9 @@ pub(super) fn rotate(log: &OwnFile, period: &str) -> io::Result<()> {
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
-/// Removes all but the newest `keep` rotated files. What is no regular file of ours, has another name too, or a date in
-/// the future, is no rotated file: somebody else may have put it there, to have others go.
+/// Removes all but the newest `keep` rotated files. A file counts as rotated only if it is a regular file of ours, with
+/// no other name and no date in the future: somebody else may have put any other file there, to have rotated files
+/// removed.
 pub(super) fn prune(log: &OwnFile, keep: usize, now: Timestamp, zone: &TimeZone) -> io::Result<()> {
     let Some(file) = log.name.to_str() else { return Ok(()) };
     let mut rotated = Vec::new();
@@ -90,7 +92,7 @@ pub(super) fn prune(log: &OwnFile, keep: usize, now: Timestamp, zone: &TimeZone)
     Ok(())
 }
 
-/// Whether a period of a rotated file is later than the current one.
+/// Returns whether the period of a rotated file is later than the current one.
 fn is_future(named: &str, now: Timestamp, zone: &TimeZone) -> bool {
     let rotation = if named.len() > "2026-11-22".len() { Rotation::Hourly } else { Rotation::Daily };
     period(rotation, now, zone).is_some_and(|current| named > current.as_str())

@@ -5,23 +5,24 @@ use std::sync::{Mutex, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// How long a record waits for a terminal that was not stuck before.
+/// Time that a record waits for a terminal that was not stuck before.
 const PATIENCE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 const NOT_AT_ALL: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
-/// What fits into a pipe that says it has room, by `PIPE_BUF` of pipe(7), so that writing it does not wait.
+/// Size in bytes of a write that fits into a pipe that says it has room, by `PIPE_BUF` of pipe(7), so that writing does
+/// not wait.
 const PIECE: usize = 4096;
 
-/// Writes lines to stderr, and does without it while nobody reads there: a terminal that was stopped with Ctrl-S, or a
-/// journal that hangs, must not stop the sweeping.
+/// Writer of lines to stderr, which does without stderr while nobody reads there: a terminal that was stopped with
+/// Ctrl-S, or a journal that hangs, must not stop the sweeping.
 #[derive(Debug, Default)]
 pub(super) struct TerminalWriter {
-    /// Lines that were not shown since it got stuck; 0 while it is not.
+    /// Number of lines that were not shown since stderr got stuck; 0 while it is not stuck.
     missed: Mutex<u64>,
 }
 
 impl TerminalWriter {
-    /// Shows a line. `note` makes the line that says how many were not shown before it.
+    /// Shows a line. `note` makes the line that says how many lines were not shown before it.
     pub(super) fn show(&self, line: &str, note: impl FnOnce(u64) -> String) {
         let mut missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = String::with_capacity(line.len() + 1);
@@ -39,7 +40,8 @@ impl TerminalWriter {
     }
 }
 
-/// Whether everything was written. A terminal that is gone counts as one that shows everything: nobody misses it.
+/// Writes to stderr. Returns whether everything was written. A terminal that is gone counts as one that shows
+/// everything: nobody misses the lines.
 fn write(bytes: &[u8], patience: Timespec) -> bool {
     let mut stderr = io::stderr();
     for piece in bytes.chunks(PIECE) {
