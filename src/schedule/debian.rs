@@ -1,15 +1,15 @@
-//! Debian's cron, rewritten naively from its rules: the oracle.
+//! Debian's cron, rewritten naively from its rules: the oracle of the tests.
 //!
-//! Nothing here is shared with the code under test: not the parser, not the calendar, not the way through the changes of
-//! the clocks. It knows no transitions at all. It looks at the clock on the wall once a tick, as the daemon does, and
-//! acts on how far the clock is from where it was expected.
+//! Nothing here is shared with the code under test: not the parser, not the calendar, not the way through the changes
+//! of the clocks. The oracle knows no transitions at all. It looks at the clock on the wall once a tick, as the daemon
+//! does, and acts on how far the clock is from where it was expected.
 //!
-//! It differs from the C program in three ways, all deliberate:
+//! The oracle differs from the C program in three ways, all deliberate:
 //! - Debian asks for the offset again only when `tm_isdst` changes, and so overlooks a zone that redefines its standard
 //!   time (Samoa's skipped day) until it is restarted. Here the offset is always right.
 //! - Debian runs the missed fixed jobs of a gap one *virtual* minute after the other, with pauses, from the moment it
-//!   wakes after the gap. Here all of that takes no time: a virtual minute fires at the instant of the tick, which is the
-//!   instant of the transition. A job that matches several of them is then one run: the instants are a set.
+//!   wakes after the gap. Here all of that takes no time: a virtual minute fires at the instant of the tick, which is
+//!   the instant of the transition. A job that matches several of them is then one run: the instants are a set.
 //! - A tick may be a second, for schedules with six fields: the same loop with its constants in seconds.
 
 use std::collections::BTreeSet;
@@ -32,7 +32,7 @@ pub(super) struct Job {
 const MONTHS: &str = "janfebmaraprmayjunjulaugsepoctnovdec";
 const DAYS: &str = "sunmontuewedthufrisat";
 
-/// What no value of a calendar exceeds.
+/// Reason for which every value of a calendar fits into a `u8`.
 const SMALL: &str = "less than 256";
 
 impl Job {
@@ -59,14 +59,14 @@ impl Job {
         }
     }
 
-    /// Whether a day of some year matches; months and days are few enough to try them all.
+    /// Returns whether a day of some year matches. Months and days are few enough to try them all.
     pub(super) fn ever_fires(&self) -> bool {
         const DAYS_IN_MONTH: [u8; 12] = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
         !self.dom_star_or_dow_star
             || self.month.iter().any(|month| self.dom.iter().any(|dom| *dom <= DAYS_IN_MONTH[usize::from(*month) - 1]))
     }
 
-    /// The condition in `find_jobs`, at `clock` seconds of local time.
+    /// Evaluates the condition in `find_jobs`, at `clock` seconds of local time.
     fn matches(&self, clock: i64) -> bool {
         let of = |unit: i64, wrap: i64| u8::try_from((clock / unit) % wrap).expect(SMALL);
         if !self.second.contains(&of(1, 60)) || !self.minute.contains(&of(60, 60)) || !self.hour.contains(&of(3600, 24))
@@ -81,7 +81,7 @@ impl Job {
     }
 }
 
-/// The values of a field: each that some place of its list lets through.
+/// Returns the values of a field that any item of its list lets through.
 fn values(field: &str, low: u8, high: u8, names: &str, first: u8) -> Vec<u8> {
     let number = |text: &str| match names.find(text) {
         Some(at) if text.len() == 3 => u8::try_from(at / 3).expect(SMALL) + first,
@@ -94,7 +94,7 @@ fn values(field: &str, low: u8, high: u8, names: &str, first: u8) -> Vec<u8> {
             None if range == "*" => (low, high),
             None => (number(range), number(range)),
         };
-        // The one thing that is ours: `fri-sun`.
+        // This is the only extension of ours: `fri-sun`.
         let to = if to < from { high } else { to };
         let step: u64 = step.parse().expect("a step that was read before");
         from <= value && value <= to && u64::from(value - from).is_multiple_of(step)
@@ -102,7 +102,7 @@ fn values(field: &str, low: u8, high: u8, names: &str, first: u8) -> Vec<u8> {
     (low..=high).filter(|value| field.split(',').any(|item| lets_through(item, *value))).collect()
 }
 
-/// What the clock on the wall shows at each tick of a while: (instant, ticks of local time since 1970).
+/// Readings of the clock on the wall at each tick of a while: (instant, ticks of local time since 1970).
 pub(super) struct Wall {
     pub(super) ticks: Vec<(Timestamp, i64)>,
     seconds_per_tick: i64,
@@ -121,7 +121,7 @@ impl Wall {
     }
 }
 
-/// `main()` of cron.c, started at the first tick: the instants at which it runs the job.
+/// Runs `main()` of cron.c from the first tick on. Returns the instants at which it runs the job.
 pub(super) fn runs(job: &Job, wall: &Wall) -> BTreeSet<Timestamp> {
     let minute = 60 / wall.seconds_per_tick;
     let mut runs = BTreeSet::new();

@@ -1,16 +1,16 @@
-//! Why a text is no schedule.
+//! The error of a text that is not a schedule.
 
 use std::fmt;
 use std::ops::Range;
 
-/// Why a text is no schedule.
+/// Reason for which a text is not a schedule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduleError {
-    /// The bytes of the text that are wrong; both ends lie between two characters.
+    /// Bytes of the text that are wrong; both ends lie between two characters.
     pub span: Range<usize>,
-    /// What is wrong, as a lowercase fragment.
+    /// Description of the mistake, as a lowercase fragment.
     pub message: String,
-    /// What to write instead.
+    /// Advice on what to write instead.
     pub help: Option<String>,
 }
 

@@ -3,41 +3,42 @@
 use super::error::ScheduleError;
 use super::unknown;
 
-/// What may stand in a field.
+/// Kind of a field: its name and the values it allows.
 pub(super) struct Kind {
-    /// Its name in messages.
+    /// Name of the field in messages.
     pub(super) name: &'static str,
-    /// The least value.
+    /// Least value.
     pub(super) low: u8,
-    /// The greatest value, less than 64.
+    /// Greatest value, less than 64.
     pub(super) high: u8,
     /// Names of the values from `low` on, in lower case.
     pub(super) names: &'static [&'static str],
-    /// The values in words.
+    /// Description of the values in words.
     pub(super) allowed: &'static str,
-    /// Whether it is counted by the clock, where a step beyond the range is never what was meant.
+    /// Whether the field is part of the time of day, where a step beyond the range is never what was meant.
     pub(super) of_clock: bool,
 }
 
-/// The largest step that cron reads, in an `int`.
+/// Largest step that cron reads, in an `int`.
 const LARGEST_STEP: usize = 2_147_483_647;
 
 /// The values of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Field {
-    /// Bit `n` for the value `n`.
+    /// Set of the values: bit `n` for the value `n`.
     pub(super) values: u64,
-    /// Whether it is written with a `*` at its start, which is what cron asks, not whether it holds every value.
+    /// Whether the field is written with a `*` at its start. Cron asks for the `*`, not whether the field holds every
+    /// value.
     pub(super) starred: bool,
 }
 
-/// Reads the field `text`, which begins at byte `at` and is not empty.
+/// Parses the field `text`, which begins at byte `at` and is not empty.
 pub(super) fn parse(kind: &Kind, text: &str, at: usize) -> Result<Field, ScheduleError> {
     let mut values = 0;
     let mut start = at;
     for item in text.split(',') {
         if item.is_empty() {
-            // The comma after the empty item, or before it where the item is the last.
+            // The span is the comma after the empty item, or before it where the item is the last.
             let comma = start.min(at + text.len() - 1);
             let help = "write a list without spaces and without empty places, as in `1,15,30`";
             return Err(ScheduleError::new(comma..comma + 1, "a comma with nothing beside it", help));
@@ -48,12 +49,12 @@ pub(super) fn parse(kind: &Kind, text: &str, at: usize) -> Result<Field, Schedul
     Ok(Field { values, starred: text.starts_with('*') })
 }
 
-/// One place of a list.
+/// One item of a list.
 struct Item<'a> {
     kind: &'a Kind,
     text: &'a str,
     at: usize,
-    /// Whether it is all of its field.
+    /// Whether the item is all of its field.
     is_alone: bool,
 }
 
@@ -79,7 +80,7 @@ impl Item<'_> {
         Ok((low..=high).step_by(step).fold(0, |values, value| values | 1 << value))
     }
 
-    /// The two ends of a range.
+    /// Parses the two ends of a range.
     fn ends(&self, from: &str, to: &str) -> Result<(u8, u8), ScheduleError> {
         if from.is_empty() || to.is_empty() {
             let span = self.at..self.at + from.len() + 1 + to.len();
@@ -112,12 +113,12 @@ impl Item<'_> {
         ScheduleError::new(span, message, help)
     }
 
-    /// The greatest value of its own: of the days of the week not 7, which is 0 again.
+    /// Returns the greatest value in its own right: for days of the week 6, since 7 is 0 again.
     fn greatest(&self) -> u8 {
         if self.kind.high == 7 { 6 } else { self.kind.high }
     }
 
-    /// The greatest value, as a number or as a name, like `beside`.
+    /// Returns the greatest value, as a number or as a name, like `beside`.
     fn last(&self, beside: &str) -> String {
         match self.kind.names.last() {
             Some(name) if is_name(beside) => (*name).to_owned(),
@@ -125,7 +126,7 @@ impl Item<'_> {
         }
     }
 
-    /// The least value, as a number or as a name, like `beside`.
+    /// Returns the least value, as a number or as a name, like `beside`.
     fn first(&self, beside: &str) -> String {
         match self.kind.names.first() {
             Some(name) if is_name(beside) => (*name).to_owned(),
@@ -133,10 +134,10 @@ impl Item<'_> {
         }
     }
 
-    /// The step `text` through the range from `low` to `high`. One beyond the range leaves `low` alone, as in Debian's
-    /// cron: `*/100,1-7` with a day of the week is the first of its kind in a month.
+    /// Parses the step `text` through the range from `low` to `high`. A step beyond the range leaves `low` alone, as in
+    /// Debian's cron: `*/100,1-7` with a day of the week is the first of its kind in a month.
     fn step(&self, text: &str, low: u8, high: u8) -> Result<usize, ScheduleError> {
-        // `5-5/1` is pointless and plain.
+        // `5-5/1` is pointless, but plain, and allowed.
         let greatest = usize::from(high - low).max(1);
         let end = self.at + self.text.len();
         let refuse = |message: String| {
@@ -158,7 +159,7 @@ impl Item<'_> {
         }
     }
 
-    /// `5/10`, which other crons take for `5-59/10`.
+    /// Returns the error for a step without a range, such as `5/10`, which other crons take for `5-59/10`.
     fn step_without_range(&self, range: &str, step: &str) -> ScheduleError {
         let span = self.at..self.at + self.text.len();
         if range.is_empty() {
@@ -178,7 +179,7 @@ impl Item<'_> {
         ScheduleError::new(span, format!("`{}` has a step but no range", self.text), help)
     }
 
-    /// One number or name, which begins at byte `at`.
+    /// Parses one number or name, which begins at byte `at`.
     fn value(&self, text: &str, at: usize) -> Result<u8, ScheduleError> {
         let span = at..at + text.len();
         if text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -208,7 +209,8 @@ fn is_name(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic())
 }
 
-/// A number of digits only, so neither `+5` nor nothing; one too great for its type counts as the greatest.
+/// Parses a number of digits only; `None` for `+5` and for an empty text. A number too great for its type counts as the
+/// greatest.
 fn number(text: &str) -> Option<usize> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().unwrap_or(usize::MAX))

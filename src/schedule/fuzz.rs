@@ -1,4 +1,4 @@
-//! What holds of every text that is taken for a schedule.
+//! The property that every text taken for a schedule has.
 
 use std::collections::BTreeSet;
 
@@ -22,15 +22,15 @@ const ZONES: [&str; 10] = [
     "Pacific/Chatham",
 ];
 
-/// Where clocks jumped by three hours or more, both follow the clock, at once; before and after that it takes Debian's
-/// cron as long to be itself again.
+/// Time that Debian's cron needs at most to run as usual again after the clocks jumped by less than three hours. Where
+/// they jumped by three hours or more, schedules of both kinds follow the clock at once.
 const SETTLED: SignedDuration = SignedDuration::from_hours(4);
 
-/// The first line is refused with the place of what is wrong, or runs as it does in Debian's cron, after the instant and
-/// in the zone that the rest names. Tells which.
+/// Checks that the first line is refused with the place of what is wrong, or runs as it does in Debian's cron, after
+/// the instant and in the zone that the rest names. Returns whether the line was accepted.
 ///
 /// # Panics
-/// When it is not so.
+/// Panics when the check fails.
 #[must_use]
 pub fn holds(data: &[u8]) -> bool {
     let end = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());

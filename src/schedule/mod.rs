@@ -1,9 +1,10 @@
 //! Schedules: standard crontab meaning on top of the `cron` crate.
 //!
-//! The crate counts days of the week from 1, wants both day fields to match, lets white space between fields go missing,
-//! skips what a spring gap swallows and goes back in time in the repeated hour of autumn. So it never sees what the user
-//! wrote, nor a time zone: the text is parsed here (`parse`, `field`) and the crate is given plain lists of numbers
-//! and civil time dressed as UTC (`calendar`). What remains, when to run as the clocks change, is the matter of `next`.
+//! The crate counts days of the week from 1, wants both day fields to match, lets white space between fields go
+//! missing, skips what a spring gap swallows and goes back in time in the repeated hour of autumn. So the crate never
+//! sees what the user wrote, nor a time zone: the text is parsed here (`parse`, `field`) and the crate is given plain
+//! lists of numbers and civil time dressed as UTC (`calendar`). The module `next` decides when to run as the clocks
+//! change.
 //!
 //! The rules are those of Debian's cron (`entry.c` for the fields, the main loop of `cron.c` for the clocks), which the
 //! tests hold against a naive rewriting of that loop, minute by minute, over the zones of the world.
@@ -35,8 +36,8 @@ pub use error::ScheduleError;
 ///   `sun`-`sat`, where 0 and 7 are both Sunday. With six, the first is the second, 0-59, and the others mean the same.
 /// - A field is a list of numbers or names, ranges `a-b`, `*`, and steps `*/n` and `a-b/n`, without spaces. Names are
 ///   their first three letters in any case; `fri-sun` is a range too.
-/// - A step beyond its range leaves the first value, as in `0 3 */100,1-7 * mon`, the first Monday of a month; as the whole
-///   of a second, minute or hour it is refused.
+/// - A step beyond its range leaves the first value, as in `0 3 */100,1-7 * mon`, the first Monday of a month; as the
+///   whole of a second, minute or hour it is refused.
 /// - Where both day fields are restricted, either one suffices; where one of them starts with `*`, both must match.
 /// - `@hourly`, `@daily`, `@midnight`, `@weekly`, `@monthly`, `@yearly`, `@annually`, in any case.
 ///
@@ -49,14 +50,15 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// The longest text, in bytes.
+    /// Length of the longest text, in bytes.
     pub const MAX: usize = 1000;
 
     /// Parses a crontab expression.
     ///
     /// # Errors
-    /// When the text is none, or when it is one that never fires, such as `0 0 30 2 *`. Syntax that other crons have and
-    /// the standard has not (`5/10`, `?`, `L`, `W`, `#`, `H`, `~`, a year) is refused, with what to write instead.
+    /// Fails when the text is not a schedule, or is one that never fires, such as `0 0 30 2 *`. Syntax that other crons
+    /// have and the standard has not (`5/10`, `?`, `L`, `W`, `#`, `H`, `~`, a year) is refused, with what to write
+    /// instead.
     pub fn parse(text: &str) -> Result<Self, ScheduleError> {
         let parsed = parse::parse(text)?;
         let calendar = Calendar::new(&parsed.fields).map_err(|error| {
@@ -73,26 +75,27 @@ impl Schedule {
         Ok(Self { text: text.to_owned(), calendar, follows_clock })
     }
 
-    /// The text as written: printable ASCII and tabs.
+    /// Returns the text as written: printable ASCII and tabs.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The first run strictly after `after`, with the clocks of `tz`. `None` when the calendar has ended.
+    /// Returns the first run strictly after `after`, with the clocks of `tz`; `None` when the calendar has ended.
     ///
     /// Where the clocks of `tz` change, a schedule with a fixed time runs once: right after a gap that swallowed one or
-    /// more of its times, at the instant of the change, and in the first pass of a repeated hour. One that
-    /// [follows the clock](Self::follows_clock) runs whenever the clock shows one of its times: twice in a repeated hour,
-    /// not at all in a gap. At a gap of three hours or more (Samoa skipped all of 30 December 2011), or where more than
-    /// three hours come again, both follow the clock; at a gap of less than five minutes both make up for it. This is what
+    /// more of its times, at the instant of the change, and in the first pass of a repeated hour. One that [follows the
+    /// clock](Self::follows_clock) runs whenever the clock shows one of its times: twice in a repeated hour, not at all
+    /// in a gap. At a gap of three hours or more (Samoa skipped all of 30 December 2011), or where more than three
+    /// hours come again, both follow the clock; at a gap of less than five minutes both make up for it. This is what
     /// Debian's cron does.
     #[must_use]
     pub fn next_after(&self, after: Timestamp, tz: &TimeZone) -> Option<Timestamp> {
         next::next_after(&self.calendar, self.follows_clock, after, tz)
     }
 
-    /// Whether it follows the wall clock through a change of offset: its minute or its hour starts with `*`.
+    /// Returns whether the schedule follows the wall clock through a change of offset: its minute or its hour starts
+    /// with `*`.
     #[must_use]
     pub fn follows_clock(&self) -> bool {
         self.follows_clock

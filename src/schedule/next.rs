@@ -7,23 +7,23 @@ use super::calendar::Calendar;
 
 const MINUTE: i64 = 60;
 
-/// Where the clocks go forward by this much or more, the times that they leave out are not made up for: three hours for
-/// a schedule with fixed times. Debian's main loop counts `timeDiff` in minutes, from the last minute that ran to the one it
-/// wakes in, so a gap of 180 minutes is a `timeDiff` of 181, which is over `3*MINUTE_COUNT` and taken for a new clock.
+/// Gap in seconds from which on a schedule with fixed times does not make up for the times left out: three hours.
+/// Debian's main loop counts `timeDiff` in minutes, from the last minute that ran to the one it wakes in. So a gap of
+/// 180 minutes is a `timeDiff` of 181, which is over `3*MINUTE_COUNT` and taken for a new clock.
 const FIXED_MISSES: i64 = 180 * MINUTE;
 
-/// The same for a schedule that follows the clock: up to a `timeDiff` of 5, cron believes that it overslept, and runs
-/// everything. No zone has ever had so small a change, but a `TZ` rule may.
+/// The same gap for a schedule that follows the clock. Up to a `timeDiff` of 5, cron believes that it overslept, and
+/// runs everything. No zone has ever had so small a change, but a `TZ` rule may.
 const FOLLOWER_MISSES: i64 = 5 * MINUTE;
 
-/// Where the clocks go back by this much or less, a fixed time does not run again: `timeDiff` is then over
-/// `-3*MINUTE_COUNT`. Three hours are on the other side of the limit here than above; Casey, Antarctica, has had both.
+/// Largest step back in seconds after which a fixed time does not run again: `timeDiff` is then over `-3*MINUTE_COUNT`.
+/// Three hours are on the other side of the limit here than above; Casey, Antarctica, has had both.
 const FIXED_REPEATS: i64 = 180 * MINUTE;
 
-/// The first instant strictly after `after` at which cron would run it.
+/// Returns the first instant strictly after `after` at which cron would run the schedule.
 ///
-/// Goes from one change of offset to the next. Between two of them civil time and instants differ by a constant, and
-/// `from` is the civil second from which on a match counts.
+/// The search goes from one change of offset to the next. Between two changes, civil time and instants differ by a
+/// constant, and `from` is the civil second from which on a match counts.
 pub(super) fn next_after(calendar: &Calendar, follows: bool, after: Timestamp, tz: &TimeZone) -> Option<Timestamp> {
     let mut offset = tz.to_offset(after);
     let mut from = civil(whole_seconds(after), offset) + 1;
@@ -46,8 +46,8 @@ pub(super) fn next_after(calendar: &Calendar, follows: bool, after: Timestamp, t
     instant(calendar.first_from(from)?, offset)
 }
 
-/// The civil second from which on matches count in the stretch of constant offset that `after` lies in, if it has a
-/// beginning.
+/// Returns the civil second from which on matches count in the stretch of constant offset that `after` lies in, if the
+/// stretch has a beginning.
 fn first_match_counts_from(after: Timestamp, follows: bool, tz: &TimeZone) -> Option<i64> {
     // `preceding` is exclusive: a change at `after` itself has happened.
     let change = tz.preceding(after.checked_add(SignedDuration::from_nanos(1)).ok()?).next()?;
@@ -56,18 +56,19 @@ fn first_match_counts_from(after: Timestamp, follows: bool, tz: &TimeZone) -> Op
     Some(resumes(civil(at, before), civil(at, change.offset()), follows))
 }
 
-/// Whether a time that a gap of so many seconds left out is run right after it.
+/// Returns whether a time that a gap of so many seconds left out is run right after the gap.
 fn makes_up(gap: i64, follows: bool) -> bool {
     gap < if follows { FOLLOWER_MISSES } else { FIXED_MISSES }
 }
 
-/// Where to go on when the clocks are set from `end` to `begin`: a fixed time waits until they are where they were.
+/// Returns the civil second to go on from when the clocks are set from `end` to `begin`. A fixed time waits until the
+/// clocks are where they were.
 fn resumes(end: i64, begin: i64, follows: bool) -> i64 {
     let back = end - begin;
     if !follows && back > 0 && back <= FIXED_REPEATS { end } else { begin }
 }
 
-/// Seconds since 1970, rounded down.
+/// Returns the seconds since 1970, rounded down.
 fn whole_seconds(instant: Timestamp) -> i64 {
     instant.as_second() - i64::from(instant.subsec_nanosecond() < 0)
 }

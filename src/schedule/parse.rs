@@ -1,4 +1,4 @@
-//! From text to fields.
+//! The parser, from text to fields.
 
 use std::ops::Range;
 
@@ -6,7 +6,7 @@ use super::error::ScheduleError;
 use super::field::{self, Field, Kind};
 use super::{Schedule, unknown};
 
-/// What a schedule looks like, for those who wrote something else.
+/// Examples of schedules, for those who wrote something else.
 pub(super) const EXAMPLE: &str = "`0 2 * * *` is every day at 02:00, `*/15 * * * *` every quarter of an hour";
 
 static SECOND: Kind = Kind { name: "second", low: 0, high: 59, names: &[], allowed: "0-59", of_clock: true };
@@ -41,7 +41,7 @@ const NICKNAMES: [(&str, &str); 7] = [
     ("@annually", "0 0 1 1 *"),
 ];
 
-/// The six fields.
+/// The six fields of a schedule.
 pub(super) struct Fields {
     pub(super) second: Field,
     pub(super) minute: Field,
@@ -51,14 +51,14 @@ pub(super) struct Fields {
     pub(super) day_of_week: Field,
 }
 
-/// What a text means.
+/// Meaning of a text.
 pub(super) struct Parsed {
     pub(super) fields: Fields,
-    /// Where the text says which days of which months.
+    /// Bytes of the text that name the days and months.
     pub(super) days: Range<usize>,
 }
 
-/// A field as written, and where.
+/// A field as written, and its place.
 #[derive(Clone, Copy)]
 struct Token<'a> {
     at: usize,
@@ -87,13 +87,13 @@ pub(super) fn parse(text: &str) -> Result<Parsed, ScheduleError> {
     }
 }
 
-/// What to say of a schedule that begins with a zone, as a line of a crontab can.
+/// Returns the error for a schedule that begins with a zone, as a line of a crontab can.
 fn zone_of(first: Token<'_>, rest: &[Token<'_>]) -> Option<ScheduleError> {
     let (name, value) = first.text.split_once('=').unwrap_or((first.text, ""));
     if !["TZ", "CRON_TZ"].iter().any(|known| name.eq_ignore_ascii_case(known)) {
         return None;
     }
-    // `CRON_TZ = Europe/Berlin`, too.
+    // `CRON_TZ = Europe/Berlin` is recognised, too.
     let mut rest = rest.iter().skip_while(|token| token.text == "=").peekable();
     let zone = match value.trim_matches(['"', '\'']) {
         "" => rest.next().map_or("", |token| token.text.trim_start_matches('=')),
@@ -107,8 +107,8 @@ fn zone_of(first: Token<'_>, rest: &[Token<'_>]) -> Option<ScheduleError> {
     Some(ScheduleError::new(first.at..first.end(), message, help))
 }
 
-/// Everything after this deals with printable ASCII on one line, so that any byte offset is good for a span and any part
-/// of the text for a message.
+/// Checks that the text is printable ASCII on one line, and not too long. All other code then relies on it: any byte
+/// offset is good for a span, and any part of the text for a message.
 fn check_characters(text: &str) -> Result<(), ScheduleError> {
     if text.len() > Schedule::MAX {
         let cut = text.floor_char_boundary(Schedule::MAX);
@@ -125,7 +125,8 @@ fn check_characters(text: &str) -> Result<(), ScheduleError> {
     }
 }
 
-/// White space separates fields, and nothing else does: what has none in between is one field, right or wrong.
+/// Splits the text at white space. Nothing else separates fields: a text without white space is one field, right or
+/// wrong.
 fn tokens(text: &str) -> Vec<Token<'_>> {
     let mut at = 0;
     let mut tokens = Vec::new();
@@ -154,7 +155,7 @@ fn fields(second: Option<Token<'_>>, five: [Token<'_>; 5]) -> Result<Parsed, Sch
     Ok(Parsed { fields, days: day_of_month.at..month.end() })
 }
 
-/// 7 is 0.
+/// Replaces 7 by 0, since both are Sunday.
 fn one_sunday(field: Field) -> Field {
     Field { values: (field.values | field.values >> 7) & 0x7f, ..field }
 }

@@ -1,6 +1,7 @@
-//! What to tell somebody whose value is no number and no name of its field.
+//! Help for a value that is neither a number nor a name of its field.
 
-/// What to write instead of `text` in a field with these names, if there is more to say than what is allowed.
+/// Returns what to write instead of `text` in a field with these names, if there is more to say than the allowed
+/// values.
 pub(super) fn help(text: &str, names: &[&str]) -> Option<String> {
     if let Some(rest) = text.strip_prefix('*').filter(|rest| rest.bytes().all(|byte| byte.is_ascii_digit())) {
         return Some(format!("`*` stands alone or before a step; did you mean `*/{rest}`?"));
@@ -8,16 +9,16 @@ pub(super) fn help(text: &str, names: &[&str]) -> Option<String> {
     if text.contains('*') {
         return Some("`*` stands alone or before a step, as in `*/5`; fields have spaces between them".into());
     }
-    // Before the names: `friL` begins with one.
+    // This comes before the names, since `friL` begins with one.
     if let Some(help) = foreign(text) {
         return Some(help.to_owned());
     }
     closest(text, names).map(|name| format!("did you mean `{name}`?"))
 }
 
-/// Syntax of other crons.
+/// Returns the help for syntax of other crons.
 fn foreign(text: &str) -> Option<&'static str> {
-    // `15W`, `5L`, `friL`: what is left without digits and the names of days.
+    // The letters are what is left of `15W`, `5L`, `friL` without digits and the names of days.
     let letters = text.trim_start_matches(|c: char| c.is_ascii_digit()).to_ascii_uppercase();
     let without_day = match letters.get(..3) {
         Some("SUN" | "MON" | "TUE" | "WED" | "THU" | "FRI" | "SAT") => &letters[3..],
@@ -37,7 +38,7 @@ fn foreign(text: &str) -> Option<&'static str> {
     }
 }
 
-/// The one of `names` that `text` is likely meant to be: it begins with it (`monday`), or is one slip away (`mno`).
+/// Returns the name that `text` is likely meant to be: the text begins with it (`monday`), or is one slip away (`mno`).
 pub(super) fn closest<'a>(text: &str, names: &[&'a str]) -> Option<&'a str> {
     let text = text.to_ascii_lowercase();
     let spelled_out = text.bytes().all(|byte| byte.is_ascii_alphabetic()).then_some(&text);
