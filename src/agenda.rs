@@ -1,6 +1,6 @@
-//! The agenda: which target is due when. Pure: it is told the time.
+//! The agenda: the times at which targets are due. Pure: the time is an argument.
 //!
-//! What a target that is due does (run, wait, be skipped because a sweep of it is still at work) is not decided here.
+//! The agenda does not decide what a due target does (run, wait, be skipped because a sweep of it is still at work).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,13 +11,14 @@ use jiff::tz::TimeZone;
 use crate::names::TargetName;
 use crate::schedule::Schedule;
 
-/// Clock changes of up to this much are treated as cron treats them (the limit of Debian's and Vixie's cron).
+/// Largest change of the clock that is treated as cron treats it (the limit of Debian's and Vixie's cron).
 const CRON_LIMIT: Duration = Duration::from_secs(3 * 60 * 60);
 
-/// A clock that goes back by less than this is being adjusted, not set; nothing follows from it.
+/// Smallest step back that counts as a clock that was set. A smaller step is an adjustment, and nothing follows from
+/// it.
 const ADJUSTMENT: Duration = Duration::from_secs(60);
 
-/// When each target is due.
+/// Schedules of all targets, with the next run of each.
 #[derive(Clone, Debug, Default)]
 pub struct Agenda {
     jobs: BTreeMap<TargetName, Job>,
@@ -32,7 +33,7 @@ struct Job {
 }
 
 impl Agenda {
-    /// Puts a target on the agenda. One that is on it already with the same schedule and zone keeps its next run.
+    /// Puts a target on the agenda. A target that is on it already with the same schedule and zone keeps its next run.
     pub fn put(&mut self, name: &TargetName, schedule: &Schedule, zone: &TimeZone, now: Timestamp) {
         if let Some(job) = self.jobs.get(name)
             && job.schedule == *schedule
@@ -54,20 +55,20 @@ impl Agenda {
         self.jobs.retain(|name, _| keep(name));
     }
 
-    /// When a target is due; `None` when it is not on the agenda, or never again.
+    /// Returns the time at which a target is next due; `None` when it is not on the agenda, or never due again.
     #[must_use]
     pub fn next_of(&self, name: &TargetName) -> Option<Timestamp> {
         self.jobs.get(name)?.next
     }
 
-    /// When the first target is due.
+    /// Returns the time at which the first target is due.
     #[must_use]
     pub fn next(&self) -> Option<Timestamp> {
         self.jobs.values().filter_map(|job| job.next).min()
     }
 
-    /// The targets that are due at `now`, by name, each at most once however often it was due since the last call.
-    /// Their next run lies after `now`.
+    /// Returns the targets that are due at `now`, by name, and moves their next run past `now`. Each target is returned
+    /// at most once, however often it was due since the last call.
     pub fn take_due(&mut self, now: Timestamp) -> Vec<TargetName> {
         let mut due = Vec::new();
         for (name, job) in &mut self.jobs {
@@ -79,11 +80,12 @@ impl Agenda {
         due
     }
 
-    /// Looks at the wall clock and says by how much it was set back since the last look, if it was.
+    /// Looks at the wall clock. Returns by how much it was set back since the last look, if it was.
     ///
-    /// Then, as cron does it: a schedule that follows the clock is counted anew. One with fixed times keeps its next
-    /// run, so that what ran does not run twice, unless the clock went back by more than three hours, which is a new
-    /// time rather than a changed one. Forward steps need nothing: what was passed is due, once.
+    /// A clock that was set back is treated as cron treats it. A schedule that follows the clock is counted anew. A
+    /// schedule with fixed times keeps its next run, so that what ran does not run twice. A step back of more than
+    /// three hours is a new time rather than a changed one, and every schedule is counted anew. Steps forward need
+    /// nothing: a time that was passed is due, once.
     pub fn look_at_clock(&mut self, now: Timestamp) -> Option<Duration> {
         let seen = self.seen.replace(now)?;
         let back = Duration::try_from(seen.duration_since(now)).ok().filter(|back| *back >= ADJUSTMENT)?;

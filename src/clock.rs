@@ -1,4 +1,4 @@
-//! The clocks, and the zone of the system. Only this module reads the time; everything else is told.
+//! The clocks, and the zone of the system. Only this module reads the time; every other module takes it as an argument.
 
 use std::collections::BTreeSet;
 use std::fs::Metadata;
@@ -10,18 +10,18 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
-/// The wall clock.
+/// Returns the time of the wall clock.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
 pub fn wall() -> Timestamp {
     Timestamp::now()
 }
 
-/// A point on the clock that is never set.
+/// A point on the monotonic clock, which is never set.
 #[derive(Clone, Copy, Debug)]
 pub struct Mark(std::time::Instant);
 
-/// A mark to measure from.
+/// Returns a mark to measure from.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
 pub fn mark() -> Mark {
@@ -29,7 +29,7 @@ pub fn mark() -> Mark {
 }
 
 impl Mark {
-    /// The time since the mark was made, without the time the machine was suspended.
+    /// Returns the time since the mark was made, without the time the machine was suspended.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
     pub fn elapsed(self) -> Duration {
@@ -37,29 +37,29 @@ impl Mark {
     }
 }
 
-/// The clocks at one moment.
+/// Readings of the clocks at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
-    /// The wall clock.
+    /// Time of the wall clock.
     pub wall: Timestamp,
-    /// The time since the machine was started.
+    /// Time since the machine was started.
     pub since_boot: Duration,
 }
 
-/// The clocks now.
+/// Returns the readings of the clocks now.
 #[must_use]
 pub fn now() -> Moment {
     Moment { wall: wall(), since_boot: since_boot() }
 }
 
-/// The time since the machine was started, also while it was suspended. It is never set.
+/// Returns the time since the machine was started, also while it was suspended. This clock is never set.
 #[must_use]
 pub fn since_boot() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 
-/// When this program was built.
+/// Returns the time at which this program was built.
 #[must_use]
 pub fn built() -> Timestamp {
     env!("JANITOR_BUILT").parse().ok().and_then(|seconds| Timestamp::from_second(seconds).ok()).unwrap_or_default()
@@ -81,7 +81,7 @@ const UTC: [&str; 12] = [
     "Etc/Greenwich",
 ];
 
-/// Link to the zone of the system.
+/// Path of the link to the zone of the system.
 const LOCALTIME: &str = "/etc/localtime";
 
 /// Directories in which a zone database may lie; the variable `TZDIR` names another one.
@@ -94,7 +94,7 @@ const DATABASES: [&str; 3] = ["/usr/share/zoneinfo", "/usr/share/lib/zoneinfo", 
 pub fn zone(name: &str) -> Result<TimeZone, jiff::Error> {
     TimeZone::get(name).or_else(|error| match is_utc_name(name) {
         true => Ok(TimeZone::UTC),
-        // A database that was installed after the start.
+        // The zone database may have been installed after the start.
         false => TimeZoneDatabase::from_env().get(name).map_err(|_| error),
     })
 }
@@ -111,7 +111,7 @@ pub fn local_zone() -> Result<TimeZone, jiff::Error> {
     })
 }
 
-/// Returns what the variable `TZ` says, without the colon that may precede it.
+/// Returns the value of the variable `TZ`, without the colon that may precede it.
 fn zone_of_variable() -> Option<String> {
     let value = std::env::var_os("TZ")?.to_string_lossy().into_owned();
     Some(value.strip_prefix(':').map(str::to_owned).unwrap_or(value))
@@ -121,13 +121,13 @@ fn is_utc_name(name: &str) -> bool {
     UTC.iter().any(|utc| utc.eq_ignore_ascii_case(name))
 }
 
-/// Forgets the zones that were looked up, so that the next look finds what is on the disk by then.
+/// Forgets the zones that were looked up, so that the next lookup reads the disk again.
 pub fn forget_zones() {
     jiff::tz::db().reset();
     jiff::tz::reset_system_time_zone_cache();
 }
 
-/// State of the files that zones are read from. It differs after one of them was replaced, or changed.
+/// State of the files that zones are read from. The state differs after one of the files was replaced, or changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ZoneFiles(Vec<(PathBuf, Option<FileState>)>);
 
@@ -135,7 +135,7 @@ pub struct ZoneFiles(Vec<(PathBuf, Option<FileState>)>);
 type FileState = (u64, u64, u64, i64, i64);
 
 impl ZoneFiles {
-    /// Looks at the files of the zone of the system and at those of the zones with these names.
+    /// Reads the state of the files of the system's zone and of the zones with these names.
     #[must_use]
     pub fn look<'a>(names: impl Iterator<Item = &'a str>) -> Self {
         let state = |about: Metadata| (about.dev(), about.ino(), about.size(), about.ctime(), about.ctime_nsec());
@@ -152,9 +152,9 @@ impl ZoneFiles {
     }
 }
 
-/// Whether the zone is UTC although no zone can be read, as in a container without tzdata: a missing `/etc/localtime`
-/// means UTC (localtime(5)), and a link to a file called `UTC` says it. A link to any other zone that is not installed
-/// leaves open which time it is.
+/// Returns whether the zone is UTC although no zone can be read, as in a container without tzdata. A missing
+/// `/etc/localtime` means UTC (localtime(5)), and so does a link to a file with a name of UTC. A link to any other zone
+/// that is not installed leaves open which time it is.
 fn is_utc(localtime: &Path) -> bool {
     match localtime.read_link() {
         Ok(zone) => zone.file_name().and_then(|name| name.to_str()).is_some_and(is_utc_name),

@@ -1,5 +1,5 @@
-//! What the fuzzers hold the code to, each beside the code in question. The targets in `fuzz/` call these; what they have
-//! found worth keeping is in `fuzz/corpus`, and the tests here hold the code to that.
+//! Properties that the fuzzers check, each defined beside the code in question. The targets in `fuzz/` call these
+//! functions. Inputs worth keeping are in `fuzz/corpus`, and the tests here check the code against them.
 
 pub use crate::admin::fuzz::holds as guard;
 pub use crate::config::fuzz::holds as config;

@@ -2,11 +2,12 @@
 //!
 //! > A file goes when it passes the **filters**, has at least one **reason** to go, and no **protection** holds it.
 //!
-//! The modules stand on floors; each uses only modules on strictly lower floors, and a test holds them to it
+//! The modules stand on floors; each uses only modules on strictly lower floors, and a test enforces it
 //! (`ARCHITECTURE.md` has the map). From the bottom up: words ([`names`], [`units`], [`clock`]), nouns ([`globs`],
-//! [`schedule`], [`entry`], [`verdict`], [`protected`]), what is valid by construction ([`target`], [`report`]), pure
-//! decisions ([`judge`], [`agenda`]), the file system and the text of the config ([`fsys`], [`config`]), one execution
-//! ([`sweep`]), the long-lived part ([`daemon`]), its doors ([`admin`], [`logging`]) and the command line ([`cli`]).
+//! [`schedule`], [`entry`], [`verdict`], [`protected`]), types that are valid by construction ([`target`], [`report`]),
+//! pure decisions ([`judge`], [`agenda`]), the file system and the text of the config ([`fsys`], [`config`]), one
+//! execution ([`sweep`]), the long-lived part ([`daemon`]), its doors ([`admin`], [`logging`]) and the command line
+//! ([`cli`]).
 
 pub mod admin;
 pub mod agenda;

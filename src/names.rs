@@ -10,7 +10,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Whether a character breaks a line, reorders it, steers a terminal or cannot be seen: the control and format
+/// Returns whether a character breaks a line, reorders it, steers a terminal or cannot be seen: the control and format
 /// characters of Unicode (Cc, Cf) and its line separators (Zl, Zp).
 fn is_harmful(character: char) -> bool {
     character.is_control()
@@ -49,7 +49,8 @@ impl fmt::Display for Escaped<'_> {
 }
 
 impl Escaped<'_> {
-    /// Calls `each` with every character or byte: where it ends, and how much is printed for it.
+    /// Calls `each` for every character or invalid byte, with the offset at which it ends and the length of its printed
+    /// form, in bytes.
     fn each_length(bytes: &[u8], mut each: impl FnMut(usize, usize)) {
         let mut end = 0;
         for chunk in bytes.utf8_chunks() {
@@ -72,26 +73,26 @@ impl Escaped<'_> {
     }
 }
 
-/// A path or a name, printed as [`Escaped`], without its middle where that would be long: `a/b/\[2555904 bytes]/y/z`. (A
-/// backslash in a name is printed as two.) Whoever may write in a target could fill the disk of the log with names of
-/// which each byte is printed as six, or with a chain of directories, each line longer than the one before.
+/// A path or a name, printed as [`Escaped`]. A long one is printed without its middle: `a/b/\[2555904 bytes]/y/z`. (A
+/// backslash in a name is printed as two.) Otherwise, whoever may write in a target could fill the disk of the log with
+/// names of which each byte is printed as six, or with a chain of directories, each line longer than the one before.
 #[derive(Clone, Copy)]
 pub struct Shortened<'a> {
     bytes: &'a [u8],
-    /// Not more is printed as it is …
+    /// Length in printed bytes up to which the text is shown whole.
     longest: usize,
-    /// … and otherwise not more at either end.
+    /// Length in printed bytes of either end, when the middle is left out.
     shown: usize,
 }
 
 impl<'a> Shortened<'a> {
-    /// Shortens a path. What the kernel takes as one, and has no characters to be escaped, is printed whole.
+    /// Shortens a path. A path that the kernel accepts and that needs no escapes is printed whole.
     #[must_use]
     pub fn path(bytes: &'a [u8]) -> Self {
         Self { bytes, longest: 4096, shown: 512 }
     }
 
-    /// Shortens a name, of which nothing is left out either if it has no characters to be escaped.
+    /// Shortens a name. A name that needs no escapes is printed whole, too.
     #[must_use]
     pub fn name(bytes: &'a [u8]) -> Self {
         Self { bytes, longest: 512, shown: 160 }
@@ -106,7 +107,7 @@ impl fmt::Display for Shortened<'_> {
         if length <= longest {
             return write!(out, "{}", Escaped(bytes));
         }
-        // Between two components, where there is such a place; else between two characters.
+        // The cut lies between two components, where there is such a place; else between two characters.
         let (mut start, mut end) = ((0, 0), (bytes.len(), bytes.len()));
         let mut printed = 0;
         let mut at = 0;
@@ -134,8 +135,8 @@ impl fmt::Display for Shortened<'_> {
     }
 }
 
-/// Text made fit for one line: what could break or reorder the line is escaped, everything else (backslashes too)
-/// stays, so that text which holds an [`Escaped`] name already is not escaped twice.
+/// Text made fit for one line. Characters that could break or reorder the line are escaped. Everything else stays,
+/// backslashes too, so that text which already holds an [`Escaped`] name is not escaped twice.
 #[derive(Clone, Copy)]
 pub struct OneLine<'a>(pub &'a str);
 
@@ -158,15 +159,15 @@ impl fmt::Display for OneLine<'_> {
 pub struct TargetName(Arc<str>);
 
 impl TargetName {
-    /// The longest name, in bytes.
+    /// Length of the longest name, in bytes.
     pub const MAX: usize = 100;
 
-    /// Accepts a name that can stand in a log line and in a URL.
+    /// Checks that a name can stand in a log line and in a URL, and returns it as a target's name.
     ///
     /// # Errors
-    /// In words, when the name is empty, longer than [`TargetName::MAX`], starts or ends with white space, holds a
-    /// slash or a character that would have to be escaped in a log line, or is `janitor`, which the daemon's own log
-    /// lines carry.
+    /// Fails, with the reason in words, when the name is empty, longer than [`TargetName::MAX`], starts or ends with
+    /// white space, holds a slash or a character that would have to be escaped in a log line, or is `janitor`, which
+    /// the daemon's own log lines carry.
     pub fn new(text: &str) -> Result<Self, String> {
         if text.is_empty() {
             return Err("a target's name cannot be empty".into());
@@ -189,7 +190,7 @@ impl TargetName {
         Ok(Self(text.into()))
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -226,12 +227,13 @@ impl<'de> Deserialize<'de> for TargetName {
     }
 }
 
-/// The id of one run: when it began, in UTC, and eight random digits: `20240925T000000Z-3f9a2c1b`.
+/// The id of one run: the time at which it began, in UTC, and eight random hexadecimal digits:
+/// `20240925T000000Z-3f9a2c1b`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct RunId(Arc<str>);
 
 impl RunId {
-    /// A new id for a run that begins at `now`.
+    /// Returns a new id for a run that begins at `now`.
     #[must_use]
     pub fn new(now: Timestamp) -> Self {
         // A fresh RandomState is keyed by the system's random numbers: enough for an id that only has to be unique.
@@ -239,7 +241,7 @@ impl RunId {
         Self(format!("{}-{random:08x}", now.strftime("%Y%m%dT%H%M%SZ")).into())
     }
 
-    /// The id that somebody has written; `None` when it is none.
+    /// Parses an id that somebody has written; `None` when the text is not an id.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let shape = |(at, byte): (usize, u8)| match at {
@@ -252,7 +254,7 @@ impl RunId {
         (text.len() == 25 && text.bytes().enumerate().all(shape)).then(|| Self(text.into()))
     }
 
-    /// The id as text.
+    /// Returns the id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,4 +1,4 @@
-//! What a test needs and not every machine has, as for the tests of the whole program.
+//! Needs of tests that not every machine meets, as for the tests of the whole program.
 
 #[expect(dead_code, reason = "shared with the tests of the whole program")]
 #[path = "../tests/it/needs.rs"]
@@ -8,7 +8,7 @@ use std::path::Path;
 
 pub use shared::{leases, missing, root, say, tool};
 
-/// A directory on another file system than this one.
+/// Creates a directory on another file system than that of `than`; `None` where there is no other that can be written.
 pub fn another_file_system(than: &Path) -> Option<tempfile::TempDir> {
     use std::os::unix::fs::MetadataExt;
     let device = |of: &Path| of.metadata().expect("it exists").dev();

@@ -1,4 +1,4 @@
-//! What no target may be: by path, and by what the path leads to.
+//! The places that no target may be, by path and by the identity of the directory to which the path leads.
 
 use std::path::{Path, PathBuf};
 
@@ -7,25 +7,25 @@ use crate::entry::Identity;
 /// A place that must not be swept, nor any directory that holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Its path, absolute.
+    /// Absolute path of the place.
     pub path: PathBuf,
-    /// What it is, as the rest of a sentence: `a system directory`.
+    /// Description of the place, as the rest of a sentence: `a system directory`.
     pub what: String,
-    /// Whether everything below it is protected too.
+    /// Whether everything below the place is protected too.
     pub with_all_below: bool,
-    /// Which directories it and its ancestors are, as far as they exist.
+    /// Identities of the place and of its ancestors, as far as they exist.
     pub identities: Vec<Identity>,
 }
 
-/// The places that no target may be, or hold.
+/// Places that no target may be, or hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Protected {
     places: Vec<Place>,
-    /// Into these, and below them, nothing may be moved.
+    /// Places to which, and below which, nothing may be moved.
     closed: Vec<Place>,
 }
 
-/// The directories that a system lives in.
+/// Directories that a system lives in.
 pub const SYSTEM: [&str; 32] = [
     "/",
     "/bin",
@@ -61,7 +61,8 @@ pub const SYSTEM: [&str; 32] = [
     "/var/spool",
 ];
 
-/// Those in which nothing at all is to be cleaned: what the kernel makes up, and programs with their libraries.
+/// Directories in which nothing at all is to be cleaned: those that the kernel makes up, and those of programs with
+/// their libraries.
 pub const WITH_ALL_BELOW: [&str; 19] = [
     "/proc",
     "/sys",
@@ -84,28 +85,29 @@ pub const WITH_ALL_BELOW: [&str; 19] = [
     "/usr/share",
 ];
 
-/// Where a file that appears may be run, or change who may do what. Nothing is moved there, nor anywhere below.
+/// Directories in which a new file may be run, or change who may do what. Nothing is moved there, nor anywhere below.
 pub const CLOSED: [&str; 7] = ["/boot", "/etc", "/root", "/run/systemd", "/usr", "/var/lib/systemd", "/var/spool/cron"];
 
-/// The one directory below those that holds ordinary files.
+/// The only directory below `WITH_ALL_BELOW` that holds ordinary files.
 const SHARED_MEMORY: &str = "/dev/shm";
 
 impl Protected {
-    /// Protects these places.
+    /// Returns the protection of these places.
     #[must_use]
     pub fn new(places: Vec<Place>) -> Self {
         Self { places, closed: Vec::new() }
     }
 
-    /// Closes these to moves, with all below them. Their identities are their own alone.
+    /// Closes these places to moves, with all below them. Their identities are their own alone, without those of
+    /// ancestors.
     #[must_use]
     pub fn closing(self, closed: Vec<Place>) -> Self {
         Self { closed, ..self }
     }
 
-    /// Returns in words why nothing may be moved to a directory because it is closed, or lies in one that is; what
-    /// [`refuse`](Self::refuse) says of it comes on top. The path is absolute; to be certain it has no links left in it,
-    /// and `way` has the identities of the directory and of those above it.
+    /// Returns in words why nothing may be moved to a directory because it is closed, or lies in a closed one. The
+    /// reasons of [`refuse`](Self::refuse) come on top. The path is absolute. For certainty, the path has no links left
+    /// in it, and `way` has the identities of the directory and of those above it.
     #[must_use]
     pub fn refuse_destination(&self, path: &Path, way: &[Identity]) -> Option<String> {
         let shown = |path: &Path| crate::names::Escaped(path.as_os_str().as_encoded_bytes()).to_string();
@@ -116,8 +118,8 @@ impl Protected {
         Some(format!("`{}` lies in `{}`, {}", shown(path), shown(&place.path), place.what))
     }
 
-    /// Why a target's directory is refused, in words; `None` when it may be swept. The path is absolute; to be certain
-    /// it has no links left in it, and the identity is that of the directory it leads to.
+    /// Returns in words why a target's directory is refused; `None` when it may be swept. The path is absolute. For
+    /// certainty, the path has no links left in it, and the identity is that of the directory it leads to.
     #[must_use]
     pub fn refuse(&self, path: &Path, identity: Option<Identity>) -> Option<String> {
         self.places.iter().find_map(|place| {

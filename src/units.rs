@@ -1,20 +1,20 @@
 //! Durations and sizes as people write them, and as they are shown.
 //!
-//! Strict where a slip would delete: a number needs a unit, `m` and `M` are refused with both readings, so are months
-//! and years (their length varies), negative numbers and what overflows.
+//! Parsing is strict where a slip would delete. A number needs a unit. `m` and `M` are refused, with both readings.
+//! Months and years (their length varies), negative numbers and values that overflow are refused, too.
 
 use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
-/// Why a text is not a duration or a size: what is wrong, where in the text, and what to write instead.
+/// Reason for which a text is not a duration or a size: what is wrong, where in the text, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnitError {
-    /// The bytes of the text that are wrong.
+    /// Bytes of the text that are wrong.
     pub span: Range<usize>,
-    /// What is wrong, as a lowercase fragment.
+    /// Description of the mistake, as a lowercase fragment.
     pub message: String,
-    /// What to write instead.
+    /// Advice on what to write instead.
     pub help: Option<String>,
 }
 
@@ -34,7 +34,7 @@ fn wrong<T>(span: Range<usize>, message: impl Into<String>, help: Option<String>
     Err(UnitError { span, message: message.into(), help })
 }
 
-/// One `12 h` of a text: where it stands, its number and its unit.
+/// One part of a text, such as `12 h`: its place, its number and its unit.
 struct Part<'a> {
     span: Range<usize>,
     number: &'a str,
@@ -78,10 +78,10 @@ fn parts<'a>(text: &'a str, example: &str) -> Result<Vec<Part<'a>>, UnitError> {
     Ok(found)
 }
 
-/// Reads a duration: `90s`, `15min`, `12h`, `30d`, `2w`, `1h 30min`.
+/// Parses a duration: `90s`, `15min`, `12h`, `30d`, `2w`, `1h 30min`.
 ///
 /// # Errors
-/// See the module: the units `s`, `min`, `h`, `d`, `w` (and their English names) are known, nothing else.
+/// Fails as the module says. The known units are `s`, `min`, `h`, `d`, `w` (and their English names), nothing else.
 pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     let mut total = Duration::ZERO;
     for part in parts(text, "30d")? {
@@ -116,10 +116,10 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     Ok(total)
 }
 
-/// Reads a share: `10%`, `2.5%`; in hundredths of a percent, from 0.01 % to 100 %.
+/// Parses a share: `10%`, `2.5%`. Returns hundredths of a percent, from 0.01 % to 100 %.
 ///
 /// # Errors
-/// When it is none, has more than two decimals, or is out of range.
+/// Fails when the text is not a share, has more than two decimals, or is out of range.
 pub fn parse_share(text: &str) -> Result<u16, UnitError> {
     let all = 0..text.len();
     let help = || Some("write it like \"10%\"".to_owned());
@@ -137,10 +137,11 @@ pub fn parse_share(text: &str) -> Result<u16, UnitError> {
     }
 }
 
-/// Reads a size: `500MB`, `1.5 GiB`, `0B`. Decimal and binary units.
+/// Parses a size in decimal or binary units: `500MB`, `1.5 GiB`, `0B`. Returns bytes.
 ///
 /// # Errors
-/// See the module: a bare `K`, `M`, `G` or `T` is refused, since 10M means 10,000,000 to one and 10,485,760 to another.
+/// Fails as the module says. A bare `K`, `M`, `G` or `T` is refused, since 10M means 10,000,000 to some and 10,485,760
+/// to others.
 pub fn parse_size(text: &str) -> Result<u64, UnitError> {
     let found = parts(text, "10GB")?;
     let [Part { span, number, unit }] = found.as_slice() else {
@@ -160,11 +161,11 @@ pub fn parse_size(text: &str) -> Result<u64, UnitError> {
         }
     }
     if number.contains('.') && unit.eq_ignore_ascii_case("B") {
-        // bytesize would round it down in silence.
+        // bytesize would round the number down in silence.
         let help = "write a whole number, or a larger unit, as in \"1.5kB\"".to_owned();
         return wrong(span, format!("`{number}` is not a whole number of bytes"), Some(help));
     }
-    // bytesize saturates in silence (measured), so the size is checked against the largest one it can mean.
+    // bytesize saturates in silence (measured), so the size is checked against `i64::MAX`.
     match format!("{number}{unit}").parse::<bytesize::ByteSize>() {
         Ok(size) if size.as_u64() <= i64::MAX as u64 => Ok(size.as_u64()),
         Ok(_) => wrong(span, "the size is too large", Some("at most 9223PB".to_owned())),
