@@ -1,8 +1,9 @@
-//! Opening a path beneath a handle: without following a link, and where that is asked for without entering another mount.
+//! Opening a path beneath a handle: without following a link and, where asked for, without entering another mount.
 //!
-//! `openat2` (Linux 5.6) does it in one call. Where it is not to be had, each name is opened by itself (`openat` with
-//! `O_NOFOLLOW`), and what was opened has to be on the same mount: the kernel is older, or a filter of system calls hides
-//! it, since a filter cannot look into its argument (`RestrictSUIDSGID=` of systemd, older container runtimes).
+//! `openat2` (Linux 5.6) opens the path in one call. It is missing on an older kernel, and hidden by some filters of
+//! system calls, since a filter cannot look into its argument (`RestrictSUIDSGID=` of systemd, older container
+//! runtimes). Without `openat2` each name is opened by itself (`openat` with `O_NOFOLLOW`), and every opened entry must
+//! be on the same mount.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -22,22 +23,22 @@ use rustix::io::Errno;
 
 use super::dir::again;
 
-/// What no step may do: leave the directory, follow a link.
+/// Restrictions of every step: stay beneath the directory, and follow no link.
 const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
 
-/// How often what may be a mount point is looked at again.
+/// Number of times an apparent mount point is looked at again.
 const XDEV_TRIES: usize = 3;
 
-/// What a step may do at a mount point.
+/// Behaviour of a step at a mount point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mounts {
-    /// Enter it: for the janitor's own files.
+    /// Enter the mount: for the janitor's own files.
     Cross,
-    /// Fail: for what lies below a target.
+    /// Fail: for everything below a target.
     Stay,
 }
 
-/// How paths are opened beneath a handle.
+/// Method of opening paths beneath a handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opening {
     /// By the kernel, in one call.
@@ -67,7 +68,7 @@ impl fmt::Display for Opening {
     }
 }
 
-/// Returns how paths are opened beneath a handle, which the kernel is asked once.
+/// Returns the method of opening paths beneath a handle. The kernel is asked once.
 #[must_use]
 pub fn opening() -> Opening {
     static OPENING: OnceLock<Opening> = OnceLock::new();
@@ -75,7 +76,7 @@ pub fn opening() -> Opening {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         match openat2(CWD, c"/", flags, Mode::empty(), ResolveFlags::NO_SYMLINKS) {
             Err(Errno::NOSYS | Errno::PERM) => {
-                // A thread that is confined cannot open the list any more.
+                // A confined thread cannot open the list any more.
                 *mount_points() = MountPoints::open().ok();
                 Opening::Openat
             }
@@ -84,8 +85,8 @@ pub fn opening() -> Opening {
     })
 }
 
-/// Opens `relative` beneath a directory; `.` is the directory itself, and stands nowhere else. A symbolic link is
-/// `ELOOP`; a way out, and with [`Mounts::Stay`] a mount point, is `EXDEV`.
+/// Opens `relative` beneath a directory. `.` is the directory itself, and stands for nothing else. Fails with `ELOOP`
+/// at a symbolic link, and with `EXDEV` at a way out and, with [`Mounts::Stay`], at a mount point.
 pub(super) fn open_beneath(dir: BorrowedFd<'_>, relative: &Path, flags: OFlags, mounts: Mounts) -> io::Result<OwnedFd> {
     if opening() == Opening::Openat {
         return by_names(dir, relative, flags, mounts);
@@ -97,15 +98,15 @@ pub(super) fn open_beneath(dir: BorrowedFd<'_>, relative: &Path, flags: OFlags, 
     let mut tries = 0;
     loop {
         match again(|| openat2(dir, relative, flags, Mode::empty(), resolve)) {
-            // The kernel says so too when what it has just found was moved out from below the directory meanwhile
-            // (openat2(2) looks again at the end). What was moved is not there the next time.
+            // `openat2` returns `EXDEV`, too, when the entry just found was moved out from below the directory
+            // meanwhile (openat2(2) looks again at the end). The moved entry is not there the next time.
             Err(error) if tries < XDEV_TRIES && error.raw_os_error() == Some(Errno::XDEV.raw_os_error()) => tries += 1,
             done => return done,
         }
     }
 }
 
-/// Opens an absolute path. A symbolic link is `ELOOP`.
+/// Opens an absolute path. Fails with `ELOOP` at a symbolic link.
 pub(super) fn open_absolute(path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
     if opening() == Opening::Openat {
         return by_names(CWD, path, flags, Mounts::Cross);
@@ -127,7 +128,7 @@ fn by_names(dir: BorrowedFd<'_>, path: &Path, flags: OFlags, mounts: Mounts) -> 
             Component::Normal(name) => name,
             Component::RootDir => OsStr::new("/"),
             Component::CurDir => OsStr::new("."),
-            // The kernel says the same of a way out.
+            // The kernel returns the same error for a way out.
             Component::ParentDir | Component::Prefix(_) => return Err(Errno::XDEV.into()),
         };
         let from = at.as_ref().map_or(dir, AsFd::as_fd);
@@ -143,9 +144,10 @@ fn by_names(dir: BorrowedFd<'_>, path: &Path, flags: OFlags, mounts: Mounts) -> 
     at.ok_or_else(|| Errno::NOENT.into())
 }
 
-/// Opens one name, which is to be on this mount.
+/// Opens one name, which must be on this mount.
 fn step(dir: BorrowedFd<'_>, name: &OsStr, flags: OFlags, mount: Option<u64>) -> io::Result<OwnedFd> {
-    // A dead mount is not to be touched, so the list of mounts is asked first. What it does not know shows afterwards.
+    // A dead mount must not be touched, so the list of mounts is asked first. A mount missing from the list is noticed
+    // afterwards.
     if mount.is_some() && is_mount_point(dir, name) {
         return Err(Errno::XDEV.into());
     }
@@ -156,7 +158,7 @@ fn step(dir: BorrowedFd<'_>, name: &OsStr, flags: OFlags, mount: Option<u64>) ->
     }
 }
 
-/// Says of a link on the way what `openat2` says.
+/// Maps the error at a symbolic link on the way to that of `openat2`.
 fn told(dir: BorrowedFd<'_>, name: &OsStr, error: io::Error) -> io::Error {
     let is_link = |stat: rustix::fs::Stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
     match error.raw_os_error() == Some(Errno::NOTDIR.raw_os_error()) {
@@ -165,27 +167,27 @@ fn told(dir: BorrowedFd<'_>, name: &OsStr, error: io::Error) -> io::Error {
     }
 }
 
-/// The number of the mount that a handle is on. It is that of no other mount while the handle is open.
+/// Returns the number of the mount that a handle is on. No other mount has this number while the handle is open.
 fn mount_of(handle: BorrowedFd<'_>) -> io::Result<u64> {
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
     let stat = again(|| statx(handle, c"", flags, StatxFlags::MNT_ID))?;
     if stat.stx_mask & StatxFlags::MNT_ID.bits() != 0 {
         return Ok(stat.stx_mnt_id);
     }
-    // Before Linux 5.8.
+    // Fallback before Linux 5.8.
     let known = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", handle.as_raw_fd()))?;
     mount_in(&known).ok_or_else(|| Errno::OPNOTSUPP.into())
 }
 
-/// The number of the mount in proc(5)'s fdinfo.
+/// Returns the number of the mount in proc(5)'s fdinfo.
 fn mount_in(fdinfo: &str) -> Option<u64> {
     fdinfo.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim().parse().ok()
 }
 
-/// Where something is mounted, as the kernel lists it.
+/// Mount points, as the kernel lists them.
 #[derive(Debug)]
 struct MountPoints {
-    /// It wakes those who poll it when something was mounted or unmounted.
+    /// The open list, which wakes its pollers when something is mounted or unmounted.
     list: File,
     paths: HashSet<Vec<u8>>,
 }
@@ -196,7 +198,7 @@ fn mount_points() -> std::sync::MutexGuard<'static, Option<MountPoints>> {
     MOUNT_POINTS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether something is mounted on a name, as far as that is known.
+/// Returns whether something is mounted on a name, as far as the list tells.
 fn is_mount_point(dir: BorrowedFd<'_>, name: &OsStr) -> bool {
     let Ok(path) = readlink(format!("/proc/self/fd/{}", dir.as_raw_fd()), Vec::new()) else { return false };
     let mut path = path.into_bytes();
@@ -233,7 +235,7 @@ impl MountPoints {
     }
 }
 
-/// The mount points in proc(5)'s mountinfo: the fifth field, in which blanks and backslashes are octal numbers.
+/// Returns the mount points in proc(5)'s mountinfo: the fifth field, in which blanks and backslashes are octal numbers.
 fn points_in(mountinfo: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     let lines = mountinfo.split(|byte| *byte == b'\n');
     lines.filter_map(|line| line.split(|byte| *byte == b' ').nth(4)).map(|field| {

@@ -1,7 +1,7 @@
-//! Keeping a thread to some directories, by the kernel (Landlock).
+//! Confining a thread to some directories, by the kernel (Landlock).
 //!
-//! It stops our own mistakes and lost races: a handle of a directory that was moved out of the target removes nothing
-//! any more. It is no wall against foreign code in this process, since threads share their memory.
+//! Confinement stops our own mistakes and lost races: a handle of a directory that was moved out of the target can no
+//! longer remove anything. It is no barrier against foreign code in this process, since threads share their memory.
 
 use std::cell::Cell;
 use std::io;
@@ -19,22 +19,22 @@ use rustix::thread::{SecureComputingMode, secure_computing_mode};
 
 use super::dir::Dir;
 
-/// The argument with which this program asks for Landlock in a process of its own, and ends.
+/// Argument with which this program tries Landlock in a process of its own, and exits.
 pub const ASK_FOR_LANDLOCK: &str = "ask-for-landlock";
 
-/// The oldest version of Landlock that is used: the first with renames between directories and truncation (Linux 6.2).
+/// Oldest version of Landlock that is used: the first with renames between directories and truncation (Linux 6.2).
 const VERSION: ABI = ABI::V3;
 
 thread_local! {
     static CONFINED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What a confined thread may do below a directory.
+/// Rights of a confined thread below a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum May {
     /// Look and read.
     Look,
-    /// Remove, and rename to and from it.
+    /// Remove entries, and rename entries to and from the directory.
     Change,
 }
 
@@ -57,17 +57,17 @@ fn rights(may: May) -> BitFlags<AccessFs> {
     }
 }
 
-/// Confines this thread to nothing. A filter of system calls may kill the process meanwhile.
+/// Tries to confine this thread, to no directory at all. A filter of system calls may kill the process here.
 pub fn ask_for_landlock() {
-    // Whether the kernel has Landlock is not asked here.
+    // The result does not matter here; only whether the process is killed.
     drop(confine_now(&[]));
 }
 
-/// Returns why no thread can be confined, if that is known without trying. A filter of system calls may kill who asks
-/// for Landlock (`@system-service` of systemd 252 does), so another process asks first where there is a filter.
+/// Returns why no thread can be confined, if known without trying. A filter of system calls may kill a process that
+/// calls Landlock (`@system-service` of systemd 252 does), so where there is a filter another process tries first.
 #[must_use]
 pub fn unconfinable() -> Option<String> {
-    /// Whether who asks is killed.
+    /// Whether the filter kills a process that calls Landlock.
     static KILLS: Mutex<Option<bool>> = Mutex::new(None);
     let mut kills = KILLS.lock().unwrap_or_else(PoisonError::into_inner);
     if kills.is_none() {
@@ -89,11 +89,11 @@ fn is_killed() -> io::Result<bool> {
     command.status().map(|status: ExitStatus| status.signal() == Some(rustix::process::Signal::SYS.as_raw()))
 }
 
-/// From here on this thread, and every thread that it starts, reads and changes nothing but what lies below these
-/// directories. It cannot be undone, so it is for a thread of one's own. Files that are open stay so.
+/// Confines this thread, and every thread that it starts, to these directories: nothing outside them can be read or
+/// changed any more. Confinement cannot be undone, so this is for a thread of one's own. Open files stay open.
 ///
 /// # Errors
-/// In words, when the kernel does not do all of it; then the thread is as it was.
+/// Fails with a text when the kernel does not enforce all of it; the thread is unchanged then.
 pub fn confine(to: &[(&Dir, May)]) -> Result<(), String> {
     unconfinable().map_or_else(|| confine_now(to), Err)
 }
@@ -117,13 +117,13 @@ fn confine_now(to: &[(&Dir, May)]) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether this thread is confined, or was started by one that is and has [said so](note_confined).
+/// Returns whether this thread is confined, or was started by a confined thread and [noted so](note_confined).
 #[must_use]
 pub fn is_confined() -> bool {
     CONFINED.get()
 }
 
-/// Takes note that the thread that started this one is confined.
+/// Notes whether the thread that started this one is confined.
 pub fn note_confined(confined: bool) {
     CONFINED.set(confined);
 }

@@ -1,8 +1,9 @@
-//! Copies to another file system, which are verified before they get a name.
+//! Copies of files to another file system, verified before they get a name.
 //!
-//! A copy has no name while it grows (`O_TMPFILE`): whatever ends it, nothing is left of it, and nobody can put another
-//! file in its place. Where a file system has no such files it grows under a name like `.janitor-move-…` at the top of the
-//! destination, is held locked, and what a killed run has left there is removed by the next ([`remove_left_over`]).
+//! A copy has no name while it grows (`O_TMPFILE`): however it ends, nothing is left of it, and nobody can put another
+//! file in its place. Where a file system does not support `O_TMPFILE`, the copy grows under a name like
+//! `.janitor-move-…` at the top of the destination, and is locked meanwhile. The next run removes copies that a killed
+//! one has left there ([`remove_left_over`]).
 
 use std::fs::File;
 use std::io::{self, Seek};
@@ -26,32 +27,32 @@ use crate::entry::{Facts, Identity, Kind};
 use crate::names::Escaped;
 use crate::units::Bytes;
 
-/// How much is read at a time, in bytes.
+/// Size of a read, in bytes.
 const CHUNK: usize = 256 * 1024;
 
-/// After so many bytes a copy is written to the disk, so that none of its steps takes long.
+/// Number of bytes after which a copy is written to the disk, so that no single step takes long.
 const FLUSH: u64 = 32 * 1024 * 1024;
 
-/// What a copy without the help of the file system is called while it grows.
+/// Prefix of the temporary name of a copy where the file system does not support `O_TMPFILE`.
 const TEMPORARY: &[u8] = b".janitor-move-";
 
-/// Space that a copy leaves free: this, or a hundredth of the file system where that is less.
+/// Space in bytes that a copy leaves free: this, or a hundredth of the file system where that is less.
 const MARGIN: u64 = 16 * 1024 * 1024;
 
-/// What is whole on another file system, and has no name there yet.
+/// A complete copy on another file system that has no final name yet.
 pub(super) enum Copy<'a> {
     File(Grown<'a>),
     Link { text: std::ffi::CString, source: &'a Pinned, into: &'a Dir },
 }
 
-/// A file that has no name, or one of ours.
+/// A growing file that has no name, or a temporary one.
 pub(super) struct Grown<'a> {
     file: File,
     into: &'a Dir,
     temporary: Option<(&'a Dir, Vec<u8>)>,
 }
 
-/// What has its name on another file system.
+/// A copy that has its name on another file system.
 pub(super) struct Placed<'a> {
     into: &'a Dir,
     name: Vec<u8>,
@@ -61,26 +62,26 @@ pub(super) struct Placed<'a> {
 impl Drop for Grown<'_> {
     fn drop(&mut self) {
         if let Some((top, name)) = &self.temporary {
-            // If it cannot be removed now, it is by the next run.
+            // The next run removes the copy if this fails.
             drop(top.remove(name));
         }
     }
 }
 
 impl Placed<'_> {
-    /// Removes it again, if it is still there.
+    /// Removes the copy again, if it is still there.
     pub(super) fn take_back(self) {
         if identity_at(self.into, &self.name).is_ok_and(|there| there == self.identity) {
-            // A second copy is all that is left if this fails.
+            // If this fails, a second copy is left over.
             drop(self.into.remove(&self.name));
         }
     }
 }
 
-/// Copies what is held, so that it can be placed in the directory `into` of `to`.
+/// Copies the held entry, to be placed in the directory `into` of `to`. `go_on` is called again and again.
 ///
 /// # Errors
-/// [`Refusal::Changed`] when the source changes meanwhile, and what `go_on` says, which is asked again and again.
+/// [`Refusal::Changed`] when the source changes meanwhile, and any refusal of `go_on`.
 pub(super) fn make<'a>(
     source: &'a Pinned,
     to: &'a Destination,
@@ -108,7 +109,7 @@ pub(super) fn make<'a>(
 }
 
 impl<'a> Copy<'a> {
-    /// Gives the copy the first free name like this one, on the disk.
+    /// Gives the copy the first free name like `name`, and writes the directory to the disk.
     pub(super) fn place(self, name: &[u8]) -> io::Result<Placed<'a>> {
         let (into, placed, identity) = match self {
             Self::File(mut grown) => {
@@ -136,12 +137,12 @@ impl<'a> Copy<'a> {
 }
 
 impl Grown<'_> {
-    /// Gives it a name, and never over another.
+    /// Gives the file its name, and never over another.
     fn finish(&mut self, free: &[u8]) -> io::Result<()> {
         let Some((top, temporary)) = &self.temporary else {
             let (into, free) = (self.into.fd(), path(free));
             return match again(|| linkat(self.file.as_fd(), c"", into, free, AtFlags::EMPTY_PATH)) {
-                // Without CAP_DAC_READ_SEARCH it has to be named.
+                // Without CAP_DAC_READ_SEARCH the file has to be linked by its path in `/proc`.
                 Err(error) if is(&error, Errno::NOENT) => {
                     let itself = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&self.file));
                     again(|| linkat(CWD, &itself, into, free, AtFlags::SYMLINK_FOLLOW))
@@ -166,8 +167,8 @@ impl Grown<'_> {
     }
 }
 
-/// Gives a link that was just made the owner and the stamps of its source. By its handle, and only if it is that link:
-/// somebody may have put another under its name.
+/// Gives a symbolic link that was just made the owner and the stamps of its source. The link is changed by handle, and
+/// only if the entry is that link: somebody may have put another under its name.
 fn give(text: &std::ffi::CStr, source: &Pinned, into: &Dir, name: &[u8]) -> io::Result<()> {
     let made = Pinned::at(into, name)?;
     let ours = made.stat.stx_uid == rustix::process::geteuid().as_raw();
@@ -175,19 +176,20 @@ fn give(text: &std::ffi::CStr, source: &Pinned, into: &Dir, name: &[u8]) -> io::
     if !ours || !is_link || readlinkat(made.fd(), c"", Vec::new())?.as_c_str() != text {
         return Err(io::Error::other("somebody has replaced the link in the destination"));
     }
-    // Neither matters to a link.
+    // Owner and stamps matter little to a link, so errors are ignored.
     let (owner, group) = owner(source);
     chownat(made.fd(), c"", owner, group, AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW).ok();
     utimensat(made.fd(), c"", &times(source), AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW).ok();
     Ok(())
 }
 
-/// Bytes that a copy takes at least: of a sparse file only what it takes, of one that is compressed not more than its size.
+/// Returns the bytes that a copy takes at least: of a sparse file only the allocated ones, of a compressed file not
+/// more than its size.
 pub(super) fn need(facts: &Facts) -> u64 {
     facts.allocated.min(facts.size)
 }
 
-/// Fails where a copy that needs so much cannot fit.
+/// Fails where a copy of `need` bytes cannot fit.
 pub(super) fn fits(need: u64, into: &Dir) -> io::Result<()> {
     let space = into.space()?;
     let margin = MARGIN.min(space.total / 100);
@@ -198,7 +200,7 @@ pub(super) fn fits(need: u64, into: &Dir) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::StorageFull, text))
 }
 
-/// A new file without a name; `None` where the file system has no such files.
+/// Makes a new file without a name; `None` where the file system does not support this.
 fn unnamed(into: &Dir) -> io::Result<Option<File>> {
     let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
     match again(|| openat(into.fd(), c".", flags, Mode::RUSR | Mode::WUSR)) {
@@ -208,7 +210,7 @@ fn unnamed(into: &Dir) -> io::Result<Option<File>> {
     }
 }
 
-/// A new file that only the janitor's user can read, locked, and its name.
+/// Makes a new file that only the janitor's user can read, locked. Returns its name, too.
 fn create(top: &Dir) -> io::Result<(Vec<u8>, File)> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -216,12 +218,12 @@ fn create(top: &Dir) -> io::Result<(Vec<u8>, File)> {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = [TEMPORARY, format!("{}-{number}", std::process::id()).as_bytes()].concat();
         match again(|| openat(top.fd(), path(&name), flags, Mode::RUSR | Mode::WUSR)) {
-            // Left over from a janitor that crashed and had the same process id.
+            // A copy of this name was left over by a janitor that crashed and had the same process id.
             Err(error) if is(&error, Errno::EXIST) => {}
             Err(error) => return Err(error),
             Ok(file) => {
                 again(|| flock(&file, FlockOperation::NonBlockingLockExclusive))?;
-                // Before it was locked, somebody may have taken it for what a killed run has left.
+                // Before it was locked, somebody may have removed it as the remains of a killed run.
                 if fstat(&file)?.st_nlink > 0 {
                     return Ok((name, File::from(file)));
                 }
@@ -230,10 +232,10 @@ fn create(top: &Dir) -> io::Result<(Vec<u8>, File)> {
     }
 }
 
-/// Owner and mode of a file that is made for its owner alone, which a file system may choose.
+/// Returns the owner and mode that a new file for its owner alone gets here, which a file system may choose.
 ///
 /// # Errors
-/// What the kernel says.
+/// Fails with the kernel's error.
 pub(super) fn owner_and_mode(top: &Dir) -> io::Result<(u32, u32)> {
     if let Some(file) = unnamed(top)? {
         return Ok(fstat(&file).map(|stat| (stat.st_uid, stat.st_mode & 0o777))?);
@@ -244,25 +246,25 @@ pub(super) fn owner_and_mode(top: &Dir) -> io::Result<(u32, u32)> {
     Ok(stat.map(|stat| (stat.st_uid, stat.st_mode & 0o777))?)
 }
 
-/// Removes copies of ours that no process makes any more. Returns their names, escaped.
+/// Removes copies of ours that no process works on any more. Returns their names, escaped.
 ///
 /// # Errors
-/// When the directory cannot be read.
+/// Fails when the directory cannot be read.
 pub(super) fn remove_left_over(top: &Dir) -> io::Result<Vec<String>> {
-    // None have a name where they need none.
+    // Copies have no name here, so none can be left over.
     if unnamed(top)?.is_some() { Ok(Vec::new()) } else { remove_named(top) }
 }
 
 fn remove_named(top: &Dir) -> io::Result<Vec<String>> {
     let mut removed = Vec::new();
     for name in top.names_that(|name| name.starts_with(TEMPORARY))? {
-        // What cannot be told to be ours stays.
+        // Files not known to be ours stay.
         let Ok(found) = top.look(&name) else { continue };
         if found.kind != Kind::File {
             continue;
         }
         let Ok(left) = Pinned::open(top, &name) else { continue };
-        // Who owns the destination can give a file in it such a name, and could as well remove it.
+        // The owner of the destination can give a file in it such a name, but could as well remove it.
         let ours = left.stat.stx_uid == rustix::process::geteuid().as_raw() && left.stat.stx_nlink == 1;
         if ours && left.lock().is_ok() && left.is_at(top, &name).unwrap_or(false) {
             top.remove(&name)?;
@@ -272,9 +274,9 @@ fn remove_named(top: &Dir) -> io::Result<Vec<String>> {
     Ok(removed)
 }
 
-/// Copies content, owner, permissions and stamps, and compares what was written.
+/// Copies content, owner, permissions and stamps, and compares the written content.
 fn fill(source: &Pinned, copy: &File, go_on: GoOn<'_>) -> Result<(), Refusal> {
-    // A descriptor of its own, since where it reads is moved about.
+    // A separate descriptor, since its read position is moved.
     let original = File::from(source.fd().try_clone_to_owned()?);
     let (mut unwritten, mut end) = (0, 0);
     let mut buffer = vec![0; CHUNK];
@@ -290,14 +292,14 @@ fn fill(source: &Pinned, copy: &File, go_on: GoOn<'_>) -> Result<(), Refusal> {
         Ok(())
     })?;
     if end < source.stat.stx_size {
-        // It ends in a hole. To cut a file to a length is not among what a confined thread may do.
+        // The file ends in a hole. A confined thread may not truncate files, so the last byte is written.
         copy.write_all_at(&[0], source.stat.stx_size - 1)?;
     }
     let (owner, group) = (source.stat.stx_uid, source.stat.stx_gid);
     let mode = mode_without_acl(source.fd(), u32::from(source.stat.stx_mode) & 0o777);
     become_its(copy, (owner, group), mode)?;
     copy.sync_all()?;
-    // A hint, so that what is compared comes from the disk.
+    // Hints that the comparison should read from the disk.
     fadvise(copy, 0, None, Advice::DontNeed).ok();
     let mut written = vec![0; CHUNK];
     each_piece(&original, source.stat.stx_size, &mut buffer, |at, piece| {
@@ -315,8 +317,8 @@ fn fill(source: &Pinned, copy: &File, go_on: GoOn<'_>) -> Result<(), Refusal> {
     Ok(source.expect_unchanged()?)
 }
 
-/// Reads the data of a file, piece by piece with its place, and leaves out its holes. No more than `size`, or a file that
-/// grows would never end.
+/// Reads the data of a file piece by piece, each with its position, and skips its holes. Reading stops at `size`, since
+/// a growing file would never end.
 fn each_piece(
     mut file: &File,
     size: u64,
@@ -327,15 +329,15 @@ fn each_piece(
     while at < size {
         let start = match seek(file, SeekFrom::Data(at)) {
             Ok(start) => start.min(size),
-            // A hole up to the end.
+            // A hole reaches up to the end.
             Err(Errno::NXIO) => break,
-            // A file system that does not tell where its holes are.
+            // The file system does not report holes.
             Err(Errno::INVAL | Errno::OPNOTSUPP) => at,
             Err(error) => return Err(io::Error::from(error).into()),
         };
         let end = seek(file, SeekFrom::Hole(start)).unwrap_or(size).clamp(start, size);
         if start == end {
-            // It was cut off meanwhile.
+            // The file was truncated meanwhile.
             break;
         }
         at = start;
@@ -353,15 +355,15 @@ fn each_piece(
         }
     }
     file.rewind()?;
-    // What was cut off reads like a hole.
+    // A truncated part reads like a hole.
     if file.metadata()?.len() < size { Err(Refusal::Changed) } else { Ok(()) }
 }
 
-/// Gives a copy the owner, group and mode of its source; or closes it to everybody else, where it cannot be given away: its
-/// group and the others are not those whom the mode of the source is about.
+/// Gives a copy the owner, group and mode of its source. If the owner or group cannot be set, the copy is closed to
+/// everybody else, since the mode of the source is about another group and other users.
 pub(super) fn become_its(copy: impl AsFd, (owner, group): (u32, u32), mode: u32) -> io::Result<()> {
     drop_acls(&copy)?;
-    // One without the other is better than neither, and an ordinary user may give a file to a group of his.
+    // One without the other is better than neither, and an ordinary user may give a file to one of his groups.
     fchown(&copy, None, Some(Gid::from_raw(group))).ok();
     fchown(&copy, Some(Uid::from_raw(owner)), None).ok();
     let now = fstat(&copy)?;

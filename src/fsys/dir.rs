@@ -1,4 +1,4 @@
-//! A directory held open, and what can be done in it.
+//! A directory held open, and the operations in it.
 
 use std::ffi::{CStr, OsStr};
 use std::fmt;
@@ -20,67 +20,67 @@ use super::beneath::{Mounts, open_beneath};
 use super::identity_of;
 use crate::entry::{Asked, Facts, Identity, Kind, Stamp, Stamps};
 
-/// How a directory is opened to be read.
+/// Flags to open a directory for reading.
 pub(super) const READ: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// The kernel takes paths of less than 4096 bytes; longer ones are walked in hops.
+/// Length at which longer paths are split into hops, in bytes: the kernel takes paths of less than 4096 bytes.
 const HOP: usize = 4000;
 
-/// How often a step is tried again when the kernel could not tell whether it stays beneath, because something was
-/// renamed meanwhile (`EAGAIN`), or when a signal came (`EINTR`).
+/// Number of times a step is tried again when the kernel could not tell whether the path stays beneath, because
+/// something was renamed meanwhile (`EAGAIN`), or when a signal came (`EINTR`).
 const TRIES: usize = 100;
 
-/// A directory held open. It stays the same directory wherever its name goes.
+/// A directory held open. The handle stays on the same directory wherever the name of the directory goes.
 #[derive(Debug)]
 pub struct Dir {
     fd: OwnedFd,
 }
 
-/// What [`Dir::look`] found.
+/// Metadata of an entry, as [`Dir::look`] returns it.
 #[derive(Clone, Copy, Debug)]
 pub struct Found {
-    /// What it is.
+    /// Kind of the entry.
     pub kind: Kind,
-    /// Its size, links and stamps.
+    /// Size, links and stamps of the entry.
     pub facts: Facts,
-    /// Whether something is mounted on it.
+    /// Whether something is mounted on the entry.
     pub mount_point: bool,
 }
 
-/// How much space a file system has.
+/// Size and free space of a file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
-    /// All of it, in bytes.
+    /// Total space, in bytes.
     pub total: u64,
-    /// What an ordinary user can still fill, in bytes: what `df` calls available.
+    /// Space that an ordinary user can still fill, in bytes: the figure that `df` calls available.
     pub free: u64,
 }
 
 /// One entry of a listing.
 #[derive(Clone, Copy, Debug)]
 pub struct Listed<'a> {
-    /// Its name.
+    /// Name of the entry.
     pub name: &'a [u8],
-    /// What it is, where the file system tells it in its listing.
+    /// Kind of the entry, if the file system gives it in its listing.
     pub kind: Option<Kind>,
-    /// Its inode number, as the listing has it.
+    /// Inode number of the entry, as the listing gives it.
     pub inode: u64,
-    /// Whether the kernel was asked just now; the others are of the same answer as the one before.
+    /// Whether the kernel was called just now; other entries come from the same answer as the entry before.
     pub just_listed: bool,
 }
 
-/// Memory for [`Dir::for_each`], to be used again for each directory.
+/// Memory for [`Dir::for_each`], reusable for each directory.
 pub struct ListingBuffer(Vec<MaybeUninit<u8>>);
 
 impl ListingBuffer {
-    /// A buffer for some thousand names at a time.
+    /// Returns a buffer for some thousand names at a time.
     #[must_use]
     pub fn new() -> Self {
         Self(vec![MaybeUninit::uninit(); 256 * 1024])
     }
 }
 
-/// No buffer at all, to be put where one is taken from for a while.
+/// An empty buffer, to stand in for a buffer that is taken for a while.
 impl Default for ListingBuffer {
     fn default() -> Self {
         Self(Vec::new())
@@ -127,8 +127,9 @@ pub(super) fn found(stat: &Statx) -> Found {
 
 /// Tries a step again while the kernel asks for it.
 ///
-/// Inlined, as all is that leads from one system call of a group to the next: calls of our own in between make the
-/// kernel's own returns harder to foresee (measured on a kernel that guards these: a fifth of the time of a scan).
+/// Inlined, as is everything that leads from one system call of a group to the next: calls of our own in between make
+/// the kernel's own returns harder to predict (measured on a kernel that guards its returns: a fifth of the time of a
+/// scan).
 #[inline(always)]
 pub(super) fn again<T>(mut step: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
     let mut tries = 0;
@@ -140,7 +141,7 @@ pub(super) fn again<T>(mut step: impl FnMut() -> rustix::io::Result<T>) -> io::R
     }
 }
 
-/// Opens something beneath a directory, on the same mount.
+/// Opens an entry beneath a directory, on the same mount.
 pub(super) fn open_below(dir: BorrowedFd<'_>, name: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
     open_beneath(dir, path(name), flags, Mounts::Stay)
 }
@@ -154,30 +155,30 @@ impl Dir {
         Self { fd }
     }
 
-    /// The handle, for what is done with it elsewhere on this floor.
+    /// Returns the handle, for other modules of this layer.
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
 
-    /// Opens the directory `name` in this one.
+    /// Opens the directory `name` in this directory.
     ///
     /// # Errors
-    /// `ELOOP` for a symbolic link, `EXDEV` for a mount point, `ENOTDIR`, `ENOENT`, `EACCES` and what else the kernel
-    /// says.
+    /// `ELOOP` for a symbolic link, `EXDEV` for a mount point, `ENOTDIR`, `ENOENT`, `EACCES` and any other kernel
+    /// error.
     pub fn open(&self, name: &[u8]) -> io::Result<Self> {
         open_below(self.fd(), name, READ).map(Self::of)
     }
 
-    /// Opens the directory at `relative`, a path of any length without `.`, `..` and empty components. Every
-    /// component is resolved beneath this directory, links and mount points refused.
+    /// Opens the directory at `relative`, a path of any length without `.`, `..` and empty components. Every component
+    /// is resolved beneath this directory; links and mount points are refused.
     ///
     /// # Errors
-    /// As [`Dir::open`].
+    /// Same as [`Dir::open`].
     pub fn open_beneath(&self, relative: &[u8]) -> io::Result<Self> {
         let mut rest = relative;
         let mut hop: Option<OwnedFd> = None;
         while rest.len() > HOP {
-            // A component has 255 bytes at most, so there is a slash in reach.
+            // A component has 255 bytes at most, so a slash is within reach.
             let Some(cut) = rest[..HOP].iter().rposition(|byte| *byte == b'/') else {
                 return Err(Errno::NAMETOOLONG.into());
             };
@@ -190,19 +191,19 @@ impl Dir {
         open_below(from, rest, READ).map(Self::of)
     }
 
-    /// Has the next [`Dir::for_each`] begin at the beginning again.
+    /// Makes the next [`Dir::for_each`] start at the beginning again.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// Fails with the kernel's error.
     pub fn rewind(&self) -> io::Result<()> {
         again(|| seek(&self.fd, SeekFrom::Start(0))).map(drop)
     }
 
-    /// Reads the directory from where it was read to before, entry by entry, `.` and `..` left out, until `each` breaks.
-    /// Entries may be removed meanwhile.
+    /// Reads on in the directory, entry by entry, without `.` and `..`, until `each` breaks. The next call continues
+    /// after the last entry. Entries may be removed meanwhile.
     ///
     /// # Errors
-    /// When the directory cannot be read on; what was read before has been handed to `each`.
+    /// Fails when reading cannot continue; entries read until then have been handed to `each`.
     pub fn for_each(
         &self,
         buffer: &mut ListingBuffer,
@@ -216,7 +217,7 @@ impl Dir {
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(Errno::INTR) => continue,
-                // The directory itself was removed: an empty one is what is left of it.
+                // The directory itself was removed, so it is empty.
                 Err(Errno::NOENT) => return Ok(()),
                 Err(error) => return Err(error.into()),
             };
@@ -232,19 +233,19 @@ impl Dir {
         }
     }
 
-    /// What the file system says about the entry `name`; a symbolic link is not followed, nothing is mounted.
+    /// Returns the metadata of the entry `name`, without following a symbolic link or triggering an automount.
     ///
     /// # Errors
-    /// `ENOENT` when it is gone, and what else the kernel says.
+    /// `ENOENT` when the entry is gone, and any other kernel error.
     pub fn look(&self, name: &[u8]) -> io::Result<Found> {
         self.look_for(name, Asked::ALL)
     }
 
-    /// As [`Dir::look`], for a name that is as the kernel takes it, where only these stamps are needed: a file system
-    /// on a network may have to ask for each.
+    /// Like [`Dir::look`], for a name in the kernel's form, reading only the stamps in `asked`: a file system on a
+    /// network may have to query each stamp.
     ///
     /// # Errors
-    /// As [`Dir::look`].
+    /// Same as [`Dir::look`].
     #[inline(always)]
     pub fn look_listed(&self, name: &CStr, asked: Asked) -> io::Result<Found> {
         self.look_for(name, asked)
@@ -262,39 +263,39 @@ impl Dir {
         again(|| statx(&self.fd, name, flags, wanted)).map(|stat| found(&stat))
     }
 
-    /// What the file system says about the directory itself.
+    /// Returns the identity and metadata of the directory itself.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// Fails with the kernel's error.
     pub fn look_at_itself(&self) -> io::Result<(Identity, Found)> {
         let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
         again(|| statx(&self.fd, c"", AtFlags::EMPTY_PATH, wanted)).map(|stat| (identity_of(&stat), found(&stat)))
     }
 
-    /// Whether only root and the janitor's user can change what names are in it: it is owned by one of these, and
-    /// nobody else may write. (The mask of an ACL shows in the bits of the group.)
+    /// Returns whether only root and the janitor's user can change the names in this directory: the directory is owned
+    /// by one of these two users, and nobody else may write. (The mask of an ACL shows in the group bits.)
     ///
     /// # Errors
-    /// What the kernel says.
+    /// Fails with the kernel's error.
     pub fn is_trusted(&self) -> io::Result<bool> {
         let stat = again(|| rustix::fs::fstat(&self.fd))?;
         let ours = stat.st_uid == 0 || stat.st_uid == rustix::process::geteuid().as_raw();
         Ok(ours && !Mode::from_raw_mode(stat.st_mode).intersects(Mode::WGRP | Mode::WOTH))
     }
 
-    /// Removes the entry `name`, which is not a directory: whatever has that name by now. Only where the directory
-    /// [is trusted](Self::is_trusted), or verifying is not wanted.
+    /// Removes the entry `name`, which must not be a directory. The entry that has the name by now is removed, whatever
+    /// it is, so this is only for a directory that [is trusted](Self::is_trusted), or for runs without verification.
     ///
     /// # Errors
-    /// `ENOENT` when it is gone, `EISDIR` when it is a directory by now, and what else the kernel says.
+    /// `ENOENT` when the entry is gone, `EISDIR` when it is a directory by now, and any other kernel error.
     pub fn remove(&self, name: &[u8]) -> io::Result<()> {
         self.unlink(name)
     }
 
-    /// As [`Dir::remove`], for a name that is as the kernel takes it and need not be copied.
+    /// Like [`Dir::remove`], for a name in the kernel's form, which need not be copied.
     ///
     /// # Errors
-    /// As [`Dir::remove`].
+    /// Same as [`Dir::remove`].
     #[inline(always)]
     pub fn remove_listed(&self, name: &CStr) -> io::Result<()> {
         self.unlink(name)
@@ -308,23 +309,24 @@ impl Dir {
     /// Removes the directory `name`, which must be empty.
     ///
     /// # Errors
-    /// `ENOTEMPTY` when it is not, `EBUSY` when something is mounted on it, and what else the kernel says.
+    /// `ENOTEMPTY` when the directory is not empty, `EBUSY` when something is mounted on it, and any other kernel
+    /// error.
     pub fn remove_directory(&self, name: &[u8]) -> io::Result<()> {
         again(|| unlinkat(&self.fd, name, AtFlags::REMOVEDIR))
     }
 
-    /// Whether reading a file here is noted in its access time: the mount does not say `noatime`.
+    /// Returns whether reads of files here update their access times: the mount does not have `noatime`.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// Fails with the kernel's error.
     pub fn keeps_access_times(&self) -> io::Result<bool> {
         again(|| fstatvfs(&self.fd)).map(|stat| !stat.f_flag.contains(StatVfsMountFlags::NOATIME))
     }
 
-    /// Whether its file system is in memory (tmpfs, ramfs), and gone with the next start of the machine.
+    /// Returns whether the file system of this directory is in memory (tmpfs, ramfs), and gone after a reboot.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// Fails with the kernel's error.
     pub fn is_in_memory(&self) -> io::Result<bool> {
         /// `TMPFS_MAGIC` and `RAMFS_MAGIC` of statfs(2).
         const IN_MEMORY: [i64; 2] = [0x0102_1994, 0x8584_58f6];
@@ -333,20 +335,20 @@ impl Dir {
         Ok(IN_MEMORY.contains(&i64::from(stat.f_type)))
     }
 
-    /// How much space the file system of this directory has.
+    /// Returns the size and free space of the file system of this directory.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// Fails with the kernel's error.
     pub fn space(&self) -> io::Result<Space> {
         let stat = again(|| fstatvfs(&self.fd))?;
         let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
         Ok(Space { total: bytes(stat.f_blocks), free: bytes(stat.f_bavail) })
     }
 
-    /// Has the file system write down what has been changed.
+    /// Writes the pending changes of the file system to the disk (`syncfs`).
     ///
     /// # Errors
-    /// What the kernel says.
+    /// Fails with the kernel's error.
     pub fn sync(&self) -> io::Result<()> {
         again(|| syncfs(&self.fd))
     }

@@ -1,5 +1,5 @@
-//! Locks of directories (flock(2)): how programs say that a directory and all below it are to be left alone, as
-//! tmpfiles.d(5) documents it.
+//! Locks of directories (flock(2)): how programs say that a directory and everything below it is to be left alone, as
+//! tmpfiles.d(5) documents.
 
 use std::io;
 
@@ -8,16 +8,16 @@ use rustix::io::{Errno, retry_on_intr};
 
 use super::dir::Dir;
 
-/// Answers of file systems that have no locks for directories, so that nobody can hold one: NFS takes an exclusive lock
-/// only of what is open for writing, which a directory never is.
+/// Errors of file systems without locks for directories, where nobody can hold one: NFS locks exclusively only files
+/// that are open for writing, which a directory never is.
 const NO_LOCKS: [Errno; 4] = [Errno::BADF, Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP];
 
 impl Dir {
-    /// Takes the lock of this directory for this handle, and returns whether nobody else holds one, shared or exclusive.
-    /// Never waits. The lock ends with [`Dir::unlock`], or with the handle.
+    /// Takes the lock of this directory for this handle, without waiting. Returns whether nobody else holds one, shared
+    /// or exclusive. The lock ends with [`Dir::unlock`], or with the handle.
     ///
     /// # Errors
-    /// When it cannot be told, for what the kernel says.
+    /// Fails with the kernel's error when the lock's state cannot be told.
     pub fn try_lock(&self) -> io::Result<bool> {
         match retry_on_intr(|| flock(self.fd(), FlockOperation::NonBlockingLockExclusive)) {
             Ok(()) => Ok(true),
@@ -27,9 +27,9 @@ impl Dir {
         }
     }
 
-    /// Gives the lock of this handle up.
+    /// Releases the lock of this handle.
     pub fn unlock(&self) {
-        // A lock that was never taken is given up without an error; and the handle's end gives up what is left.
+        // Releasing a lock that was never taken is not an error, and closing the handle releases any lock that is left.
         _ = retry_on_intr(|| flock(self.fd(), FlockOperation::Unlock));
     }
 }

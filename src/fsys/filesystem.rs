@@ -1,4 +1,4 @@
-//! What tells one file system from another, whatever number its device has.
+//! Features that tell one file system from another, whatever number its device has.
 
 use std::ffi::OsStr;
 use std::io;
@@ -11,18 +11,19 @@ use rustix::fs::{AtFlags, StatxFlags, fstatfs, fstatvfs, statx};
 use super::dir::{Dir, again};
 use crate::report::FileSystem;
 
-/// `TMPFS_MAGIC`, `RAMFS_MAGIC` and `OVERLAYFS_SUPER_MAGIC` of statfs(2): these get a new UUID whenever they are mounted.
+/// `TMPFS_MAGIC`, `RAMFS_MAGIC` and `OVERLAYFS_SUPER_MAGIC` of statfs(2): these file systems get a new UUID at every
+/// mount.
 const MADE_ANEW: [i64; 3] = [0x0102_1994, 0x8584_58f6, 0x794c_7630];
 
-/// `EXT4_SUPER_MAGIC` and `BTRFS_SUPER_MAGIC`: their `f_fsid` is made from the UUID.
+/// `EXT4_SUPER_MAGIC` and `BTRFS_SUPER_MAGIC`: file systems whose `f_fsid` is made from the UUID.
 const EXT4: i64 = 0xef53;
 const BTRFS: i64 = 0x9123_683e;
 
 const BY_UUID: &str = "/dev/disk/by-uuid";
 
 impl Dir {
-    /// What is known of the file system of this directory that does not change when it is mounted again. What cannot be
-    /// asked is missing.
+    /// Returns the features of this directory's file system that do not change when it is mounted again. Features that
+    /// cannot be queried are left out.
     #[must_use]
     pub fn file_system(&self) -> FileSystem {
         #[expect(clippy::useless_conversion, reason = "its width differs between architectures")]
@@ -37,7 +38,7 @@ impl Dir {
         let fsid = again(|| fstatvfs(self.fd())).map(|stat| stat.f_fsid).unwrap_or_default();
         known.fsid = match kind {
             EXT4 => Some(fsid),
-            // The other half is that of the subvolume.
+            // The other half belongs to the subvolume.
             BTRFS => Some(fsid & u64::from(u32::MAX)),
             _ => None,
         };
@@ -45,7 +46,7 @@ impl Dir {
         known
     }
 
-    /// The source and the kind of its mount, as the kernel lists it.
+    /// Returns the source and the kind of the mount, as the kernel lists them.
     fn mount(&self) -> io::Result<Option<(String, String)>> {
         let stat = again(|| statx(self.fd().as_fd(), c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID))?;
         if stat.stx_mask & StatxFlags::MNT_ID.bits() == 0 {
@@ -56,7 +57,8 @@ impl Dir {
     }
 }
 
-/// The source and the kind of a mount in proc(5)'s mountinfo: what stands after the lone hyphen, the other way round.
+/// Returns the source and the kind of a mount in proc(5)'s mountinfo: the fields after the lone hyphen, in reverse
+/// order.
 fn source_and_kind(mounts: &[u8], id: u64) -> Option<(String, String)> {
     let id = id.to_string();
     mounts.split(|byte| *byte == b'\n').find_map(|line| {
@@ -71,7 +73,8 @@ fn source_and_kind(mounts: &[u8], id: u64) -> Option<(String, String)> {
     })
 }
 
-/// The UUID under which udev lists a device: that of a disk which has another name after it was plugged in again.
+/// Returns the UUID under which udev lists a device, which stays the same for a disk that was plugged in again under
+/// another name.
 fn listed_as(source: &str) -> io::Result<Option<String>> {
     let Some(device) = Path::new(source).file_name().filter(|_| source.starts_with("/dev/")) else { return Ok(None) };
     for entry in std::fs::read_dir(BY_UUID)? {

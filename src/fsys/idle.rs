@@ -1,14 +1,14 @@
-//! Threads that run when nobody else wants to.
+//! Idle priority for threads, and returning memory to the system.
 
 use std::io;
 
-/// Puts the calling thread, and no other, into the idle class: under `SCHED_IDLE` for the processor, and with it for the
-/// disk, because a thread that has set no I/O class gets the one of its scheduling policy (`task_nice_ioclass` in the
-/// kernel's `include/linux/ioprio.h`; ioprio_set(2) tells it for `nice`). That has an effect where the disk's scheduler
-/// looks at the class (BFQ, mq-deadline), and none when the janitor was started with a class of its own, by `ionice` or
-/// systemd's `IOSchedulingClass=`.
+/// Puts the calling thread, and no other, into the idle class: under `SCHED_IDLE` for the processor, and thereby idle
+/// for the disk, because a thread without an I/O class of its own gets the class of its scheduling policy
+/// (`task_nice_ioclass` in the kernel's `include/linux/ioprio.h`; ioprio_set(2) describes this for `nice`). The I/O
+/// class has an effect where the disk's scheduler reads it (BFQ, mq-deadline). It has none when the janitor was started
+/// with a class of its own, by `ionice` or systemd's `IOSchedulingClass=`.
 ///
-/// It needs no privilege. Threads and programs that the thread starts are idle too, and without privilege there may be
+/// No privilege is needed. Threads and programs started by the thread are idle too, and without privilege there may be
 /// no way back.
 ///
 /// # Errors
@@ -17,7 +17,7 @@ pub fn become_idle() -> io::Result<()> {
     janitor_lease::become_idle()
 }
 
-/// Gives memory that was freed back to the system: to be called after work that took much and is seldom done.
+/// Returns freed memory to the system. For use after work that took much memory and is rarely done.
 pub fn give_back_memory() {
     janitor_lease::give_back_memory();
 }

@@ -1,4 +1,4 @@
-//! Whether anybody uses a file.
+//! Whether a file is in use.
 
 use std::io;
 
@@ -9,32 +9,32 @@ use super::dir::Dir;
 use super::refusal::Refusal;
 use crate::entry::Identity;
 
-/// Who uses a file.
+/// Use of a file by processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Usage {
-    /// Nobody.
+    /// No process uses the file.
     Free,
-    /// Some process has it open, mapped or executing.
+    /// Some process has the file open, mapped or executing.
     Open,
-    /// Some process holds a lock on it.
+    /// Some process holds a lock on the file.
     Locked,
 }
 
 impl Dir {
-    /// Asks who uses the regular file `name`, by this name or another, this process included. `identity` is the file that
-    /// is meant. Only for what was just seen to be a regular file.
+    /// Returns whether any process, this one included, uses the regular file `name`, by this name or another.
+    /// `identity` is the file that is meant. Only for a name just seen to be a regular file.
     ///
-    /// The kernel is asked for a lock (flock(2)) and a write lease (`F_SETLEASE` in fcntl(2)), which it gives only when
-    /// nobody else has the file locked or open; both are given back at once. Whoever opens the file in that moment waits
-    /// for it; who opens it with `O_NONBLOCK` may get `EWOULDBLOCK`. A program that holds a lease of its own on the file
-    /// is asked to give it up.
+    /// The kernel is asked for a lock (flock(2)) and a write lease (`F_SETLEASE` in fcntl(2)), which it grants only
+    /// when nobody else has the file locked or open. Both are released at once. A process that opens the file in that
+    /// moment waits for it; with `O_NONBLOCK` it may get `EWOULDBLOCK`. A program that holds a lease of its own on the
+    /// file is asked to give it up.
     ///
-    /// Not seen are descriptors with `O_PATH`, which cannot read, and on a network file system other machines.
+    /// Descriptors with `O_PATH`, which cannot read, and other machines on a network file system are not seen.
     ///
     /// # Errors
-    /// Each means that it cannot be told: `ESTALE` when the name is another file by now or no regular file, `EINVAL`
-    /// when the file system has no leases, `EACCES` or `EPERM` when the janitor may not read it, or neither owns it nor
-    /// has `CAP_LEASE`, `ENOENT` when it is gone, and what else the kernel says.
+    /// Each error means that the use cannot be told: `ESTALE` when the name is another file by now or not a regular
+    /// file, `EINVAL` when the file system has no leases, `EACCES` or `EPERM` when the janitor may not read the file,
+    /// or neither owns it nor has `CAP_LEASE`, `ENOENT` when it is gone, and any other kernel error.
     pub fn usage(&self, name: &[u8], identity: Identity) -> io::Result<Usage> {
         match Claimed::of(self, name, identity) {
             Ok(_) => Ok(Usage::Free),

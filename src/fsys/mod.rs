@@ -1,9 +1,9 @@
-//! Every system call on a target: nothing else in the project opens, looks at or unlinks anything below one.
+//! System calls on targets: no other module opens, stats or unlinks anything below a target.
 //!
-//! All of it goes through handles. [`resolve`] walks from `/` to a target's root and opens it; everything below is
+//! All calls go through handles. [`resolve`] walks from `/` to a target's root and opens the root. Everything below is
 //! opened beneath a handle, which refuses symbolic links, magic links, mount points and any way out of the handle's
-//! directory (`beneath`). Names are bytes and single components; no path below a root is ever handed to the
-//! kernel, except the relative ones that [`Dir::open_beneath`] resolves beneath the root.
+//! directory (`beneath`). Names are bytes and single components. No path below a root is ever handed to the kernel,
+//! except the relative ones that [`Dir::open_beneath`] resolves beneath the root.
 
 #[cfg(test)]
 mod attacks;
@@ -73,11 +73,11 @@ fn identity_of(found: &Statx) -> Identity {
     Identity { device: makedev(found.stx_dev_major, found.stx_dev_minor), inode: found.stx_ino }
 }
 
-/// Which inode a path leads to, links followed; `None` when nothing is there. For the janitor's own files, never for
-/// what lies below a target.
+/// Returns the inode that a path leads to, following links; `None` when nothing is there. For the janitor's own files,
+/// never for anything below a target.
 ///
 /// # Errors
-/// When the path cannot be looked at.
+/// Fails when the path cannot be looked at.
 pub fn identity(path: &Path) -> io::Result<Option<Identity>> {
     match statx(CWD, path, AtFlags::empty(), StatxFlags::INO) {
         Ok(found) => Ok(Some(identity_of(&found))),

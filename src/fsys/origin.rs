@@ -1,6 +1,7 @@
-//! Which directory files were taken from: as the name of the directory that they are taken to.
+//! Identity of the directory that files were taken from, as the name of the directory that they are taken to.
 //!
-//! That name and the files in it are never apart, whatever the order in which a file system writes them down.
+//! This name and the files below it always stay together, whatever the order in which a file system writes them to the
+//! disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -11,30 +12,31 @@ use super::way::Way;
 use crate::clock;
 use crate::entry::{Identity, Kind, Stamp};
 
-/// Paths of more bytes are followed only to directories that were there before: somebody may make a tree deeper as fast
-/// as it is read.
+/// Length of a path in bytes, beyond which only directories made before the search are entered: somebody may make a
+/// tree deeper as fast as it is read.
 const LONG: usize = 4096;
 
-/// A directory, as it can be told from all others of its file system.
+/// Identity of a directory, unique on its file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// Device and inode.
+    /// Device and inode number.
     pub identity: Identity,
-    /// When it was made, where the file system keeps that: inode numbers are used again.
+    /// Birth time, if the file system keeps one: inode numbers are used again.
     pub created: Option<Stamp>,
 }
 
 impl Origin {
-    /// Returns what a directory is.
+    /// Returns the identity of a directory.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// Fails with the kernel's error.
     pub fn of(dir: &Dir) -> io::Result<Self> {
         let (identity, found) = dir.look_at_itself()?;
         Ok(Self { identity, created: found.facts.stamps.created })
     }
 
-    /// Returns the name that stands for it. Without the device, which may have another number after a restart.
+    /// Returns the name that stands for this directory. The device is left out, since its number may differ after a
+    /// restart.
     #[must_use]
     pub fn name(&self) -> String {
         match self.created {
@@ -44,13 +46,13 @@ impl Origin {
     }
 }
 
-/// Returns whether a name may be one that [`Origin::name`] has given.
+/// Returns whether a name may have come from [`Origin::name`].
 pub(super) fn is_name(name: &[u8]) -> bool {
     name.first().is_some_and(u8::is_ascii_digit) && name.iter().all(|byte| byte.is_ascii_digit() || *byte == b'-')
 }
 
-/// Looks below `root` for the directories that these names stand for, and returns their paths relative to it. What
-/// cannot be opened is passed over.
+/// Searches below `root` for the directories with these names, and returns their paths relative to `root`. Directories
+/// that cannot be opened are skipped.
 pub(super) fn find(root: &Dir, wanted: &BTreeSet<Vec<u8>>) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let mut found = BTreeMap::new();
     let began = Stamp::from(clock::wall());
@@ -75,13 +77,13 @@ pub(super) fn find(root: &Dir, wanted: &BTreeSet<Vec<u8>>) -> BTreeMap<Vec<u8>, 
                 Some(kind) => kind == Kind::Directory,
                 None => dir.look(entry.name).is_ok_and(|found| found.kind == Kind::Directory),
             };
-            // Slots are no exception: a directory that goes whole lies in one while its files go.
+            // Slots are searched, too: a directory that is removed whole lies in a slot meanwhile.
             if is_directory {
                 waiting.push(way.to(entry.name));
             }
             ControlFlow::Continue(())
         });
-        // What was listed before the error is looked into all the same.
+        // Entries listed before the error are searched all the same.
         drop(listed);
     }
     found

@@ -1,4 +1,4 @@
-//! One entry, held by a descriptor from the verdict to the act.
+//! Holding one entry by a descriptor, from the verdict to the removal or move.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -11,11 +11,11 @@ use super::identity_of;
 use super::refusal::Refusal;
 use crate::entry::{Facts, Identity, Kind, Stamps};
 
-/// An entry that is held by a descriptor: it stays the same inode wherever its name goes, and its number is not given to
-/// another.
+/// An entry held by a descriptor: the descriptor stays on the same inode wherever its name goes, and the inode number
+/// is not reused.
 pub(super) struct Pinned {
     fd: OwnedFd,
-    /// What the file system said about it when it was pinned.
+    /// Metadata of the entry when it was pinned.
     pub(super) stat: Statx,
 }
 
@@ -23,14 +23,14 @@ fn look(fd: BorrowedFd<'_>) -> io::Result<Statx> {
     again(|| statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS | StatxFlags::BTIME))
 }
 
-/// Which inode a directory has under a name; a symbolic link is not followed.
+/// Returns the inode that a directory has under a name, without following a symbolic link.
 pub(super) fn identity_at(dir: &Dir, name: &[u8]) -> io::Result<Identity> {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
     again(|| statx(dir.fd(), path(name), flags, StatxFlags::INO)).map(|stat| identity_of(&stat))
 }
 
-/// Whether a file is what it was: whether these are the same facts, but for what changes without the file being changed,
-/// which is when it was read, and how many blocks it has, which a file system may choose late.
+/// Returns whether two sets of facts are the same, except for those that change without the file being changed: the
+/// access time, and the number of blocks, which a file system may choose late.
 pub(super) fn is_unchanged(now: &Facts, then: &Facts) -> bool {
     let stamps = Stamps { accessed: then.stamps.accessed, ..now.stamps };
     Facts { allocated: then.allocated, stamps, ..*now } == *then
@@ -53,50 +53,50 @@ impl Pinned {
         identity_of(&self.stat)
     }
 
-    /// What it was when it was pinned.
+    /// Returns the metadata of the entry when it was pinned.
     pub(super) fn found(&self) -> Found {
         found(&self.stat)
     }
 
-    /// `ESTALE` unless these facts were true when it was pinned.
+    /// Fails with `ESTALE` unless these facts were true when the entry was pinned.
     pub(super) fn expect(&self, facts: &Facts) -> io::Result<()> {
         if is_unchanged(&self.found().facts, facts) { Ok(()) } else { Err(Errno::STALE.into()) }
     }
 
-    /// The same entry, as it is now.
+    /// Returns the same entry with its current metadata.
     pub(super) fn renewed(self) -> io::Result<Self> {
         Ok(Self { stat: look(self.fd())?, ..self })
     }
 
-    /// What it is now.
+    /// Returns the current facts of the entry.
     pub(super) fn now(&self) -> io::Result<Facts> {
         Ok(found(&look(self.fd())?).facts)
     }
 
-    /// `ESTALE` when it was changed since it was pinned.
+    /// Fails with `ESTALE` when the entry was changed since it was pinned.
     pub(super) fn expect_unchanged(&self) -> io::Result<()> {
         self.expect(&self.now()?)
     }
 
-    /// Whether it is what a directory has under this name.
+    /// Returns whether the entry is the one that a directory has under this name.
     pub(super) fn is_at(&self, dir: &Dir, name: &[u8]) -> io::Result<bool> {
-        // Both are asked for now: on an overlay a file may get another number when it is copied up.
+        // Both are queried now: on an overlay a file may get another number when it is copied up.
         Ok(identity_of(&look(self.fd())?) == identity_at(dir, name)?)
     }
 
-    /// Opens the regular file `name` of a directory for reading, without changing when it was read where that may be
-    /// had. Only for what was just seen to be a regular file: to open a device can have an effect. If a FIFO has taken
-    /// the name since, nothing blocks.
+    /// Opens the regular file `name` of a directory for reading, without changing its access time where the system
+    /// allows that. Only for a name just seen to be a regular file: opening a device can have an effect. If a FIFO has
+    /// taken the name since, nothing blocks.
     ///
     /// # Errors
-    /// [`Refusal::Changed`] when it is no regular file by now, [`Refusal::InUse`] when somebody holds a lease on it,
-    /// [`Refusal::Unverifiable`] when it may not be read, [`Refusal::Failed`] otherwise.
+    /// [`Refusal::Changed`] when the name is not a regular file by now, [`Refusal::InUse`] when somebody holds a lease
+    /// on the file, [`Refusal::Unverifiable`] when it may not be read, [`Refusal::Failed`] otherwise.
     pub(super) fn open(dir: &Dir, name: &[u8]) -> Result<Self, Refusal> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        // Not asked again for EAGAIN, which here means that somebody has a lease on it.
+        // EAGAIN is not retried: here it means that somebody has a lease on the file.
         let open = |flags| rustix::io::retry_on_intr(|| openat(dir.fd(), path(name), flags, Mode::empty()));
         let opened = match open(flags | OFlags::NOATIME) {
-            // For its owner and CAP_FOWNER only.
+            // `O_NOATIME` is for the file's owner and CAP_FOWNER only.
             Err(Errno::PERM) => open(flags),
             done => done,
         };
@@ -111,8 +111,8 @@ impl Pinned {
         if pinned.found().kind == Kind::File { Ok(pinned) } else { Err(Refusal::Changed) }
     }
 
-    /// Locks the file that was [opened](Self::open), and takes a lease on it: nobody else has it locked or open. Both
-    /// end when this is dropped.
+    /// Locks the [opened](Self::open) file and takes a lease on it, so that nobody else has it locked or open. Lock and
+    /// lease end when this is dropped.
     ///
     /// # Errors
     /// [`Refusal::Locked`], [`Refusal::InUse`], or [`Refusal::Unverifiable`] where the system cannot tell.
@@ -125,7 +125,7 @@ impl Pinned {
         }
     }
 
-    /// Locks the file that was [opened](Self::open).
+    /// Locks the [opened](Self::open) file.
     pub(super) fn lock(&self) -> Result<(), Refusal> {
         match rustix::io::retry_on_intr(|| flock(&self.fd, FlockOperation::NonBlockingLockExclusive)) {
             Ok(()) => Ok(()),
@@ -134,7 +134,7 @@ impl Pinned {
         }
     }
 
-    /// Returns whether nobody has opened it, or waits to, since it was [claimed](Self::claim).
+    /// Returns whether nobody has opened the file, or waits to, since it was [claimed](Self::claim).
     pub(super) fn is_claimed(&self) -> bool {
         janitor_lease::holds_write_lease(self.fd())
     }

@@ -1,4 +1,4 @@
-//! An entry gets its place, and never another's.
+//! Giving an entry a new name, and never over another entry.
 
 use std::io::{self, Write};
 
@@ -8,23 +8,23 @@ use rustix::io::Errno;
 use super::dir::{Dir, again, path};
 use super::pin::Pinned;
 
-/// How many names are tried before a file stays where it is.
+/// Number of names tried before a file stays where it is.
 const MOST_NAMES: u32 = 10_000;
 
 pub(super) fn is(error: &io::Error, number: Errno) -> bool {
     error.raw_os_error() == Some(number.raw_os_error())
 }
 
-/// Has the names in a directory written to the disk.
+/// Writes the names in a directory to the disk.
 pub(super) fn write_down(dir: &Dir) -> io::Result<()> {
     match again(|| fsync(dir.fd())) {
-        // The file system has no such thing.
+        // The file system does not support `fsync` on directories.
         Err(error) if is(&error, Errno::INVAL) => Ok(()),
         done => done,
     }
 }
 
-/// Places something under the first of `name`, `name (2)`, `name (3)` … that is not taken, and tells which that was.
+/// Places an entry under the first free name of `name`, `name (2)`, `name (3)` … and returns that name.
 pub(super) fn under_a_free_name(name: &[u8], mut place: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<Vec<u8>> {
     let mut free = name.to_vec();
     for number in 2..=MOST_NAMES {
@@ -38,18 +38,19 @@ pub(super) fn under_a_free_name(name: &[u8], mut place: impl FnMut(&[u8]) -> io:
     Err(Errno::EXIST.into())
 }
 
-/// Renames an entry, and never over another: `EEXIST`. `EINVAL` where the file system cannot promise that: NFS and some
-/// of FUSE.
+/// Renames an entry, and never over another. Fails with `EEXIST` when the new name is taken, and with `EINVAL` where
+/// the file system cannot promise not to overwrite: NFS and some of FUSE.
 pub(super) fn rename_to(from: &Dir, name: &[u8], to: &Dir, free: &[u8]) -> io::Result<()> {
     again(|| renameat_with(from.fd(), path(name), to.fd(), path(free), RenameFlags::NOREPLACE))
 }
 
-/// Gives an entry another name; that is never made over another either.
+/// Gives an entry a second name, which never replaces another entry either.
 pub(super) fn link_to(from: &Dir, name: &[u8], to: &Dir, free: &[u8]) -> io::Result<()> {
     again(|| linkat(from.fd(), path(name), to.fd(), path(free), AtFlags::empty()))
 }
 
-/// Renames an entry to the first free name like its own, by name: where nobody else can change what that is.
+/// Renames an entry to the first free name like its own. By name, so only where nobody else can change which entry has
+/// the name.
 pub(super) fn put(from: &Dir, name: &[u8], to: &Dir) -> io::Result<()> {
     match rename_to(from, name, to, name) {
         Err(error) if is(&error, Errno::EXIST) => {
@@ -63,7 +64,7 @@ pub(super) fn put(from: &Dir, name: &[u8], to: &Dir) -> io::Result<()> {
     }
 }
 
-/// Renames what was pinned, and puts back what turns out to be something else.
+/// Renames the pinned entry, and puts a different entry back.
 pub(super) fn rename(from: &Dir, name: &[u8], source: &Pinned, to: &Dir) -> io::Result<()> {
     let free = match under_a_free_name(name, |free| rename_to(from, name, to, free)) {
         Err(error) if is(&error, Errno::INVAL) => return relink(from, name, source, to),
@@ -82,7 +83,7 @@ pub(super) fn rename(from: &Dir, name: &[u8], source: &Pinned, to: &Dir) -> io::
     }
 }
 
-/// A rename in two steps.
+/// Moves the pinned entry in two steps: a link to the new name, then removal of the old one.
 fn relink(from: &Dir, name: &[u8], source: &Pinned, to: &Dir) -> io::Result<()> {
     let free = under_a_free_name(name, |free| link_to(from, name, to, free))?;
     if !source.is_at(to, &free)? {
@@ -92,13 +93,14 @@ fn relink(from: &Dir, name: &[u8], source: &Pinned, to: &Dir) -> io::Result<()> 
     settle(from, name, source, to, &free)
 }
 
-/// The entry is in both places, and goes from the old one. If it cannot go, it goes from the new one again, or each sweep
-/// would add another.
+/// Finishes the move of an entry that is in both places, by removing the old name. If this fails, the new name is
+/// removed again; otherwise each sweep would add another.
 fn settle(from: &Dir, name: &[u8], source: &Pinned, to: &Dir, placed: &[u8]) -> io::Result<()> {
     let moved = write_down(to)
         .and_then(|()| if source.is_at(from, name)? { from.remove(name) } else { Err(Errno::STALE.into()) });
     let Err(error) = moved else { return Ok(()) };
-    // Only while the source is seen: a removal over a network may be said to have failed, and have happened.
+    // The new name is removed only while the source is seen: over a network, a removal may be reported as failed and
+    // have happened.
     match source.is_at(from, name) {
         Ok(true) => Err(without(to, placed, error)),
         Err(gone) if is(&gone, Errno::NOENT) => Ok(()),
@@ -106,7 +108,7 @@ fn settle(from: &Dir, name: &[u8], source: &Pinned, to: &Dir, placed: &[u8]) -> 
     }
 }
 
-/// Removes what was made, and hands on why.
+/// Removes a name that was made, and returns `why`.
 fn without(to: &Dir, made: &[u8], why: io::Error) -> io::Error {
     match to.remove(made) {
         Ok(()) => why,

@@ -16,7 +16,8 @@ fn is_private(dir: &Dir) -> io::Result<bool> {
     Ok(stat.st_uid == rustix::process::geteuid().as_raw() && stat.st_mode & 0o7777 == 0o700)
 }
 
-/// Says why a directory is refused, and what to do. It may hold files that are to be put back, so never to remove it.
+/// Returns the error of a refused directory, with the reason and the remedy. The directory may hold files that are to
+/// be put back, so the remedy is never to remove it.
 fn not_ours(parent: &Dir, name: &[u8]) -> io::Error {
     let us = rustix::process::geteuid().as_raw();
     let stat = again(|| statat(parent.fd(), path(name), AtFlags::SYMLINK_NOFOLLOW));
@@ -42,12 +43,12 @@ fn not_ours(parent: &Dir, name: &[u8]) -> io::Error {
     io::Error::other(format!("`{}` {why}", Escaped(name)))
 }
 
-/// Returns whether this is the error for a directory that is there and is not private.
+/// Returns whether this is the error of a directory that exists and is not private.
 pub(super) fn is_foreign(error: &io::Error) -> bool {
     error.raw_os_error().is_none()
 }
 
-/// Makes a directory that only we can enter, or opens the one that is there. It is refused if it is not that.
+/// Makes a directory that only we can enter, or opens the one that is there, which is refused unless it is private.
 pub(super) fn private_directory(parent: &Dir, name: &[u8]) -> io::Result<Dir> {
     let (dir, made) = make_private(parent, name)?;
     if made {
@@ -56,7 +57,7 @@ pub(super) fn private_directory(parent: &Dir, name: &[u8]) -> io::Result<Dir> {
     Ok(dir)
 }
 
-/// The same, without having it written to the disk. Returns whether it was made, too.
+/// Works like [`private_directory`], without writing it to the disk. Also returns whether the directory was made.
 pub(super) fn make_private(parent: &Dir, name: &[u8]) -> io::Result<(Dir, bool)> {
     let made = match again(|| mkdirat(parent.fd(), path(name), Mode::RWXU)) {
         Ok(()) => true,
@@ -76,23 +77,23 @@ pub(super) fn open_private(parent: &Dir, name: &[u8]) -> io::Result<Dir> {
 }
 
 impl Dir {
-    /// Every name in it, for directories of our own that hold few.
+    /// Returns every name in the directory. For directories of our own, which hold few.
     pub(super) fn names(&self) -> io::Result<Vec<Vec<u8>>> {
         self.names_that(|_| true)
     }
 
-    /// Makes sure that nothing is in it.
+    /// Checks that the directory is empty.
     ///
     /// # Errors
-    /// `ENOTEMPTY` when something is, and what else the kernel says.
+    /// `ENOTEMPTY` when it is not, and any other kernel error.
     pub fn expect_empty(&self) -> io::Result<()> {
         if self.names()?.is_empty() { Ok(()) } else { Err(Errno::NOTEMPTY.into()) }
     }
 
-    /// Every name in it that is wanted.
+    /// Returns every wanted name in the directory.
     pub(super) fn names_that(&self, is_wanted: impl Fn(&[u8]) -> bool) -> io::Result<Vec<Vec<u8>>> {
         let mut names = Vec::new();
-        // Read by a handle of its own: others may be reading this one.
+        // Reading has a handle of its own: others may be reading this one.
         let dir = self.open(b".")?;
         dir.for_each(&mut ListingBuffer::new(), |entry| {
             if is_wanted(entry.name) {

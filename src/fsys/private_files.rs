@@ -1,5 +1,5 @@
-//! The janitor's own files, opened by the rule of trust (`fsys::trust`): found by handle, read with a bound, appended to,
-//! made and replaced, renamed and removed within their directory.
+//! The janitor's own files, opened by the rule of trust (`fsys::trust`): found by handle, read with a bound, appended
+//! to, made and replaced, renamed and removed within their directory.
 
 mod file;
 
@@ -23,16 +23,16 @@ use super::trust::{Breach, Denied, Fault, Purpose, Trust, stat_of};
 use super::walk::{Reached, Rule, Walk};
 use crate::entry::Identity;
 
-/// How often a file is looked for again that appears or vanishes while it is opened.
+/// Number of times a file is looked for again that appears or vanishes while it is opened.
 const TRIES: usize = 10;
 
-/// What no open of a file of ours may do: follow a link at its name, wait for the other side of a FIFO, or make a
-/// terminal ours.
+/// Flags of every open of a file of ours: no following a link at its name, no waiting for the other side of a FIFO, no
+/// controlling terminal.
 const CAREFULLY: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
 const READABLE: Mode = Mode::RUSR.union(Mode::WUSR);
 
-/// A directory that files of ours lie in. It stays the same directory wherever its name goes.
+/// A directory for files of ours. The handle stays on the same directory wherever its name goes.
 #[derive(Debug)]
 pub struct OwnDir {
     at: OwnedFd,
@@ -42,31 +42,31 @@ pub struct OwnDir {
     warnings: Vec<Breach>,
 }
 
-/// The name of a file of ours in its directory; whether there is such a file is not said.
+/// Name of a file of ours in its directory; the file may not exist.
 #[derive(Debug)]
 pub struct OwnFile {
     /// The directory.
     pub dir: OwnDir,
-    /// The name there.
+    /// Name of the file in the directory.
     pub name: OsString,
 }
 
-/// What is known of a file in an [`OwnDir`].
+/// Metadata of a file in an [`OwnDir`].
 #[derive(Clone, Copy, Debug)]
 pub struct OwnEntry {
-    /// Which inode it is.
+    /// Identity of the file.
     pub identity: Identity,
-    /// Whether it is a regular file of somebody trusted, and has no other name.
+    /// Whether the file is regular, belongs to a trusted user, and has no other name.
     pub is_ours_alone: bool,
-    /// When it was last modified, in seconds since 1970.
+    /// Time of the last modification, in seconds since 1970.
     pub modified: i64,
-    /// Its size in bytes.
+    /// Size of the file in bytes.
     pub size: u64,
 }
 
 impl Trust {
-    /// Walks to the directory at `path`, which is absolute, by the rule of trust. With `make`, directories that are
-    /// missing are made, with this mode.
+    /// Walks to the directory at `path`, which is absolute, by the rule of trust. With `make`, missing directories are
+    /// made, with this mode.
     ///
     /// # Errors
     /// See [`Denied`].
@@ -76,9 +76,9 @@ impl Trust {
         Ok(OwnDir::new(reached, *self, purpose).0)
     }
 
-    /// Walks to the directory of the file at `path`, which is absolute, by the rule of trust. Where the path ends in a
-    /// symbolic link that nobody else can replace, the file is what that leads to. With `make`, directories that are
-    /// missing are made, with this mode.
+    /// Walks to the directory of the file at `path`, which is absolute, by the rule of trust. A symbolic link at the
+    /// end of the path that nobody else can replace is followed. With `make`, missing directories are made, with this
+    /// mode.
     ///
     /// # Errors
     /// See [`Denied`].
@@ -104,7 +104,7 @@ impl OwnDir {
         (Self { at, path, trust, purpose, warnings }, name)
     }
 
-    /// Its path, without symbolic links.
+    /// Returns the path of the directory, without symbolic links.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -114,31 +114,31 @@ impl OwnDir {
         self.at.as_fd()
     }
 
-    /// Breaches of the rule on the way that are warnings.
+    /// Returns the breaches of the rule on the way that are warnings.
     #[must_use]
     pub fn warnings(&self) -> &[Breach] {
         &self.warnings
     }
 
-    /// Which directory it is.
+    /// Returns the identity of the directory.
     ///
     /// # Errors
-    /// What the system says.
+    /// Fails with the system's error.
     pub fn identity(&self) -> io::Result<Identity> {
         Ok(identity_of(&fstat(&self.at)?))
     }
 
-    /// Returns whether its path still leads to it, by the rule of trust.
+    /// Returns whether the path still leads to this directory, by the rule of trust.
     #[must_use]
     pub fn is_still_there(&self) -> bool {
         let now = self.trust.directory(self.purpose, &self.path, None).ok().and_then(|dir| dir.identity().ok());
         now.is_some_and(|now| self.identity().is_ok_and(|then| then == now))
     }
 
-    /// What has this name; `None` when nothing has. A symbolic link is not followed.
+    /// Returns the entry of this name; `None` when there is none. A symbolic link is not followed.
     ///
     /// # Errors
-    /// What the system says.
+    /// Fails with the system's error.
     pub fn entry(&self, name: &OsStr) -> io::Result<Option<OwnEntry>> {
         let stat = match statat(&self.at, name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => return Ok(None),
@@ -152,10 +152,10 @@ impl OwnDir {
         }))
     }
 
-    /// Every name in it, for directories with few.
+    /// Returns every name in the directory. For directories with few names.
     ///
     /// # Errors
-    /// What the system says.
+    /// Fails with the system's error.
     pub fn names(&self) -> io::Result<Vec<OsString>> {
         use std::os::unix::ffi::OsStringExt;
         let mut names = Vec::new();
@@ -169,7 +169,7 @@ impl OwnDir {
     /// Renames a file within the directory, and never over another.
     ///
     /// # Errors
-    /// `AlreadyExists` when the name is taken, and what else the system says.
+    /// `AlreadyExists` when the name is taken, and any other system error.
     pub fn rename_to(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         Ok(renameat_with(&self.at, from, &self.at, to, RenameFlags::NOREPLACE)?)
     }
@@ -177,24 +177,25 @@ impl OwnDir {
     /// Removes a file.
     ///
     /// # Errors
-    /// What the system says.
+    /// Fails with the system's error.
     pub fn remove(&self, name: &OsStr) -> io::Result<()> {
         Ok(unlinkat(&self.at, name, AtFlags::empty())?)
     }
 
-    /// Judges a file that another library opens by its path; one that is missing passes.
+    /// Judges a file that another library opens by its path. A missing file passes.
     ///
     /// # Errors
     /// See [`Denied`].
     pub fn check(&self, name: &OsStr) -> Result<(), Denied> {
-        // A handle that only names the file: closing another would take away the locks that the process has on it.
+        // The handle only names the file: closing another kind would release the locks that the process has on the
+        // file.
         match self.open(name, OFlags::PATH) {
             Ok(_) | Err(Denied::Missing(_)) => Ok(()),
             Err(denied) => Err(denied),
         }
     }
 
-    /// Opens a file to read and write it, and makes it where it is missing, for its owner only.
+    /// Opens a file for reading and writing, and makes a missing one, for its owner only.
     ///
     /// # Errors
     /// See [`Denied`].
@@ -218,7 +219,7 @@ impl OwnDir {
         Err(failed(io::Error::other("it comes and goes")))
     }
 
-    /// Names a file in it.
+    /// Returns the handle of a file in this directory, by name; the file need not exist.
     ///
     /// # Errors
     /// See [`Denied`].
@@ -229,10 +230,10 @@ impl OwnDir {
         Ok(OwnFile { dir, name: name.into() })
     }
 
-    /// Opens the directory itself, to lock it or to have it written to the disk.
+    /// Opens the directory itself, for a lock or to write it to the disk.
     ///
     /// # Errors
-    /// What the system says.
+    /// Fails with the system's error.
     pub fn handle(&self) -> io::Result<File> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(File::from(openat(&self.at, c".", flags, Mode::empty())?))
@@ -242,7 +243,7 @@ impl OwnDir {
         Ok(fsync(self.handle()?)?)
     }
 
-    /// Judges a file in it that has been opened; returns the breach where that is a warning.
+    /// Judges an opened file of this directory. Returns the breach if it is only a warning.
     fn judge(&self, file: &OwnedFd, name: &OsStr) -> Result<(Stat, Option<Breach>), Denied> {
         let path = self.path.join(name);
         let stat = stat_of(file, &path)?;
@@ -250,8 +251,8 @@ impl OwnDir {
             return Err(Denied::NotRegular(path));
         }
         let fault = self.trust.judge(file, &stat);
-        // Where others may have write access to the directory, they may have linked a file of ours to the name; what is
-        // appended to has to be what it seems.
+        // Where others may have write access to the directory, they may have linked a file of ours to the name. A file
+        // that is appended to must be the expected one.
         let is_written = matches!(self.purpose, Purpose::Log | Purpose::State);
         if is_written && stat.st_nlink > 1 && (self.purpose == Purpose::State || !self.warnings.is_empty()) {
             return Err(Denied::Breach(Box::new(Breach::new(&path, &stat, Fault::Names))));
@@ -269,16 +270,16 @@ impl OwnDir {
         Ok((stat, warning))
     }
 
-    /// Opens a file that is there.
+    /// Opens an existing file.
     fn open(&self, name: &OsStr, flags: OFlags) -> Result<(OwnedFd, Stat, Option<Breach>), Denied> {
         let path = self.path.join(name);
-        // A handle that only names a file is refused with other flags than these.
+        // A handle that only names a file is refused with flags other than these.
         let only_names = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let flags = if flags == OFlags::PATH { only_names } else { flags | CAREFULLY };
         let opened = open_beneath(self.at.as_fd(), Path::new(name), flags, Mounts::Cross);
         let file = opened.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Denied::Missing(path.clone()),
-            // What a symbolic link, a FIFO that nobody reads, or a directory says.
+            // Errors for a symbolic link, a FIFO that nobody reads, and a directory.
             _ if [Errno::LOOP, Errno::NXIO, Errno::ISDIR]
                 .iter()
                 .any(|odd| error.raw_os_error() == Some(odd.raw_os_error())) =>

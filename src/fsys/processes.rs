@@ -1,4 +1,4 @@
-//! What processes have as their working directory, root or executable, or hold open, as far as `/proc` tells.
+//! Inodes that processes have as working directory, root or executable, or hold open, as far as `/proc` tells.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -19,13 +19,13 @@ use crate::entry::Identity;
 #[derive(Debug, Default)]
 pub struct Processes {
     used: BTreeSet<Identity>,
-    /// Why not all is known, in words.
+    /// Reason why the set is incomplete, in words.
     pub unknown: Option<String>,
 }
 
 impl Processes {
-    /// Looks at all processes, for this long at the most: a file system that does not answer must not hold anybody up.
-    /// One thread at a time looks, so that no more than one is left behind there.
+    /// Scans all processes, for `limit` at most: a file system that does not answer must not hold anybody up. One
+    /// thread scans at a time, so that no more than one is left behind there.
     #[must_use]
     pub fn look(limit: Duration) -> Self {
         match within(limit, Path::new("/proc"), scan) {
@@ -39,7 +39,7 @@ impl Processes {
         Self { used: BTreeSet::new(), unknown: Some(format!("/proc cannot be read: {error}")) }
     }
 
-    /// Whether a process was seen to use this inode.
+    /// Returns whether a process was seen to use this inode.
     #[must_use]
     pub fn use_it(&self, identity: Identity) -> bool {
         self.used.contains(&identity)
@@ -52,13 +52,13 @@ fn scan() -> io::Result<Processes> {
     let mut closed = 0_u64;
     let ours = std::process::id().to_string();
     for name in names(&proc, |name| name.first().is_some_and(u8::is_ascii_digit))? {
-        // It may have ended meanwhile.
+        // The process may have ended meanwhile.
         let Ok(process) = proc.open(&name) else { continue };
         let mut is_closed = false;
         for link in [&b"cwd"[..], b"root", b"exe"] {
             is_closed |= !note(&process, link, &mut processes.used);
         }
-        // What we hold open ourselves says nothing.
+        // Our own open files say nothing.
         if name != ours.as_bytes() {
             is_closed |= !note_open(&process, &mut processes.used);
         }
@@ -81,9 +81,9 @@ fn names(dir: &Dir, is_wanted: impl Fn(&[u8]) -> bool) -> io::Result<Vec<Vec<u8>
     Ok(names)
 }
 
-/// Notes what a link of a process leads to. Returns whether we may know it.
+/// Notes the inode that a link of a process leads to. Returns whether we may know it.
 fn note(dir: &Dir, link: &[u8], used: &mut BTreeSet<Identity>) -> bool {
-    // Not asked of a server, where there is one: what is known is enough, and it may be dead.
+    // No server is asked, where there is one: cached data is enough, and the server may be dead.
     match statx(dir.fd(), path(link), AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC, StatxFlags::INO) {
         Ok(found) => {
             used.insert(identity_of(&found));
@@ -93,7 +93,7 @@ fn note(dir: &Dir, link: &[u8], used: &mut BTreeSet<Identity>) -> bool {
     }
 }
 
-/// Notes what a process holds open. Returns whether we may know it.
+/// Notes the files that a process holds open. Returns whether we may know them.
 fn note_open(process: &Dir, used: &mut BTreeSet<Identity>) -> bool {
     let fds = match process.open(b"fd") {
         Ok(fds) => fds,

@@ -1,9 +1,9 @@
-//! The way back from the trash.
+//! Putting the files of a run back from the trash.
 //!
-//! Each entry of a run is renamed to its place, a directory with all that is in it: so it has the mode, owner and stamps
-//! that it had, and so have directories without files. Only where a directory has the place of another are its entries put
-//! back one by one, and only if it lets in nobody whom the one in the trash keeps out. A rename is one step, so an undo
-//! that was killed is finished by the next.
+//! Each entry of a run is renamed to its place, a directory with everything in it. So directories, even those without
+//! files, keep their mode, owner and stamps. Only where another directory has the place are the entries put back one by
+//! one, and only if that directory lets in nobody whom the one in the trash keeps out. A rename is one step, so the
+//! next undo finishes one that was killed.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -19,53 +19,53 @@ use super::whole_slot::rename_free;
 use crate::entry::{Identity, Kind};
 use crate::names::Shortened;
 
-/// What came of putting files back.
+/// Result of putting files back.
 #[derive(Debug, Default)]
 pub struct PutBack {
-    /// Files that are back.
+    /// Number of files that are back.
     pub restored: u64,
-    /// Files that stay in the trash, because there is something in their place: their paths, escaped.
+    /// Paths of the files that stay in the trash because their place is taken, escaped.
     pub occupied: Vec<String>,
-    /// Files that stay in the trash for another reason.
+    /// Paths of the files that stay in the trash for another reason, with the reason.
     pub failed: Vec<String>,
 }
 
-/// A directory that is both in the trash and in its place.
+/// A directory that exists both in the trash and at its place.
 struct Level {
     from: Identity,
     to: Identity,
-    /// Directories in it that are on both sides, too, with the stamps that those in place get at the end.
+    /// Subdirectories that exist on both sides, too, with the stamps that those at their place get at the end.
     waiting: Vec<(Vec<u8>, Option<Timestamps>)>,
-    /// Its own.
+    /// Stamps that this directory gets at the end.
     stamps: Option<Timestamps>,
 }
 
-/// What became of a directory.
+/// Result of putting a directory back.
 enum Step {
-    /// It is back, with so many files.
+    /// The directory is back, with this number of files.
     Back(u64),
-    /// It is on both sides.
+    /// The directory exists on both sides.
     Both(Option<Timestamps>),
-    /// Something else has its place, or a directory that lets others in.
+    /// The place is taken by something else, or by a directory that lets others in.
     Occupied,
 }
 
-/// The directory of a run that is worked on, on both sides.
+/// Current directory of the undo, on both sides.
 struct Way<'a> {
     files: &'a Dir,
     root: &'a Dir,
     from: Dir,
     to: Dir,
-    /// Its path below both.
+    /// Path of the directory below both.
     path: Vec<u8>,
     buffer: ListingBuffer,
     done: PutBack,
 }
 
-/// Puts all that lies below `files` to the same paths below `root`, and never over anything.
+/// Puts everything below `files` at the same paths below `root`, and never over anything.
 ///
 /// # Errors
-/// When the trash cannot be read.
+/// Fails when the trash cannot be read.
 pub(super) fn put_back(files: &Dir, root: &Dir) -> io::Result<PutBack> {
     let (from, to) = (files.open(b".")?, root.open(b".")?);
     let (buffer, done) = (ListingBuffer::new(), PutBack::default());
@@ -90,7 +90,7 @@ pub(super) fn put_back(files: &Dir, root: &Dir) -> io::Result<PutBack> {
     Ok(way.done)
 }
 
-/// Opens the directory above, which is to be this one; by its path where it cannot be had otherwise.
+/// Opens the parent directory, which must be `expected`: by `..`, or by its path where that fails.
 fn above(dir: &Dir, expected: Identity, top: &Dir, path: &[u8]) -> io::Result<Dir> {
     parent_of(dir, expected).or_else(|_| if path.is_empty() { top.open(b".") } else { top.open_beneath(path) })
 }
@@ -106,7 +106,7 @@ impl Way<'_> {
         Ok(())
     }
 
-    /// Goes up, and removes the directory in the trash that was left, if it is empty.
+    /// Goes up, and removes the directory left behind in the trash, if it is empty.
     fn up(&mut self, level: &Level) -> io::Result<()> {
         let slash = self.path.iter().rposition(|byte| *byte == b'/');
         let name = self.path[slash.map_or(0, |slash| slash + 1)..].to_vec();
@@ -117,7 +117,7 @@ impl Way<'_> {
         Ok(())
     }
 
-    /// Puts back what is in the directory. What is on both sides is left to be done.
+    /// Puts back the entries of the directory. Subdirectories on both sides are left for later.
     fn entries(&mut self, stamps: Option<Timestamps>) -> io::Result<Level> {
         let (from, to) = (self.from.look_at_itself()?.0, self.to.look_at_itself()?.0);
         let mut names = Vec::new();
@@ -156,7 +156,7 @@ impl Way<'_> {
 
     fn file(&self, name: &[u8]) -> io::Result<()> {
         match rename_to(&self.from, name, &self.to, name) {
-            // A file system that cannot promise to overwrite nothing. A second name never does.
+            // The file system cannot promise not to overwrite. A link never overwrites.
             Err(error) if is(&error, Errno::INVAL) => {
                 link_to(&self.from, name, &self.to, name)?;
                 self.from.remove(name)
@@ -175,7 +175,7 @@ impl Way<'_> {
         }
         let files = count(&held)?;
         let Err(error) = self.whole(name, &held) else { return Ok(Step::Back(files)) };
-        // Somebody has taken the place, or it cannot be had in one step.
+        // Somebody has taken the place, or the directory cannot be moved in one step.
         let now = fstat(held.fd())?;
         match again(|| mkdirat(self.to.fd(), path(name), Mode::RWXU)) {
             Ok(()) => {
@@ -188,11 +188,11 @@ impl Way<'_> {
         }
     }
 
-    /// Renames a directory to its place, with all that is in it.
+    /// Renames a directory to its place, with everything in it.
     fn whole(&self, name: &[u8], held: &Dir) -> io::Result<()> {
         let rename = || rename_free(&self.from, name, &self.to, name);
         match rename() {
-            // Its `..` is written anew, which its own mode may not allow.
+            // The rename rewrites the `..` of the directory, which the mode of the directory may not allow.
             Err(error) if is(&error, Errno::ACCESS) => match held.make_writable()? {
                 Some(mode) => {
                     let done = rename();
@@ -209,7 +209,7 @@ impl Way<'_> {
         Ok(())
     }
 
-    /// Returns whether the directory in place is one that what is in the trash may be put into.
+    /// Returns [`Step::Both`] if the directory at the place may take the entries of the one in the trash.
     fn both(&self, name: &[u8], held: &Dir, stamps: Option<Timestamps>) -> io::Result<Step> {
         let there = match self.to.open(name) {
             Err(error) if is(&error, Errno::NOTDIR) => return Ok(Step::Occupied),
@@ -217,11 +217,11 @@ impl Way<'_> {
         };
         let is_unknown = fstat(held.fd())?.st_mode & 0o7777 == CLOSED;
         let fits = if is_unknown { is_older(&there, held)? } else { there.opens_no_more_than(Some(held))? };
-        // Without files there is nothing to be opened: a run that was killed has made it and put nothing there.
+        // Without files nothing can be exposed: a killed run has made the directory and put nothing there.
         Ok(if fits || count(held)? == 0 { Step::Both(stamps) } else { Step::Occupied })
     }
 
-    /// Tells of each file of a directory that it stays in the trash, and why if nothing is in its place.
+    /// Records each file of a directory as staying in the trash, with the reason unless its place is taken.
     fn stays(&mut self, name: &[u8], error: Option<&io::Error>) -> io::Result<()> {
         let top = self.shown(name);
         let mut told = Vec::new();
@@ -245,7 +245,7 @@ impl Way<'_> {
     }
 }
 
-/// Number of files below a directory.
+/// Counts the files below a directory.
 fn count(dir: &Dir) -> io::Result<u64> {
     let mut files = 0;
     below(dir, &mut |visit| {
@@ -255,7 +255,7 @@ fn count(dir: &Dir) -> io::Result<u64> {
     Ok(files)
 }
 
-/// Returns whether a directory was there before another one, if the file system tells.
+/// Returns whether a directory was made no later than another, if the file system keeps birth times.
 fn is_older(there: &Dir, other: &Dir) -> io::Result<bool> {
     let made = |dir: &Dir| dir.look_at_itself().map(|(_, found)| found.facts.stamps.created);
     Ok(made(there)?.zip(made(other)?).is_some_and(|(there, other)| there <= other))

@@ -1,8 +1,8 @@
-//! Looking at paths that may lie on a file system that does not answer (a dead server), with a deadline.
+//! Access with a deadline to paths that may lie on a file system that does not answer (a dead server).
 //!
-//! A system call on such a path cannot be interrupted by the process that made it, so it is made on another thread, which
-//! is given up when it takes too long. While a thread is known to hang at a path, no other is sent there: at most one
-//! hangs for each path. A thread that has not hung serves the next question.
+//! A system call on such a path cannot be interrupted by the process that made it. So it is made on another thread,
+//! which is abandoned when it takes too long. While a thread is known to hang at a path, no other is sent there: at
+//! most one thread hangs for each path. A thread that has not hung serves the next request.
 
 use std::fmt;
 use std::io;
@@ -17,7 +17,7 @@ use super::confine::is_confined;
 use crate::clock;
 use crate::names::Escaped;
 
-/// A path could not be looked at in time.
+/// Error of a path that could not be accessed in time.
 #[derive(Debug)]
 pub struct Unreachable {
     path: PathBuf,
@@ -44,15 +44,15 @@ impl fmt::Display for Unreachable {
 
 impl std::error::Error for Unreachable {}
 
-/// One thread at one path.
+/// Visit of one thread to one path.
 #[derive(Debug)]
 struct Visit {
     id: u64,
-    /// What is asked for.
+    /// Path that was requested.
     path: PathBuf,
-    /// What is being looked at: that path, or a directory on the way to it.
+    /// Path being accessed: the requested path, or a directory on the way to it.
     at: PathBuf,
-    /// Whether whoever asked has given up.
+    /// Whether the requester has given up.
     is_late: bool,
 }
 
@@ -63,7 +63,7 @@ static BACK: Condvar = Condvar::new();
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The thread that waits for the next question.
+/// Channel to the idle thread that waits for the next job.
 static IDLE: Mutex<Option<Sender<Job>>> = Mutex::new(None);
 
 fn visits() -> MutexGuard<'static, Vec<Visit>> {
@@ -78,7 +78,8 @@ fn hangs_at(visits: &[Visit], path: &Path) -> bool {
     visits.iter().any(|visit| visit.is_late && path.starts_with(&visit.at))
 }
 
-/// Returns whether a thread hangs at this path, or at a directory on the way to it, right now. It looks at nothing.
+/// Returns whether a thread hangs at this path, or at a directory on the way to it, right now. Makes no system call on
+/// the path.
 #[must_use]
 pub fn is_unreachable(path: &Path) -> bool {
     hangs_at(&visits(), path)
@@ -89,7 +90,7 @@ impl Visit {
         Self { id, path: path.to_path_buf(), at: path.to_path_buf(), is_late: false }
     }
 
-    /// Begins, unless it was begun beforehand.
+    /// Records the start of a visit, unless it is recorded already.
     fn begin(id: u64, path: &Path) {
         let mut visits = visits();
         if visits.iter().all(|visit| visit.id != id) {
@@ -108,7 +109,7 @@ impl Visit {
         BACK.notify_all();
     }
 
-    /// Gives up on a thread; returns whether it is still there.
+    /// Gives up on a thread. Returns whether the thread is still there.
     fn give_up(id: u64, path: &Path) -> bool {
         match visits().iter_mut().find(|visit| visit.id == id && visit.path == path) {
             Some(visit) => {
@@ -120,8 +121,8 @@ impl Visit {
     }
 }
 
-/// Looks at the directories on the way, so that it is known which of them does not answer. Behind a symbolic link a path
-/// leads elsewhere than its text says.
+/// Accesses the directories on the way one by one, so that the one that does not answer is known. The walk ends at a
+/// symbolic link, behind which a path leads elsewhere than its text says.
 fn walk_up_to(id: u64, path: &Path) {
     let mut way: Vec<&Path> = path.ancestors().skip(1).collect();
     way.reverse();
@@ -134,7 +135,7 @@ fn walk_up_to(id: u64, path: &Path) {
     Visit::is_at(id, path);
 }
 
-/// Hands a job to the thread that is free, or starts one.
+/// Hands a job to the idle thread, or starts a thread.
 fn hand_over(mut job: Job) -> io::Result<()> {
     if let Some(thread) = idle().take() {
         match thread.send(job) {
@@ -159,8 +160,8 @@ fn hand_over(mut job: Job) -> io::Result<()> {
     std::thread::Builder::new().name("reach".to_owned()).spawn(work).map(drop)
 }
 
-/// Does `work` on each of the paths, and tells `each` in their order what came of it, until it returns `false`. Each may
-/// take so long; of those that hang the thread is left behind, and the next ones are done by another.
+/// Calls `work` on each of the paths and passes the results to `each`, in their order, until `each` returns `false`.
+/// Each path has `limit` to answer. A thread that hangs is left behind, and another thread takes the next paths.
 pub fn each_within<T: Send + 'static>(
     limit: Duration,
     paths: Vec<PathBuf>,
@@ -175,7 +176,7 @@ fn new_id() -> u64 {
     IDS.fetch_add(1, Ordering::Relaxed)
 }
 
-/// Does the same; `id` is that of the first thread.
+/// Works like [`each_within`]; `id` is that of the first thread.
 fn each_from<T: Send + 'static>(
     mut id: u64,
     limit: Duration,
@@ -184,7 +185,7 @@ fn each_from<T: Send + 'static>(
     mut each: impl FnMut(usize, Result<T, Unreachable>) -> bool,
 ) {
     if is_confined() {
-        // A thread that is started here would be confined, too, for ever.
+        // A thread started here would be confined, too, for ever.
         let mut all = paths.iter().enumerate();
         all.all(|(at, path)| each(at, Ok(work(path))));
         return;
@@ -211,7 +212,7 @@ fn each_from<T: Send + 'static>(
                 walk_up_to(id, path);
                 let result = catch_unwind(AssertUnwindSafe(|| work(path)));
                 Visit::end(id);
-                // Nobody waits for who comes too late.
+                // Nobody waits for a late thread.
                 if done.send(result.ok()).is_err() {
                     return;
                 }
@@ -233,7 +234,7 @@ fn each_from<T: Send + 'static>(
             let (answer, goes_on) = match answers.recv_timeout(limit) {
                 Ok(answer) => (answer.ok_or(()).or_else(|()| failed(Why::Panicked)), true),
                 Err(RecvTimeoutError::Timeout) if Visit::give_up(id, &paths[next]) => (failed(Why::NoAnswer), false),
-                // Between two paths: for want of processor time, say.
+                // The thread is between two paths: for want of processor time, say.
                 Err(RecvTimeoutError::Timeout) => continue,
                 Err(RecvTimeoutError::Disconnected) => break new_id(),
             };
@@ -248,10 +249,10 @@ fn each_from<T: Send + 'static>(
     }
 }
 
-/// Does `work`, which is about this path. Where a thread is at work there already, it is waited for first.
+/// Calls `work`, which accesses this path. If a thread is at work there already, this waits for it first.
 ///
 /// # Errors
-/// [`Unreachable`] when that takes longer than the limit.
+/// [`Unreachable`] when work and waiting take longer than the limit.
 pub fn within<T: Send + 'static>(
     limit: Duration,
     path: &Path,

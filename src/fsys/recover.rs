@@ -1,4 +1,4 @@
-//! What runs that were killed have left in slots finds its way back.
+//! Putting back the files that killed runs have left in slots.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -14,18 +14,18 @@ use super::slot::{FILE, back, hold, own_slots};
 use crate::entry::Identity;
 use crate::names::{Escaped, Shortened};
 
-/// What came of a look into the slots that earlier runs used.
+/// Result of looking into the slots that earlier runs used.
 #[derive(Debug, Default)]
 pub struct Recovered {
-    /// Files that are back in their directories: their paths, escaped.
+    /// Paths of the files that are back in their directories, escaped.
     pub restored: Vec<String>,
-    /// The same files.
+    /// Identities of the same files.
     pub back: BTreeSet<Identity>,
-    /// Files that wait in a slot: their paths there, escaped, and why.
+    /// Files that wait in a slot: paths in the slot, escaped, and the reason.
     pub waiting: Vec<String>,
 }
 
-/// What was left in a slot: the place and the handle of a directory in it, its name, and the names in it.
+/// A directory left in a slot: its place, its handle, its name, and the names in it.
 struct Left {
     place: String,
     shelf: Dir,
@@ -33,11 +33,11 @@ struct Left {
     names: Vec<Vec<u8>>,
 }
 
-/// Puts back what earlier runs that were killed have left in slots below this root. Slots that are in use are left
-/// alone. What cannot be put back, because its name is taken or its directory is gone, stays and is told.
+/// Puts back the files that killed runs have left in slots below this root. Slots in use are left alone. A file that
+/// cannot be put back, because its name is taken or its directory is gone, stays and is reported.
 ///
 /// # Errors
-/// When a directory of slots cannot be read, or something in it is not a private directory of ours.
+/// Fails when a directory of slots cannot be read, or something in it is not a private directory of ours.
 pub fn recover(root: &Dir) -> io::Result<Recovered> {
     let mut recovered = Recovered::default();
     let (mut all, mut held) = (Vec::new(), Vec::new());
@@ -70,7 +70,7 @@ pub fn recover(root: &Dir) -> io::Result<Recovered> {
 
 fn left_in(slot: &Dir, place: &str, all: &mut Vec<Left>) -> io::Result<()> {
     let shelves = match open_private(slot, FILE) {
-        // It was killed while it was made.
+        // The run was killed while it made the slot.
         Err(error) if is(&error, Errno::NOENT) => return Ok(()),
         done => done?,
     };
@@ -86,7 +86,7 @@ fn left_in(slot: &Dir, place: &str, all: &mut Vec<Left>) -> io::Result<()> {
     Ok(())
 }
 
-/// Puts one file back. Returns its path, escaped, and which it is, or why it stays.
+/// Puts one file back. Returns its path, escaped, and its identity; or the reason why it stays.
 fn restore(
     root: &Dir,
     directory: &[u8],

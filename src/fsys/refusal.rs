@@ -1,4 +1,4 @@
-//! Why something was not done to a file.
+//! Reasons why a file was not removed or moved.
 
 use std::io;
 
@@ -6,27 +6,27 @@ use rustix::io::Errno;
 
 use super::place::is;
 
-/// Why a file was not removed or moved.
+/// Reason why a file was not removed or moved.
 #[derive(Debug)]
 pub enum Refusal {
-    /// Some process has it open, mapped or executing.
+    /// Some process has the file open, mapped or executing.
     InUse,
-    /// Some process holds a lock on it (flock(2)), which is how programs say that a file is to be left alone.
+    /// Some process holds a lock on the file (flock(2)), which is how programs say that a file is to be left alone.
     Locked,
-    /// It is not, or did not stay, what was judged.
+    /// The file is not, or did not stay, the judged one.
     Changed,
-    /// Another file was under the name, and could not be put back: somebody has taken the name meanwhile. It is kept,
-    /// at this path relative to the root.
+    /// Another file was under the name and could not be put back, since somebody has taken the name meanwhile. The
+    /// other file is kept at this path relative to the root.
     Conflict(String),
-    /// It cannot be verified here.
+    /// The file cannot be verified on this file system.
     Unverifiable(io::Error),
-    /// The run was stopped while it was copied.
+    /// The run was stopped while the file was copied.
     Stopped,
     /// The system refused.
     Failed(io::Error),
 }
 
-/// `ESTALE` is how this floor says that a file has changed.
+/// Maps `ESTALE`, with which this layer reports a changed file, to [`Refusal::Changed`].
 impl From<io::Error> for Refusal {
     fn from(error: io::Error) -> Self {
         if is(&error, Errno::STALE) { Self::Changed } else { Self::Failed(error) }

@@ -1,4 +1,4 @@
-//! From `/` to the root of a target.
+//! Opening the root of a target, from `/`.
 
 use std::fmt;
 use std::io;
@@ -22,26 +22,26 @@ use crate::names::Escaped;
 pub struct Root {
     /// The handle.
     pub dir: Dir,
-    /// Where it is, with no symbolic link left in the path.
+    /// Path of the root, with no symbolic link left in it.
     pub path: PathBuf,
-    /// Which directory it is.
+    /// Identity of the root.
     pub identity: Identity,
-    /// Whether its file system keeps birth times.
+    /// Whether the file system of the root keeps birth times.
     pub has_birth_times: bool,
-    /// Whether its mount keeps access times.
+    /// Whether the mount of the root keeps access times.
     pub has_access_times: bool,
     /// The directories that had to be made, outermost first.
     pub created: Vec<PathBuf>,
 }
 
-/// Why a root cannot be had.
+/// Reason why a root cannot be opened.
 #[derive(Debug)]
 pub enum RootError {
     /// The last directory of the path does not exist.
     Missing(PathBuf),
-    /// This directory above it does not exist.
+    /// A directory above the last one, at this path, does not exist.
     MissingParent(PathBuf),
-    /// This symbolic link on the way can be replaced by somebody who is neither root nor the janitor's user.
+    /// The symbolic link at this path, on the way, can be replaced by somebody who is neither root nor the janitor's user.
     UnsafeLink(PathBuf),
     /// A file system on the way does not answer.
     Unreachable(Unreachable),
@@ -70,7 +70,7 @@ impl std::error::Error for RootError {}
 impl From<Denied> for RootError {
     fn from(denied: Denied) -> Self {
         match denied {
-            // On the way to a target nothing but links is judged.
+            // On the way to a target only links are judged.
             Denied::Breach(breach) => Self::UnsafeLink(breach.path().into()),
             Denied::Missing(path) => Self::Missing(path),
             Denied::MissingParent(path) => Self::MissingParent(path),
@@ -80,19 +80,19 @@ impl From<Denied> for RootError {
     }
 }
 
-/// How long a file system may take to answer: a disk that sleeps needs its time, too.
+/// Time limit for a file system to answer: a sleeping disk needs its time, too.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The mode of a target's directory that is made.
+/// Mode of a target's directory that is made.
 const MADE: Mode = Mode::from_raw_mode(0o755);
 
 /// Walks from `/` to `path`, which is absolute, and opens it.
 ///
 /// A symbolic link is followed only where nobody but root and the janitor's user can replace it: the rule of systemd's
-/// `CHASE_SAFE`. With `create`, the last directory is made where it is missing, with mode 0755; never those above it,
-/// which may be a file system that is not mounted.
+/// `CHASE_SAFE`. With `create`, a missing last directory is made, with mode 0755. Directories above it are never made,
+/// since they may be a file system that is not mounted.
 ///
-/// It waits ten seconds for an answer of the file systems on the way.
+/// The file systems on the way have ten seconds to answer.
 ///
 /// # Errors
 /// See [`RootError`].
@@ -102,7 +102,7 @@ pub fn resolve(path: &Path, create: bool) -> Result<Root, RootError> {
         .unwrap_or_else(|error| Err(RootError::Unreachable(error)))
 }
 
-/// Does the same, for as long as it takes.
+/// Works like [`resolve`], without a time limit.
 ///
 /// # Errors
 /// See [`RootError`].
@@ -110,7 +110,7 @@ pub fn resolve_now(path: &Path, create: bool) -> Result<Root, RootError> {
     let trust = Trust::of_process();
     let reached = Walk::to_directory(path, Rule::Links, &trust, create.then_some(MADE))?;
     let (path, created) = (reached.path, reached.created);
-    // What was reached is opened once more, by its path and without any link, so that the path that is checked against
+    // The directory is opened once more, by its resolved path and without any link, so that the path checked against
     // the protected places and the directory that is swept cannot be two.
     let failed = |error: io::Error| RootError::Io(path.clone(), error);
     let fd = open_absolute(&path, READ).map_err(failed)?;

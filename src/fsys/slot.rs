@@ -1,14 +1,15 @@
-//! Verified removal and moves: what goes is what was judged, and nobody has it open.
+//! Verified removal and moves: only an entry that is the judged one, and that nobody has open, is removed or moved.
 //!
-//! Between a look at a name and `unlinkat` or `renameat` somebody who can write in the directory can put another file
-//! under the name, and no second look helps. So a file is opened, compared with what was judged, locked and leased, and
-//! then taken aside by a rename into a directory that nobody else can enter (a slot); what was taken is compared with
-//! what is held, and only then unlinked or renamed on; or it is put back.
+//! Between a look at a name and `unlinkat` or `renameat`, anybody who can write in the directory can put another file
+//! under the name, and no second look helps. So the file is opened, compared with the judged one, locked and leased.
+//! Then it is taken aside by a rename into a directory that nobody else can enter (a slot). The renamed file is
+//! compared with the held one, and only then unlinked or renamed on; otherwise it is put back.
 //!
-//! A slot has a directory for each directory that files come from, whose name says which that is ([`Origin`]): so what a
-//! crash leaves in a slot finds its way back ([`recover`](super::recover::recover)). Slots lie in `.janitor-slots`, directly below the root: on the
-//! same mount, whatever the root is. They stay there, so that a full disk does not keep anybody from cleaning it. Where
-//! somebody else has made a directory of that name, they lie in one with a name that nobody can foresee.
+//! A slot has one directory for each directory that files come from, named after that source ([`Origin`]): so a file
+//! that a crash leaves in a slot finds its way back ([`recover`](super::recover::recover)). Slots lie in
+//! `.janitor-slots`, directly below the root: on the same mount, whatever the root is. Slots stay there after a run, so
+//! that a full disk does not keep anybody from cleaning it. Where somebody else has made a directory of that name,
+//! slots lie in a directory with an unpredictable name.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
@@ -32,16 +33,16 @@ mod emptied;
 #[cfg(test)]
 mod tests;
 
-/// The directory below a root that slots are in.
+/// Name of the directory of slots below a root.
 const SLOTS: &[u8] = b".janitor-slots";
 
-/// In a slot: the directory that has those that files are taken to.
+/// Name of the directory in a slot that holds the directories for files.
 pub(super) const FILE: &[u8] = b"file";
 
-/// In a slot: a directory for a disk that is so full that no other can be made.
+/// Name of the spare directory in a slot, for a disk so full that no other can be made.
 const SPARE: &[u8] = b"spare";
 
-/// As many slots are tried before none is free.
+/// Number of slots tried before giving up.
 const MOST: usize = 256;
 
 /// Returns whether an entry of a root is a directory of slots, by its name.
@@ -50,35 +51,35 @@ pub fn is_slots(name: &[u8]) -> bool {
     name.strip_prefix(SLOTS).is_some_and(|rest| rest.is_empty() || rest[0] == b'-')
 }
 
-/// A directory that files are taken from.
+/// A directory from which files are taken.
 #[derive(Clone, Copy, Debug)]
 pub struct Taken<'a> {
     /// The directory.
     pub dir: &'a Dir,
-    /// Which it is.
+    /// Identity and birth time of the directory.
     pub origin: Origin,
 }
 
-/// A private directory that files are taken to, one at a time.
+/// A private directory into which files are taken, one at a time.
 #[derive(Debug)]
 pub struct Slot {
-    /// Its path relative to the root, escaped.
+    /// Path of the slot relative to the root, escaped.
     place: String,
-    /// Held locked while this slot is in use.
+    /// The directory, locked while this slot is in use.
     dir: Dir,
-    /// Its directories for files.
+    /// The directory that holds the directories for files.
     shelves: Dir,
     shelf: Option<Shelf>,
-    /// Something in it could not be put back.
+    /// Whether the slot holds a file that could not be put back.
     stuck: bool,
 }
 
-/// Where files of one directory are taken to.
+/// The directory in a slot for the files of one source directory.
 #[derive(Debug)]
 struct Shelf {
     origin: Origin,
     dir: Dir,
-    /// Whether it is the spare one.
+    /// Whether this is the spare directory.
     is_spare: bool,
 }
 
@@ -86,7 +87,7 @@ fn is_empty(dir: &Dir) -> io::Result<bool> {
     Ok(dir.names()?.is_empty())
 }
 
-/// Returns whether nobody else holds the slot. It is held until the handle is closed.
+/// Locks the slot, until the handle is closed. Returns whether nobody else holds it.
 pub(super) fn hold(slot: &Dir) -> io::Result<bool> {
     let fd = slot.fd();
     match rustix::io::retry_on_intr(|| flock(fd.as_fd(), FlockOperation::NonBlockingLockExclusive)) {
@@ -96,25 +97,25 @@ pub(super) fn hold(slot: &Dir) -> io::Result<bool> {
     }
 }
 
-/// Opens the directories of slots below a root that are ours, with their names: the usual one, if it is; otherwise those
-/// whose names were made up because it is not.
+/// Opens our directories of slots below a root, with their names: the usual one, if it is ours, otherwise those with a
+/// random name.
 pub(super) fn own_slots(root: &Dir) -> io::Result<Vec<(Dir, Vec<u8>)>> {
     match open_private(root, SLOTS) {
         Ok(dir) => return Ok(vec![(dir, SLOTS.to_vec())]),
-        // Nobody but us can have removed or replaced it here, so there are no others.
+        // Nobody but us can have removed or replaced the usual directory here, so there are no others.
         Err(error) if is(&error, Errno::NOENT) && root.is_trusted()? => return Ok(Vec::new()),
         Err(error) if is(&error, Errno::NOENT) || is_foreign(&error) => {}
         Err(error) => return Err(error),
     }
     let mut own = Vec::new();
     for name in root.names_that(|name| name != SLOTS && is_slots(name))? {
-        // What is not ours is somebody else's, and nothing to us.
+        // Directories that are not ours are skipped.
         own.extend(open_private(root, &name).ok().map(|dir| (dir, name)));
     }
     Ok(own)
 }
 
-/// Opens a directory of slots below a root that is ours, or makes one.
+/// Opens our directory of slots below a root, or makes one.
 pub(super) fn open_slots(root: &Dir) -> io::Result<(Dir, Vec<u8>)> {
     if let Some(own) = own_slots(root)?.into_iter().next() {
         return Ok(own);
@@ -125,7 +126,7 @@ pub(super) fn open_slots(root: &Dir) -> io::Result<(Dir, Vec<u8>)> {
         Err(error) => return Err(error),
     };
     for _ in 0..MOST {
-        // Made anew each time from the system's random numbers.
+        // A new random name each time, from the system's random numbers.
         let name = [SLOTS, format!("-{:016x}", RandomState::new().build_hasher().finish()).as_bytes()].concat();
         match make_private(root, &name) {
             Ok((dir, true)) => return write_down(root).map(|()| (dir, name)),
@@ -138,10 +139,10 @@ pub(super) fn open_slots(root: &Dir) -> io::Result<(Dir, Vec<u8>)> {
 }
 
 impl Slot {
-    /// Takes the first slot below this root that nobody uses, and makes one if there is none.
+    /// Takes the first free slot below this root, and makes one if there is none.
     ///
     /// # Errors
-    /// When no private directory of ours can be made there.
+    /// Fails when no private directory of ours can be made there, or all slots are taken.
     pub fn take(root: &Dir) -> io::Result<Self> {
         let (slots, name) = open_slots(root)?;
         for number in 0..MOST {
@@ -151,11 +152,11 @@ impl Slot {
             }
             let (shelves, _) = make_private(&dir, FILE)?;
             for left in shelves.names()? {
-                // One that is empty was left by a run that was killed.
+                // An empty directory was left by a run that was killed.
                 drop(shelves.remove_directory(&left));
             }
             if !is_empty(&shelves)? {
-                // What an earlier run could not put back waits here.
+                // Files that an earlier run could not put back wait here.
                 continue;
             }
             make_private(&dir, SPARE)?;
@@ -169,17 +170,17 @@ impl Slot {
         Err(io::Error::other(format!("all {MOST} slots in `{}` are taken", Escaped(&name))))
     }
 
-    /// Returns whether it holds something that could not be put back.
+    /// Returns whether the slot holds a file that could not be put back.
     #[must_use]
     pub fn is_stuck(&self) -> bool {
         self.stuck
     }
 
-    /// Removes the entry `name` of `from`, which is no directory, if it is still what was `judged`, and no process has it
-    /// open or locked.
+    /// Removes the entry `name` of `from`, which must not be a directory, if it is still the `judged` one and no
+    /// process has it open or locked.
     ///
     /// # Errors
-    /// See [`Refusal`]. With each the file is where it was, but for a conflict.
+    /// See [`Refusal`]. After any refusal but a conflict the file is where it was.
     pub fn remove(&mut self, from: &Taken<'_>, name: &[u8], judged: &Found) -> Result<(), Refusal> {
         let source = claim(from, name, judged)?;
         let shelf = self.take_aside(from, name, &source)?;
@@ -187,11 +188,12 @@ impl Slot {
         removed.map_err(|error| self.put_back(from, name, Refusal::Failed(error)))
     }
 
-    /// Moves the entry `name` of `from`, which is no directory, `into` a directory of `to`, under the same conditions. A
-    /// copy to another file system is made while the file is at its place; only then it is taken aside and removed.
+    /// Moves the entry `name` of `from`, which must not be a directory, `into` a directory of `to`, under the same
+    /// conditions as [`Slot::remove`]. A copy to another file system is made while the file is at its place; only then
+    /// is the file taken aside and removed.
     ///
     /// # Errors
-    /// As [`Slot::remove`].
+    /// Same as [`Slot::remove`].
     pub fn transfer(
         &mut self,
         from: &Taken<'_>,
@@ -212,7 +214,7 @@ impl Slot {
             if matches!(why, Refusal::Conflict(_)) || !to.copies_from(from.origin.identity) {
                 return Err(why);
             }
-            // The way there and back has changed its ctime, and nobody can have changed anything else.
+            // The rename there and back has changed the ctime, and nobody can have changed anything else.
             source = source.renewed()?;
         }
         let is_file = judged.kind == Kind::File;
@@ -223,7 +225,7 @@ impl Slot {
             Ok(placed) => placed,
             Err(error) => return Err(self.put_back(from, name, Refusal::Failed(error))),
         };
-        // To write that down has taken a while.
+        // Writing the copy to the disk has taken a while.
         let why = match undisturbed() {
             Ok(()) => match shelf.remove(name) {
                 Ok(()) => return Ok(()),
@@ -235,12 +237,13 @@ impl Slot {
         Err(self.put_back(from, name, why))
     }
 
-    /// Takes what is held aside, and makes sure that it is what was taken, and still used by nobody. Returns where it is.
+    /// Takes the held file aside, and verifies that the file taken is the held one and still used by nobody. Returns
+    /// the directory that it is in.
     fn take_aside(&mut self, from: &Taken<'_>, name: &[u8], source: &Pinned) -> Result<&Dir, Refusal> {
         self.aim(from.origin).map_err(Refusal::Unverifiable)?;
         let shelf = self.shelf()?;
         rename_aside(from.dir, name, shelf)?;
-        // From here on nobody else can reach it by a name, unless it has others.
+        // From here on nobody else can reach the file by name, unless it has other links.
         let why = if !is_judged(shelf, name, source) {
             Refusal::Changed
         } else if source.found().kind == Kind::File && !source.is_claimed() {
@@ -256,7 +259,7 @@ impl Slot {
         shelf.ok_or_else(|| Refusal::Failed(io::ErrorKind::NotFound.into()))
     }
 
-    /// Makes the directory that the files of this one are taken to.
+    /// Makes the directory for the files of this source the current one.
     fn aim(&mut self, origin: Origin) -> io::Result<()> {
         if self.shelf.as_ref().is_some_and(|shelf| shelf.origin == origin) {
             return Ok(());
@@ -274,11 +277,12 @@ impl Slot {
         self.aim_spare(origin, &name).map_err(|_| full)
     }
 
-    /// The same with the spare directory, on a full disk.
+    /// Works like [`Slot::aim`] with the spare directory, on a full disk.
     fn aim_spare(&mut self, origin: Origin, name: &[u8]) -> io::Result<()> {
         let spare = open_private(&self.dir, SPARE)?;
-        // It has had another name, so what was removed there is gone for good before it has this one, and it has this one
-        // before anything is taken there: that does not depend on the order in which a file system writes things down.
+        // The directory had another name before. The first sync makes the removals of that time durable before the
+        // rename; the second makes the rename durable before any file is taken here. So the order in which a file
+        // system writes does not matter.
         write_down(&spare)?;
         let (old, new) = (path(SPARE), path(name));
         again(|| renameat_with(self.dir.fd(), old, self.shelves.fd(), new, RenameFlags::empty()))?;
@@ -286,7 +290,7 @@ impl Slot {
         write_down(&self.shelves)
     }
 
-    /// Removes the directory that files were taken to, if nothing is left there.
+    /// Removes the current directory for files, if it is empty; the spare one is renamed back.
     fn leave_shelf(&mut self) {
         let Some(Shelf { origin, dir, is_spare }) = self.shelf.take() else { return };
         let name = origin.name().into_bytes();
@@ -298,7 +302,7 @@ impl Slot {
         }
     }
 
-    /// Puts a file back under its name, and hands on why; or keeps it, where the name is taken.
+    /// Puts a file back under its name and returns `why`; or keeps the file in the slot, where the name is taken.
     fn put_back(&mut self, to: &Taken<'_>, name: &[u8], why: Refusal) -> Refusal {
         match self.shelf().map(|shelf| back(shelf, name, to.dir)) {
             Ok(Ok(())) => why,
@@ -316,11 +320,11 @@ impl Drop for Slot {
     }
 }
 
-/// Holds the entry, if it is what was judged, and nobody uses it.
+/// Holds the entry, if it is the judged one and nobody uses it.
 fn claim(from: &Taken<'_>, name: &[u8], judged: &Found) -> Result<Pinned, Refusal> {
     let pinned = match judged.kind {
         Kind::Directory => return Err(Refusal::Failed(Errno::ISDIR.into())),
-        // Nobody reads or writes through a link, and the others must not be opened.
+        // Nobody reads or writes through a link, and special files must not be opened.
         Kind::Symlink | Kind::Special => Pinned::at(from.dir, name).map_err(Refusal::Failed)?,
         Kind::File => Pinned::open(from.dir, name)?,
     };
@@ -335,7 +339,7 @@ fn claim(from: &Taken<'_>, name: &[u8], judged: &Found) -> Result<Pinned, Refusa
 
 fn rename_aside(from: &Dir, name: &[u8], shelf: &Dir) -> Result<(), Refusal> {
     let renamed = match rename_to(from, name, shelf, name) {
-        // A file system that cannot promise not to overwrite: nobody else has names here.
+        // The file system cannot promise not to overwrite. Nobody else has names in the slot, so a look is enough.
         Err(error) if is(&error, Errno::INVAL) => match shelf.look(name) {
             Err(free) if is(&free, Errno::NOENT) => {
                 again(|| renameat_with(from.fd(), path(name), shelf.fd(), path(name), RenameFlags::empty()))
@@ -345,7 +349,7 @@ fn rename_aside(from: &Dir, name: &[u8], shelf: &Dir) -> Result<(), Refusal> {
         done => done,
     };
     renamed.map_err(|error| {
-        // The name is taken in the slot by one of the same directory that could not be put back.
+        // The name is taken in the slot by an earlier file of the same directory that could not be put back.
         let unverifiable = [Errno::XDEV, Errno::INVAL, Errno::NOSPC, Errno::EXIST, Errno::DQUOT];
         match unverifiable.iter().any(|errno| is(&error, *errno)) {
             true => Refusal::Unverifiable(error),
@@ -354,11 +358,11 @@ fn rename_aside(from: &Dir, name: &[u8], shelf: &Dir) -> Result<(), Refusal> {
     })
 }
 
-/// Returns whether what was taken is what was pinned, and unchanged since it was judged.
+/// Returns whether the taken file is the pinned one, and unchanged since it was judged.
 fn is_judged(shelf: &Dir, name: &[u8], pinned: &Pinned) -> bool {
     let then = pinned.found().facts;
-    // The rename has changed its ctime; on an overlay it has copied the file up, so that it was made anew and may have
-    // another number. It is pinned, so its number is not another's.
+    // The rename has changed the ctime. On an overlay the rename has copied the file up, so the birth time is new and
+    // the inode number may differ. The file is pinned, so no other file can have its number.
     let same = |now: Facts| {
         let Stamps { changed, created, .. } = then.stamps;
         let stamps = Stamps { changed, created, ..now.stamps };
@@ -371,7 +375,7 @@ fn is_judged(shelf: &Dir, name: &[u8], pinned: &Pinned) -> bool {
     }
 }
 
-/// Renames out of a slot, and never over another.
+/// Renames a file out of a slot, and never over another.
 pub(super) fn back(shelf: &Dir, name: &[u8], to: &Dir) -> io::Result<()> {
     match rename_to(shelf, name, to, name) {
         Err(error) if is(&error, Errno::INVAL) => {

@@ -1,4 +1,4 @@
-//! A Unix socket of the janitor's own: made, in the place of one that was left behind, and removed.
+//! The janitor's own Unix socket: making it, replacing one that was left behind, and removing it.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -19,22 +19,22 @@ use super::private_files::OwnDir;
 use super::trust::{Denied, Purpose, Trust};
 use crate::entry::Identity;
 
-/// Mode of a socket for its owner alone. Whoever connects needs to write it.
+/// Mode of a socket for its owner alone. Connecting needs write permission.
 const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
 
-/// The same with a group.
+/// Mode of a socket for its owner and a group.
 const SHARED: Mode = PRIVATE.union(Mode::RGRP).union(Mode::WGRP);
 
-/// Mode of directories that are made for it.
+/// Mode of directories made for the socket.
 const DIRECTORY: u32 = 0o700;
 
-/// Connections that may wait to be accepted; the kernel takes less where `net.core.somaxconn` is less.
+/// Number of connections that may wait to be accepted; the kernel's `net.core.somaxconn` may lower it.
 const BACKLOG: i32 = 4096;
 
-/// Longest path that a socket can be reached by, in bytes: `sun_path` of unix(7), without the NUL at its end.
+/// Longest path at which a socket can be reached, in bytes: `sun_path` of unix(7), without the NUL at its end.
 const LONGEST: usize = 107;
 
-/// The name of a socket of ours in its directory; with this dropped, it is removed.
+/// Name of our socket in its directory. The socket is removed when this is dropped.
 #[derive(Debug)]
 pub struct OwnSocket {
     path: PathBuf,
@@ -43,16 +43,16 @@ pub struct OwnSocket {
     identity: Identity,
 }
 
-/// Why a socket cannot be had.
+/// Reason why a socket cannot be made.
 #[derive(Debug)]
 pub enum SocketError {
-    /// Somebody listens on it.
+    /// The socket has a listener.
     InUse,
-    /// Something is there that is no socket.
+    /// The path is taken by something that is not a socket.
     SomethingElse,
-    /// A socket that this user left there.
+    /// The path is taken by a socket of another user, whose uid this is.
     NotOurs(u32),
-    /// Its directory cannot be had, or others can write there.
+    /// The directory of the socket cannot be opened, or others can write there.
     Directory(Denied),
     /// The system refused.
     Io(io::Error),
@@ -92,7 +92,7 @@ impl From<Errno> for SocketError {
     }
 }
 
-/// Returns what has a name in a directory; `None` for nothing.
+/// Returns the identity, type and owner of the entry of a directory that has this name; `None` when there is none.
 fn look(dir: &OwnDir, name: &OsStr) -> io::Result<Option<(Identity, FileType, u32)>> {
     let wanted = StatxFlags::TYPE | StatxFlags::INO | StatxFlags::UID;
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
@@ -103,12 +103,13 @@ fn look(dir: &OwnDir, name: &OsStr) -> io::Result<Option<(Identity, FileType, u3
     }
 }
 
-/// Never waits for the other side.
+/// Makes a new socket, which never blocks.
 fn new_socket() -> io::Result<OwnedFd> {
     Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?)
 }
 
-/// Returns the address of a socket in an open directory: its path, or, where that is too long, the way by the handle.
+/// Returns the address of a socket in an open directory: its path or, where the path is too long, one by way of the
+/// handle.
 fn address(dir: BorrowedFd<'_>, path: &Path, name: &OsStr) -> io::Result<SocketAddrUnix> {
     if path.as_os_str().len() <= LONGEST {
         return Ok(SocketAddrUnix::new(path)?);
@@ -120,7 +121,7 @@ fn address(dir: BorrowedFd<'_>, path: &Path, name: &OsStr) -> io::Result<SocketA
 /// Connects to the socket at `path`, which may be longer than the kernel takes. The stream does not block.
 ///
 /// # Errors
-/// Fails when nobody listens there, or the system refuses; `WouldBlock` means that too many wait already.
+/// Fails when nobody listens there, or the system refuses. `WouldBlock` means that too many connections wait already.
 pub fn connect_to(path: &Path) -> io::Result<UnixStream> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Err(Errno::INVAL.into()) };
     let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
@@ -130,9 +131,9 @@ pub fn connect_to(path: &Path) -> io::Result<UnixStream> {
     Ok(UnixStream::from(socket))
 }
 
-/// Makes a socket at `path`, which is absolute, and listens on it. Its directory is made where it is missing. The socket
-/// is for its owner, and for the group of its directory where that is open to it. One that a janitor of this user left
-/// behind is replaced; nothing else is.
+/// Makes a socket at `path`, which is absolute, and listens on it. A missing directory is made. The socket is for its
+/// owner, and for the group of its directory where the directory is open to the group. A socket that a janitor of this
+/// user left behind is replaced; nothing else is.
 ///
 /// # Errors
 /// See [`SocketError`].
@@ -147,12 +148,12 @@ pub fn bind_own(path: &Path, trust: &Trust) -> Result<(UnixListener, OwnSocket),
         bound => bound?,
     }
     let made = look(&dir, name)?.filter(|(_, kind, uid)| *kind == FileType::Socket && *uid == own());
-    // The path leads elsewhere by now than to the directory that was opened.
+    // The path no longer leads to the directory that was opened.
     let (identity, ..) = made.ok_or(Errno::STALE)?;
-    // Dropping it removes the socket, also where the next step fails.
+    // Dropping `own` removes the socket, also where the next step fails.
     let own = OwnSocket { path: path.into(), dir, name: name.into(), identity };
     own.set_mode()?;
-    // Nobody gets through before this, whatever the mode was until now.
+    // No connection is accepted before `listen`, whatever the mode was until now.
     listen(&socket, BACKLOG)?;
     Ok((UnixListener::from(socket), own))
 }
@@ -171,11 +172,11 @@ fn make_room(dir: &OwnDir, name: &OsStr, address: &SocketAddrUnix) -> Result<(),
         Err(Errno::CONNREFUSED) if uid == own() => {}
         Err(Errno::CONNREFUSED | Errno::ACCESS) => return Err(SocketError::NotOurs(uid)),
         Err(Errno::NOENT) => return Ok(()),
-        // It listens, and as many wait as may.
+        // A process listens there, and its backlog may be full.
         Ok(()) | Err(Errno::AGAIN) => return Err(SocketError::InUse),
         Err(error) => return Err(error.into()),
     }
-    // Whoever could put something else here since could remove it himself; no directory goes this way.
+    // Anybody who could put something else here meanwhile could remove it himself. No directory is removed by this.
     match look(dir, name)? {
         Some((now, ..)) if now == identity => Ok(dir.remove(name)?),
         Some(_) => Err(SocketError::InUse),
@@ -184,14 +185,14 @@ fn make_room(dir: &OwnDir, name: &OsStr, address: &SocketAddrUnix) -> Result<(),
 }
 
 impl OwnSocket {
-    /// Returns the path that it was made at.
+    /// Returns the path at which the socket was made.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Returns whether its path still leads to it: somebody may have removed it, or its directory. Where that cannot be
-    /// told, it counts as there.
+    /// Returns whether the path still leads to the socket: somebody may have removed the socket or its directory. Where
+    /// the system cannot tell, the socket counts as there.
     #[must_use]
     pub fn is_there(&self) -> bool {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
@@ -201,8 +202,8 @@ impl OwnSocket {
         }
     }
 
-    /// Gives it its mode, whatever the umask says. The mode of a path cannot be set without following a link there, so
-    /// it is set by handle.
+    /// Sets the mode of the socket, whatever the umask is. The mode is set by handle, because setting it by path would
+    /// follow a link there.
     fn set_mode(&self) -> io::Result<()> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let name = name_of(self.name.as_bytes());
@@ -214,7 +215,7 @@ impl OwnSocket {
         let path = format!("/proc/self/fd/{}", handle.as_raw_fd());
         let dir = fstat(self.dir.at())?;
         let is_open = Mode::from_raw_mode(dir.st_mode).contains(Mode::XGRP);
-        // Its group is that of the directory. Who may not give it that keeps it to himself.
+        // The socket gets the group of its directory. If the group cannot be set, the socket is for its owner alone.
         let is_shared = is_open
             && (found.stx_gid == dir.st_gid
                 || chownat(CWD, path.as_str(), None, Some(Gid::from_raw(dir.st_gid)), AtFlags::empty()).is_ok());
@@ -225,7 +226,7 @@ impl OwnSocket {
 
 impl Drop for OwnSocket {
     fn drop(&mut self) {
-        // Another janitor may have taken the place. One that stays is replaced at the next start.
+        // Another janitor may have taken the place. A socket that stays is replaced at the next start.
         if let Ok(Some((identity, ..))) = look(&self.dir, &self.name)
             && identity == self.identity
         {

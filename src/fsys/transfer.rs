@@ -20,31 +20,32 @@ use super::root::{Root, RootError, resolve};
 use super::slot::Taken;
 use crate::entry::{Identity, Kind};
 
-/// Asked again and again while something takes long: why it is to end.
+/// Function called again and again during a long operation; an error ends the operation with that refusal.
 pub type GoOn<'a> = &'a (dyn Fn() -> Result<(), Refusal> + 'a);
 
-/// A directory that files are moved to, held open.
+/// A directory into which files are moved, held open.
 #[derive(Debug)]
 pub struct Destination {
     dir: Dir,
     identity: Identity,
-    /// Whether a file of another file system is copied.
+    /// Whether files of another file system are copied.
     copies: bool,
-    /// Whether a rename to it has failed because it is on another mount.
+    /// Whether a rename to this directory has failed because it is on another mount.
     is_apart: AtomicBool,
-    /// Owner and mode of a file that is made here for its owner alone, once that was asked for.
+    /// Owner and mode of a file made here for its owner alone, once queried.
     made: OnceLock<Option<(u32, u32)>>,
-    /// Held locked, so that nobody else works on it.
+    /// Lock held so that nobody else works on the directory.
     _held: Option<OwnedFd>,
 }
 
 impl Destination {
-    /// Opens the directory at `path`, which is absolute, by the rules of [`resolve`]. It must exist: what an archive's
-    /// disk that is not mounted would have got must not fill the disk below it.
+    /// Opens the directory at `path`, which is absolute, by the rules of [`resolve`]. The directory must exist: files
+    /// for an archive's unmounted disk must not fill the disk below the mount point.
     ///
     /// # Errors
-    /// A [`RootError`], as the inner error, which names the place: of the kind `NotFound` when the directory does not
-    /// exist, `PermissionDenied` when others can replace a symbolic link on the way, otherwise the system's.
+    /// A [`RootError`] as the inner error, which names the place: of the kind `NotFound` when the directory does not
+    /// exist, `PermissionDenied` when others can replace a symbolic link on the way, `TimedOut` when a file system does
+    /// not answer, otherwise that of the system's error.
     pub fn open(path: &Path) -> io::Result<Self> {
         let root = resolve(path, false).map_err(|error| {
             let kind = match &error {
@@ -66,25 +67,25 @@ impl Destination {
         Self { dir: root.dir, identity: root.identity, copies: true, is_apart, made, _held: None }
     }
 
-    /// A directory that takes only what can be renamed to it.
+    /// Returns a destination that takes only files that can be renamed to it.
     pub(super) fn only_here(dir: Dir) -> io::Result<Self> {
         let (identity, _) = dir.look_at_itself()?;
         let (is_apart, made) = (AtomicBool::new(false), OnceLock::new());
         Ok(Self { dir, identity, copies: false, is_apart, made, _held: None })
     }
 
-    /// The same, with what is held as long as it is.
+    /// Returns this destination, which keeps `held` open as long as it lives.
     pub(super) fn holding(self, held: OwnedFd) -> Self {
         Self { _held: Some(held), ..self }
     }
 
-    /// Its handle.
+    /// Returns the handle of the directory.
     #[must_use]
     pub fn dir(&self) -> &Dir {
         &self.dir
     }
 
-    /// Which directory it is.
+    /// Returns the identity of the directory.
     #[must_use]
     pub fn identity(&self) -> Identity {
         self.identity
@@ -96,7 +97,7 @@ impl Destination {
         self.copies && (self.is_apart.load(Ordering::Relaxed) || directory.device != self.identity.device)
     }
 
-    /// Takes note of why a rename to it has failed, and says whose error it is.
+    /// Records why a rename to this destination has failed, and marks an error of the destination as such.
     #[must_use]
     pub fn failed(&self, error: io::Error) -> io::Error {
         self.note(&error);
@@ -113,41 +114,42 @@ impl Destination {
         }
     }
 
-    /// Removes what copies of files that were killed have left here. Returns their names, escaped.
+    /// Removes the unfinished copies of files that killed runs have left here. Returns their names, escaped.
     ///
     /// # Errors
-    /// What the system says.
+    /// Fails with the system's error.
     pub fn remove_left_over(&self) -> io::Result<Vec<String>> {
         copy::remove_left_over(&self.dir)
     }
 
-    /// Moves the entry `name` of a directory `into` one of this destination, by its name, to the first of `name`,
-    /// `name (2)`, `name (3)` and so on that is free: nothing is ever overwritten. Only where nobody else can change what
-    /// has that name, and only within the file system.
+    /// Moves the entry `name` of a directory `into` a directory of this destination, by name, to the first free name of
+    /// `name`, `name (2)`, `name (3)` and so on. Nothing is ever overwritten. Only where nobody else can change which
+    /// entry has that name, and only within the file system.
     ///
     /// # Errors
-    /// `EXDEV` where it has to be copied, which [`Destination::copies_from`] says from then on; `EEXIST` when ten
-    /// thousand names are taken; what else the kernel says.
+    /// `EXDEV` where the entry has to be copied, which [`Destination::copies_from`] returns from then on; `EEXIST` when
+    /// ten thousand names are taken; any other kernel error.
     pub fn take_by_name(&self, from: &Dir, name: &[u8], into: &Dir) -> io::Result<()> {
         put(from, name, into).inspect_err(|error| self.note(error))
     }
 
-    /// The same, where others may change what has the name and nothing better can be had, and to other file systems: what
-    /// turns out to be another file than was `judged` is put back.
+    /// Works like [`Destination::take_by_name`], also to other file systems, where others may change the entry of
+    /// that name and no better way is available. An entry that turns out to be another than the `judged` one is put
+    /// back.
     ///
-    /// To another file system a regular file is copied and a symbolic link made anew. The copy has no name until it is on
-    /// the disk, read back and compared; only then does the source go. Whenever that is interrupted, the file is there
-    /// whole at least once; of a crash a second copy may be left over. A copy has the content with its holes, the
+    /// To another file system, a regular file is copied and a symbolic link made anew. The copy has no name until it is
+    /// on the disk, read back and compared; only then is the source removed. Whenever this is interrupted, the file
+    /// exists whole at least once; a crash may leave a second copy. A copy has the content with its holes, the
     /// permissions (without set-user-ID, set-group-ID and sticky bit), mtime and atime, and the owner and group if the
-    /// janitor may give files away. It has not: extended attributes and with them ACLs, capabilities and labels, hard
+    /// janitor may give files away. It lacks extended attributes and with them ACLs, capabilities and labels, hard
     /// links to other names, ctime and birth time.
     ///
     /// # Errors
-    /// With each the source is left as it is, except where the text says otherwise. [`Refusal::Changed`] when it is not,
-    /// or does not stay, what was judged: everything of it counts but the atime and the allocated bytes. So of a file
-    /// with two names, looked at before either was moved, only one is moved. `EXDEV` for a FIFO, socket or device to
-    /// another file system; `EISDIR` when `name` is a directory; `EEXIST`, `ENOSPC` and what else the kernel says. A few
-    /// errors come without a number, with a text that says what happened.
+    /// After any error the source is left as it is, except where the text says otherwise. [`Refusal::Changed`] when the
+    /// file is not, or does not stay, the judged one: everything counts but the atime and the allocated bytes. So of a
+    /// file with two names, judged before either was moved, only one is moved. `EXDEV` for a FIFO, socket or device to
+    /// another file system; `EISDIR` when `name` is a directory; `EEXIST`, `ENOSPC` and any other kernel error. A few
+    /// errors have no number, but a text that says what happened.
     pub fn take(
         &self,
         from: &Taken<'_>,
@@ -159,10 +161,11 @@ impl Destination {
         self.take_held(from, name, judged, into, (None, go_on))
     }
 
-    /// The same for a file that is held meanwhile, so that nobody else has it open or locked.
+    /// Works like [`Destination::take`], for a file that is held meanwhile so that nobody else has it open or
+    /// locked.
     ///
     /// # Errors
-    /// As [`Destination::take`], and [`Refusal::InUse`] when somebody has opened it since.
+    /// Same as [`Destination::take`], and [`Refusal::InUse`] when somebody has opened the file since.
     pub fn take_held(
         &self,
         from: &Taken<'_>,
@@ -181,7 +184,7 @@ impl Destination {
         };
         let own;
         let source = match claimed {
-            // To open it once more would end its lease.
+            // Opening the file once more would end its lease.
             Some(claimed) => claimed.pinned(),
             None => {
                 own = pin()?;
@@ -197,7 +200,7 @@ impl Destination {
         }
         let undisturbed = || claimed.map_or(Ok(()), Claimed::expect_undisturbed);
         let placed = copy::make(source, self, into, &|| undisturbed().and_then(|()| go_on()))?.place(name)?;
-        // To write that down has taken a while.
+        // Writing the copy to the disk has taken a while.
         if let Err(why) = undisturbed() {
             placed.take_back();
             return Err(why);
@@ -208,7 +211,8 @@ impl Destination {
             false => Err(Errno::STALE.into()),
         });
         let Err(error) = moved else { return Ok(()) };
-        // Only while the source is seen: a removal over a network may be said to have failed, and have happened.
+        // The copy is removed only while the source is seen: over a network, a removal may be reported as failed and
+        // have happened.
         match is_there() {
             Ok(true) => placed.take_back(),
             Err(gone) if is(&gone, Errno::NOENT) => return Ok(()),
@@ -217,22 +221,22 @@ impl Destination {
         Err(error.into())
     }
 
-    /// Opens the directory at `relative` below this one: a relative path of any length, empty for this directory itself,
-    /// without `.`, `..` and empty components. What is missing of it is made like what lies at the same path below
-    /// `like`: with its mode and owner, or closed to everybody else where these cannot be had. What is there and lets in
-    /// somebody whom that keeps out is passed over, for `name (2)` and so on. No symbolic link is followed and no mount
-    /// point entered on the way.
+    /// Opens the directory at `relative` below this one: a relative path of any length, empty for this directory
+    /// itself, without `.`, `..` and empty components. Missing directories are made like those at the same path below
+    /// `like`: with their mode and owner, or closed to everybody else where these cannot be had. An existing directory
+    /// that lets in somebody whom its model keeps out is passed over, for `name (2)` and so on. No symbolic link is
+    /// followed and no mount point entered on the way.
     ///
     /// # Errors
-    /// `EXDEV` where a component is a mount point, `ELOOP` or `ENOTDIR` where one is a symbolic link, `ENOTDIR` where one
-    /// is a file; what else the kernel says.
+    /// `EXDEV` where a component is a mount point, `ELOOP` or `ENOTDIR` where one is a symbolic link, `ENOTDIR` where
+    /// one is a file; any other kernel error.
     pub fn directory(&self, relative: &[u8], like: &Dir) -> io::Result<Dir> {
         let mut at = self.dir.open(b".")?;
         if relative.is_empty() {
             return Ok(at);
         }
         if !self.copies {
-            // The trash of a run: only we can have made what is in it.
+            // In the trash of a run, everything was made by us.
             match at.open_beneath(relative) {
                 Err(error) if is(&error, Errno::NOENT) => {}
                 done => return done,
@@ -251,11 +255,11 @@ impl Destination {
         Ok(at)
     }
 
-    /// Opens or makes one directory. `EEXIST`: there is another.
+    /// Opens or makes one directory. Fails with `EEXIST` when an unsuitable one has the name.
     fn step(&self, parent: &Dir, name: &[u8], like: Option<&Dir>) -> io::Result<Dir> {
         let there = match parent.open(name) {
             Err(error) if is(&error, Errno::NOENT) => match self.make(parent, name, like) {
-                // Another worker has just made it, or somebody else.
+                // Another worker, or somebody else, has just made it.
                 Err(error) if is(&error, Errno::EXIST) => parent.open(name)?,
                 done => return done,
             },
@@ -264,8 +268,8 @@ impl Destination {
         if self.suits(&there, like)? { Ok(there) } else { Err(Errno::EXIST.into()) }
     }
 
-    /// Returns whether a directory that is there lets in nobody whom the other one keeps out, as far as the file system
-    /// can tell one from another.
+    /// Returns whether an existing directory lets in nobody whom `like` keeps out, as far as the file system has
+    /// permissions.
     fn suits(&self, there: &Dir, like: Option<&Dir>) -> io::Result<bool> {
         if !self.copies || there.opens_no_more_than(like)? {
             return Ok(true);
@@ -273,16 +277,18 @@ impl Destination {
         let made = self.made.get_or_init(|| copy::owner_and_mode(&self.dir).ok());
         let Some((owner, mode)) = *made else { return Ok(false) };
         let now = fstat(there.fd())?;
-        // Without permissions (FAT) all are alike; and what we make may be another's (NFS, for root).
+        // Without permissions (FAT) all directories are alike, and a directory that we make may belong to another user
+        // (NFS, for root).
         Ok(now.st_uid == owner && (mode & 0o077 != 0 || now.st_mode & 0o077 == 0))
     }
 
     fn make(&self, parent: &Dir, name: &[u8], like: Option<&Dir>) -> io::Result<Dir> {
-        // In the trash, which only we can enter, the mode says that more is not known; also when this run is killed here.
+        // In the trash, which only we can enter, this mode marks that the real one is not known yet, also when this run
+        // is killed here.
         let mode = if self.copies { Mode::RWXU } else { Mode::from_raw_mode(CLOSED) };
         again(|| mkdirat(parent.fd(), path(name), mode))?;
         if self.copies {
-            // Where files come from another file system, this is on the disk before they are gone there.
+            // With files from another file system, the directory is on the disk before the files are gone there.
             write_down(parent)?;
         }
         let made = parent.open(name)?;
@@ -293,15 +299,16 @@ impl Destination {
     }
 }
 
-/// Mode of a directory in the trash of which it is not known whom the one that it stands for keeps out.
+/// Mode of a directory in the trash whose model's permissions are not known.
 pub(super) const CLOSED: u32 = 0o1700;
 
-/// Gives a directory that was just made the owner and the mode of another; or leaves it closed to everybody else, where
-/// the owner cannot be had, or where the mode would close it to the janitor's own user.
+/// Gives a directory that was just made the owner and the mode of another. Leaves it closed to everybody else where the
+/// owner cannot be set, or where the mode would close it to the janitor's own user.
 pub(super) fn become_like(made: &Dir, like: &Dir) -> io::Result<()> {
     let (now, then) = (fstat(made.fd())?, fstat(like.fd())?);
     let user = rustix::process::geteuid();
-    // Somebody who may write in its parent can have put another there. One that is open, or not ours, or not empty, is.
+    // Somebody who may write in the parent can have put another directory there. A directory that is open, not ours or
+    // not empty is such a one.
     if now.st_uid != user.as_raw() || ![0o700, CLOSED].contains(&(now.st_mode & 0o7777)) || !made.names()?.is_empty() {
         return Ok(());
     }
@@ -319,7 +326,7 @@ pub(super) fn become_like(made: &Dir, like: &Dir) -> io::Result<()> {
         return Ok(());
     }
     if fchmod(made.fd(), mode).is_err() {
-        // A file system without permissions; closed, if the owner was given.
+        // The file system has no permissions. The owner is given back, so that the directory is closed.
         give(owner).ok();
     }
     Ok(())

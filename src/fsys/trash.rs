@@ -1,8 +1,8 @@
-//! The trash beside a root: `.janitor-trash/RUN/…`, on the same file system, where files are renamed to, and a note for
-//! each run, `.janitor-trash/RUN.json`, that is on the disk before its first file.
+//! The trash beside a root: `.janitor-trash/RUN/…`, on the same file system, into which files are renamed, and a note
+//! for each run, `.janitor-trash/RUN.json`, that is on the disk before the run's first file is moved.
 //!
-//! A file is at its place or, under the same relative path, in the trash of its run, at every moment: a rename is one
-//! step. So the note of the run is all that a crash needs.
+//! At every moment a file is either at its place or, under the same relative path, in the trash of its run, since a
+//! rename is one step. So the note of the run is enough to recover from a crash.
 
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
@@ -20,19 +20,19 @@ use super::transfer::Destination;
 use super::tree::{Visit, below, remove};
 use crate::entry::Stamp;
 
-/// The directory that the trash of every target in it lies in.
+/// Name of the directory that holds the trash of every target beside it.
 const TRASH: &[u8] = b".janitor-trash";
 
-/// What the note of a run ends in.
+/// Suffix of the name of a run's note.
 const NOTE: &str = ".json";
 
-/// No note is longer.
+/// Most bytes that are read of a note.
 const LONGEST: u64 = 64 * 1024;
 
-/// An inode, and when it was made, where the file system keeps that.
+/// Inode number of a file and its birth time, if the file system keeps one.
 pub type Born = (u64, Option<Stamp>);
 
-/// No mark is longer.
+/// Most bytes that are read of a mark.
 const LONGEST_MARK: u64 = 64 * 1024 * 1024;
 
 /// The trash beside a root.
@@ -41,16 +41,16 @@ pub struct Trash {
     dir: Dir,
 }
 
-/// One run in it, held so that nobody else changes it meanwhile.
+/// A run in the trash, locked so that nobody else changes it meanwhile.
 #[derive(Debug)]
 pub struct TrashedRun {
     name: String,
-    /// What its note says.
+    /// Text of the run's note.
     pub note: String,
     _held: OwnedFd,
 }
 
-/// How many files, and their allocated bytes.
+/// Number of files, and their allocated bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Weight {
     /// Files.
@@ -60,11 +60,12 @@ pub struct Weight {
 }
 
 impl Trash {
-    /// Opens the trash beside the root at `root`, which is absolute and without links; makes it if asked to.
+    /// Opens the trash beside the root at `root`, which is absolute and without links. With `make`, a missing trash is
+    /// made.
     ///
     /// # Errors
-    /// What is there is not a private directory of ours, or it cannot be made or opened; `NotFound` when it is not
-    /// there.
+    /// Fails when the directory is not a private directory of ours, or cannot be made or opened; with `NotFound` when
+    /// there is none.
     pub fn beside(root: &Path, make: bool) -> io::Result<Self> {
         let parent = root.parent().ok_or(Errno::INVAL)?;
         let parent = resolve(parent, false).map_err(io::Error::other)?.dir;
@@ -80,23 +81,23 @@ impl Trash {
         }
     }
 
-    /// Its handle.
+    /// Returns the handle of the trash.
     #[must_use]
     pub fn dir(&self) -> &Dir {
         &self.dir
     }
 
-    /// Begins the trash of a run: where its files are renamed to. The note is on the disk when this returns.
+    /// Starts the trash of a run, and returns the destination for its files. The note is on the disk when this returns.
     ///
     /// # Errors
-    /// What the system says.
+    /// Fails with the system's error.
     pub fn begin(&self, run: &str, note: &str) -> io::Result<Destination> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let name = format!("{run}{NOTE}");
         let file = loop {
             let file = openat(self.dir.fd(), path(name.as_bytes()), flags, Mode::RUSR | Mode::WUSR)?;
             rustix::io::retry_on_intr(|| flock(&file, FlockOperation::LockExclusive))?;
-            // Before it was held, somebody may have taken it for what a killed run has left.
+            // Before the lock was taken, somebody may have removed the note as the remains of a killed run.
             if rustix::fs::fstat(&file)?.st_nlink > 0 {
                 break file;
             }
@@ -109,10 +110,10 @@ impl Trash {
         Ok(Destination::only_here(self.dir.open(run.as_bytes())?)?.holding(file.into()))
     }
 
-    /// The runs whose files are in it, by name, without those that somebody else works on.
+    /// Returns the runs in the trash, sorted by name, without those that another process works on.
     ///
     /// # Errors
-    /// What the system says.
+    /// Fails with the system's error.
     pub fn runs(&self) -> io::Result<Vec<TrashedRun>> {
         let mut names: Vec<String> =
             self.dir.names()?.into_iter().filter_map(|name| String::from_utf8(name).ok()).collect();
@@ -128,10 +129,10 @@ impl Trash {
         Ok(runs)
     }
 
-    /// One run; `None` when it is not there, or somebody else works on it.
+    /// Returns one run; `None` when it is not there, or another process works on it.
     ///
     /// # Errors
-    /// What the system says.
+    /// Fails with the system's error.
     pub fn run(&self, run: &str) -> io::Result<Option<TrashedRun>> {
         if run.contains('/') {
             return Ok(None);
@@ -146,7 +147,7 @@ impl Trash {
             Err(Errno::WOULDBLOCK) => return Ok(None),
             done => done?,
         }
-        // It may have been removed before it was held.
+        // The note may have been removed before the lock was taken.
         if rustix::fs::fstat(&file)?.st_nlink == 0 {
             return Ok(None);
         }
@@ -158,23 +159,24 @@ impl Trash {
 
     fn files(&self, run: &TrashedRun) -> io::Result<Option<Dir>> {
         match self.dir.open(run.name.as_bytes()) {
-            // A crash between the note and the directory, or between the end of the directory and that of the note.
+            // A crash came between the note and the directory, or between the removal of the directory and that of the
+            // note.
             Err(error) if is(&error, Errno::NOENT) => Ok(None),
             done => done.map(Some),
         }
     }
 
-    /// What the files of a run weigh.
+    /// Counts the files of a run and their allocated bytes.
     ///
     /// # Errors
-    /// What the system says.
+    /// Fails with the system's error.
     pub fn weigh(&self, run: &TrashedRun) -> io::Result<Weight> {
         let mut weight = Weight::default();
         if let Some(files) = self.files(run)? {
             below(&files, &mut |visit| {
                 if let Visit::Entry { dir, name, .. } = visit {
                     weight.files += 1;
-                    // What cannot be looked at weighs nothing.
+                    // A file that cannot be looked at counts as zero bytes.
                     weight.bytes += dir.look(name).map_or(0, |found| found.facts.allocated);
                 }
                 Ok(())
@@ -183,10 +185,11 @@ impl Trash {
         Ok(weight)
     }
 
-    /// The inodes and birth times of the files and directories of a run; `None` when these are more than `most`.
+    /// Returns the inode numbers and birth times of the files and directories of a run; `None` when there are more than
+    /// `most`.
     ///
     /// # Errors
-    /// What the system says.
+    /// Fails with the system's error.
     pub fn inodes(&self, run: &TrashedRun, most: usize) -> io::Result<Option<Vec<Born>>> {
         let mut inodes = Vec::new();
         if let Some(files) = self.files(run)? {
@@ -205,10 +208,10 @@ impl Trash {
         Ok((inodes.len() <= most).then_some(inodes))
     }
 
-    /// Removes the files of a run for good.
+    /// Removes the files of a run for good, and returns their number and bytes.
     ///
     /// # Errors
-    /// What the system says; what is left then is still in the trash.
+    /// Fails with the system's error; the remaining files are still in the trash then.
     pub fn purge(&self, run: &TrashedRun) -> io::Result<Weight> {
         let mut weight = Weight::default();
         if let Some(files) = self.files(run)? {
@@ -225,31 +228,31 @@ impl Trash {
         Ok(weight)
     }
 
-    /// Whether there is nothing but its note: it was killed as it began, or all its files went.
+    /// Returns whether the run has nothing but its note: it was killed at its start, or all its files are gone.
     ///
     /// # Errors
-    /// What the system says.
+    /// Fails with the system's error.
     pub fn is_bare(&self, run: &TrashedRun) -> io::Result<bool> {
         Ok(self.files(run)?.is_none())
     }
 
-    /// Takes away the note of a run that has [nothing else](Self::is_bare).
+    /// Removes the note of a run that has [nothing else](Self::is_bare).
     ///
     /// # Errors
-    /// What the system says.
+    /// Fails with the system's error.
     pub fn forget_bare(&self, run: &TrashedRun) -> io::Result<()> {
         if self.is_bare(run)? { self.forget(run) } else { Ok(()) }
     }
 
-    /// Takes the note of a run away, which has no files any more.
+    /// Removes the note of a run that has no files any more.
     fn forget(&self, run: &TrashedRun) -> io::Result<()> {
         self.dir.remove(format!("{}{NOTE}", run.name).as_bytes())
     }
 
-    /// Puts what a run took back below `root`, each under its path, and never over anything.
+    /// Puts the files of a run back below `root`, each under its path, and never over another entry.
     ///
     /// # Errors
-    /// When the trash cannot be read.
+    /// Fails when the trash cannot be read.
     pub fn put_back(&self, run: &TrashedRun, root: &Dir) -> io::Result<PutBack> {
         let Some(files) = self.files(run)? else {
             self.forget(run)?;
@@ -263,10 +266,10 @@ impl Trash {
         Ok(done)
     }
 
-    /// Leaves a mark, or renews it: at every moment there is the old one or the new one, whole.
+    /// Writes or replaces a mark. At every moment the old or the new mark is there, whole.
     ///
     /// # Errors
-    /// What the system says.
+    /// Fails with the system's error.
     pub fn mark(&self, name: &str, text: &str) -> io::Result<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let new = format!("{name}.new");
@@ -279,7 +282,7 @@ impl Trash {
         write_down(&self.dir)
     }
 
-    /// What a mark says; `None` when there is none.
+    /// Returns the text of a mark; `None` when there is none.
     #[must_use]
     pub fn read_mark(&self, name: &str) -> Option<String> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;

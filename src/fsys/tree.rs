@@ -10,16 +10,16 @@ use super::dir::{Dir, ListingBuffer, READ, again};
 use super::place::is;
 use crate::entry::{Identity, Kind};
 
-/// What is met on the way.
+/// An entry or a directory met on the way.
 pub(super) enum Visit<'a> {
-    /// An entry that is no directory; the path is that of its directory.
+    /// An entry that is not a directory; `path` is the path of its directory.
     Entry { dir: &'a Dir, path: &'a [u8], name: &'a [u8] },
     /// A directory, after everything in it.
     Left { parent: &'a Dir, name: &'a [u8] },
 }
 
-/// Removes what is met: an entry, or a directory after all in it. A directory that may not be written is made writable,
-/// if it is ours.
+/// Removes the visited entry, or the visited directory after everything in it. An unwritable directory is made writable
+/// first, if it is ours.
 pub(super) fn remove(visit: &Visit<'_>) -> io::Result<()> {
     let (dir, remove): (_, &dyn Fn() -> io::Result<()>) = match visit {
         Visit::Entry { dir, name, .. } => (dir, &|| dir.remove(name)),
@@ -34,12 +34,12 @@ pub(super) fn remove(visit: &Visit<'_>) -> io::Result<()> {
 /// A directory on the way down to the one that is open.
 struct Level {
     identity: Identity,
-    /// Directories in it that wait for their turn.
+    /// Subdirectories that wait for their turn.
     waiting: Vec<Vec<u8>>,
 }
 
-/// Visits everything below `top`, each directory after what is in it. One directory is open at a time, and each is known
-/// by its name alone: paths of a chain of thousands would fill the memory.
+/// Visits everything below `top`, each directory after its contents. One directory is open at a time, and each waiting
+/// directory is known by its name alone: the paths of a chain of thousands would fill the memory.
 pub(super) fn below(top: &Dir, each: &mut dyn FnMut(Visit<'_>) -> io::Result<()>) -> io::Result<()> {
     let mut dir = top.open(b".")?;
     let mut path = Vec::new();
@@ -62,7 +62,7 @@ pub(super) fn below(top: &Dir, each: &mut dyn FnMut(Visit<'_>) -> io::Result<()>
             Some(slash) => top.open_beneath(&path[..slash]),
             None => top.open(b"."),
         };
-        // A directory that may only be read has no way up.
+        // A directory without search permission has no way up by `..`.
         dir = parent_of(&dir, above.identity).or_else(|_| by_path())?;
         each(Visit::Left { parent: &dir, name: &path[slash.map_or(0, |slash| slash + 1)..] })?;
         path.truncate(slash.unwrap_or(0));
@@ -70,7 +70,7 @@ pub(super) fn below(top: &Dir, each: &mut dyn FnMut(Visit<'_>) -> io::Result<()>
     Ok(())
 }
 
-/// Visits the entries of a directory that are no directories themselves.
+/// Visits the entries of a directory that are not directories, and returns the directories that wait.
 fn visit(
     dir: &Dir,
     path: &[u8],
@@ -98,7 +98,7 @@ fn visit(
     Ok(Level { identity, waiting })
 }
 
-/// Opens the directory that another one lies in, which is to be this one: it may have been moved meanwhile.
+/// Opens the parent of a directory, which must be `expected`: the directory may have been moved meanwhile.
 pub(super) fn parent_of(dir: &Dir, expected: Identity) -> io::Result<Dir> {
     let parent = Dir::of(again(|| openat(dir.fd(), c"..", READ, Mode::empty()))?);
     match parent.look_at_itself()? {

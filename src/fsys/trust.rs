@@ -1,10 +1,10 @@
 //! The rule of trust for every file that janitor opens for itself: config, log, state, token, socket.
 //!
-//! The file and the directory that it lies in belong to root or the janitor's user, and only they can write there. On
-//! the way to the directory nobody else can replace anything: each directory belongs to root or the janitor's user,
-//! and is writable by them alone or sticky. A group counts as others, unless it is root's or holds nobody but the user
-//! (`fsys::users`). A directory on a read-only mount counts as one that nobody can write. The walk is that of
-//! `fsys::walk`; what is done with a file that passed is in `fsys::private_files`.
+//! The file and its directory belong to root or the janitor's user, and only they can write there. On the way to the
+//! directory nobody else can replace anything: each directory belongs to root or the janitor's user, and is writable by
+//! them alone or sticky. A group counts as others, unless it is root's or holds nobody but the user (`fsys::users`). A
+//! directory on a read-only mount counts as one that nobody can write. The walk is in `fsys::walk`; the operations on
+//! files that pass are in `fsys::private_files`.
 
 use std::fmt;
 use std::io;
@@ -20,10 +20,10 @@ use rustix::io::Errno;
 use super::users;
 use crate::names::Escaped;
 
-/// Groups below this belong to the system, by login.defs(5).
+/// Lowest group of users: lower numbers belong to the system, by login.defs(5).
 const FIRST_USER_GROUP: u32 = 1000;
 
-/// One more owner that is trusted (`--trust-owner UID[:GID]`).
+/// An additional trusted owner (`--trust-owner UID[:GID]`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owner {
     /// The user.
@@ -38,7 +38,7 @@ impl FromStr for Owner {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let number = |text: &str| -> Result<u32, Self::Err> {
             let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-            // The last number stands for "no id" in chown(2).
+            // The last number means "no id" in chown(2).
             let id = text.parse().ok().filter(|id| digits && *id != u32::MAX);
             id.ok_or("write numbers, UID or UID:GID, as in 1000:1000")
         };
@@ -54,23 +54,23 @@ impl fmt::Display for Owner {
     }
 }
 
-/// The owner that the command line names.
+/// Owner named on the command line.
 static EXTRA: OnceLock<Option<Owner>> = OnceLock::new();
 
-/// Trusts one more owner from here on, in the whole process. Has to be called before [`Trust::of_process`]; only the
-/// first call counts.
+/// Trusts an additional owner from here on, in the whole process. Has to be called before [`Trust::of_process`]; only
+/// the first call counts.
 pub fn trust_owner(owner: Option<Owner>) {
     EXTRA.get_or_init(|| owner);
 }
 
-/// What a file is for. A breach of the rule is a warning for an ordinary user where the file is a config or a log.
+/// Purpose of a file. For an ordinary user, a breach of the rule is only a warning where the file is a config or a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// The config, or a drop-in of it.
+    /// The config, or one of its drop-ins.
     Config,
     /// The log and its rotated files.
     Log,
-    /// The state directory and what is in it.
+    /// The state directory and its contents.
     State,
     /// The bearer token.
     Token,
@@ -78,42 +78,42 @@ pub enum Purpose {
     Socket,
 }
 
-/// Who may own and write the janitor's own files.
+/// Users and groups that may own and write the janitor's own files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trust {
     /// The janitor's user.
     pub(super) user: u32,
-    /// Whether the process can do no more than any user can.
+    /// Whether the process has no more privileges than an ordinary user.
     pub(super) is_ordinary: bool,
     pub(super) extra: Option<Owner>,
-    /// The user of the daemon that this process is a client of.
+    /// User of the daemon that this process is a client of.
     pub(super) daemon: Option<u32>,
 }
 
 impl Trust {
-    /// Returns the trust of this process: root, its own user, and the owner that the command line names.
+    /// Returns the trust of this process: root, its own user, and the owner named on the command line.
     #[must_use]
     pub fn of_process() -> Self {
         let user = rustix::process::geteuid().as_raw();
-        // Where it cannot be told, the process is taken for one that could do harm.
+        // Where the system cannot tell, the process counts as privileged.
         let has_capabilities = rustix::thread::capabilities(None).map_or(true, |sets| !sets.effective.is_empty());
         let extra = EXTRA.get().copied().flatten();
         Self { user, is_ordinary: user != 0 && !has_capabilities, extra, daemon: None }
     }
 
-    /// Returns the same trust with the daemon's user added, for a client of that daemon.
+    /// Returns this trust with the daemon's user added, for a client of that daemon.
     #[must_use]
     pub fn in_daemon_of(self, user: u32) -> Self {
         Self { daemon: Some(user), ..self }
     }
 
-    /// The owner that the command line names.
+    /// Returns the owner named on the command line.
     #[must_use]
     pub fn extra(&self) -> Option<Owner> {
         self.extra
     }
 
-    /// Returns whether this user is root, the janitor's, or named on the command line.
+    /// Returns whether this user is root, the janitor's user, or named on the command line.
     #[must_use]
     pub fn is_trusted(&self, uid: u32) -> bool {
         uid == 0 || uid == self.user || self.daemon == Some(uid) || self.extra.is_some_and(|extra| extra.uid == uid)
@@ -131,8 +131,8 @@ impl Trust {
             || users.into_iter().flatten().any(|uid| users::is_private_group(gid, uid))
     }
 
-    /// Returns who can write a file or a directory beside those who are trusted. What lies on a read-only mount counts
-    /// as what nobody can write: a ConfigMap is open to everybody where it is not mounted so.
+    /// Returns who can write a file or directory beside the trusted users. On a read-only mount nobody can write: a
+    /// ConfigMap, for instance, would otherwise be open to everybody.
     fn other_writers(&self, handle: &OwnedFd, stat: &Stat) -> Option<Fault> {
         let mode = Mode::from_raw_mode(stat.st_mode);
         let writers = if mode.contains(Mode::WOTH) {
@@ -142,7 +142,7 @@ impl Trust {
         } else if !self.is_trusted_group(stat.st_gid) {
             Fault::Group(stat.st_gid)
         } else if has_acl(handle) {
-            // The mask of an ACL stands in the bits of the group, and whom it lets in does not show.
+            // The group bits hold the mask of the ACL, and do not show whom the ACL lets in.
             Fault::Acl
         } else {
             return None;
@@ -150,12 +150,12 @@ impl Trust {
         (!is_read_only(handle)).then_some(writers)
     }
 
-    /// Judges a directory on the way: nobody else can replace what the walk meets in it.
+    /// Judges a directory on the way: nobody else may be able to replace the next component in it.
     pub(super) fn judge_way(&self, handle: &OwnedFd, stat: &Stat) -> Option<(Fault, Weight)> {
         if !self.is_trusted(stat.st_uid) {
             return Some((Fault::Owner, Weight::Breach));
         }
-        // What is met in it belongs to who is trusted, and a sticky directory leaves that to its owner.
+        // The next component belongs to a trusted user, and in a sticky directory only its owner can replace it.
         if Mode::from_raw_mode(stat.st_mode).contains(Mode::SVTX) {
             return None;
         }
@@ -168,12 +168,12 @@ impl Trust {
         Some((fault, weight))
     }
 
-    /// Judges a file, or the directory that it lies in: only who is trusted can write there.
+    /// Judges a file, or its directory: only trusted users may be able to write there.
     pub(super) fn judge(&self, handle: &OwnedFd, stat: &Stat) -> Option<Fault> {
         if self.is_trusted(stat.st_uid) { self.other_writers(handle, stat) } else { Some(Fault::Owner) }
     }
 
-    /// Returns whether only who is trusted can replace a symbolic link in its directory.
+    /// Returns whether only trusted users can replace a symbolic link in its directory.
     pub(super) fn is_safe_link(&self, link: &Stat, directory: &OwnedFd, about: &Stat) -> bool {
         let is_sticky = Mode::from_raw_mode(about.st_mode).contains(Mode::SVTX);
         self.is_trusted(link.st_uid)
@@ -182,40 +182,40 @@ impl Trust {
     }
 }
 
-/// Returns whether a file has an ACL; it is taken to have one where that cannot be told.
+/// Returns whether a file has an ACL; also true where the system cannot tell.
 fn has_acl(handle: &OwnedFd) -> bool {
-    // The handle may be one that only names the file (O_PATH), for which fgetxattr(2) is refused.
+    // The handle may only name the file (O_PATH), for which fgetxattr(2) is refused.
     let path = format!("/proc/self/fd/{}", handle.as_raw_fd());
     let found = getxattr(path, c"system.posix_acl_access", &mut [0; 0][..]);
     !matches!(found, Err(Errno::NODATA | Errno::OPNOTSUPP))
 }
 
-/// Returns whether the mount is read-only. Who else has the same file system mounted is not seen from here.
+/// Returns whether the mount is read-only. Other mounts of the same file system are not seen from here.
 fn is_read_only(handle: &OwnedFd) -> bool {
     fstatvfs(handle).is_ok_and(|about| about.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
-/// How much a breach on the way weighs.
+/// Severity of a breach on the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Weight {
     Breach,
     WarningIfLastIsOurs,
 }
 
-/// Who could do what must not be done.
+/// Cause of a breach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// The owner, who is not trusted.
+    /// The owner is not trusted.
     Owner,
-    /// A group that can write.
+    /// The group with this gid can write.
     Group(u32),
-    /// Users or groups in an ACL.
+    /// Users or groups in an ACL can write.
     Acl,
     /// All users can write.
     Everybody,
-    /// A symbolic link that others can replace.
+    /// Others can replace the symbolic link.
     Link,
-    /// A file with other names, which may lie where others can write.
+    /// The file has other names, which may lie where others can write.
     Names,
 }
 
@@ -225,7 +225,7 @@ pub struct Breach {
     path: PathBuf,
     owner: u32,
     fault: Fault,
-    /// Whether it is a directory like `/tmp`, whose mode nobody wants changed.
+    /// Whether the path is a directory like `/tmp`, whose mode nobody wants changed.
     is_sticky: bool,
 }
 
@@ -235,7 +235,7 @@ impl Breach {
         Self { path: path.into(), owner: stat.st_uid, fault, is_sticky }
     }
 
-    /// The file or directory that breaks it.
+    /// Returns the file or directory that breaks the rule.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -279,20 +279,20 @@ impl fmt::Display for Breach {
     }
 }
 
-/// Why one of the janitor's own files is not opened.
+/// Reason why one of the janitor's own files is not opened.
 #[derive(Debug)]
 pub enum Denied {
-    /// It breaks the rule of trust.
+    /// The file breaks the rule of trust.
     Breach(Box<Breach>),
-    /// There is nothing at this place.
+    /// Nothing exists at this path.
     Missing(PathBuf),
-    /// On the way to a target, this directory above it does not exist.
+    /// On the way to a target, the directory above it at this path does not exist.
     MissingParent(PathBuf),
-    /// Something is there that is no regular file.
+    /// The path is not a regular file.
     NotRegular(PathBuf),
-    /// It has more bytes than it may have.
+    /// The file has more bytes than allowed.
     TooLarge(PathBuf),
-    /// The system refused at this place.
+    /// The system refused at this path.
     Io(PathBuf, io::Error),
 }
 
@@ -303,7 +303,7 @@ impl Denied {
         matches!(self, Self::Breach(_) | Self::NotRegular(_))
     }
 
-    /// Returns whether there is nothing there.
+    /// Returns whether the file or a directory above it does not exist.
     #[must_use]
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Missing(_) | Self::MissingParent(_))
@@ -332,13 +332,13 @@ impl std::error::Error for Denied {
     }
 }
 
-/// Returns the user that the file or directory at a path belongs to, links followed; `None` where that cannot be told.
+/// Returns the owner of the file or directory at a path, following links; `None` where the system cannot tell.
 #[must_use]
 pub fn owner_of(path: &Path) -> Option<u32> {
     rustix::fs::stat(path).ok().map(|stat| stat.st_uid)
 }
 
-/// Returns what `sudo -u` takes for a user.
+/// Returns the form of a user that `sudo -u` takes.
 #[must_use]
 pub fn sudo_user(uid: u32) -> String {
     users::sudo_user(uid)

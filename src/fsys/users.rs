@@ -1,5 +1,5 @@
-//! Names of users, and which groups hold nobody but one user. Only the local files are asked: a user or a group that is
-//! kept elsewhere (LDAP, systemd) has no name here, and such a group counts as others.
+//! Names of users, and groups that hold nobody but one user. Only the local files are read: a user or group kept
+//! elsewhere (LDAP, systemd) has no name here, and such a group counts as others.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -27,7 +27,7 @@ pub(super) fn shown_user(uid: u32) -> String {
     name(PASSWD, uid).map_or_else(|| format!("uid {uid}"), |name| format!("{} (uid {uid})", printable(&name)))
 }
 
-/// Returns what `sudo -u` takes for a user.
+/// Returns the form of a user that `sudo -u` takes.
 pub(super) fn sudo_user(uid: u32) -> String {
     name(PASSWD, uid).map_or_else(|| format!("#{uid}"), |name| printable(&name))
 }
@@ -41,8 +41,8 @@ fn printable(name: &str) -> String {
     crate::names::Escaped(name.as_bytes()).to_string()
 }
 
-/// Returns whether a group holds nobody but this user: it is his primary group, has his name and no other members, and
-/// is nobody else's primary group.
+/// Returns whether a group holds nobody but this user: the group is his primary group, has his name and no other
+/// members, and is nobody else's primary group.
 pub(super) fn is_private_group(gid: u32, uid: u32) -> bool {
     is_private_in(Path::new(PASSWD), Path::new(GROUP), gid, uid)
 }

@@ -1,4 +1,4 @@
-//! The one walk from `/`, by handle and name by name, to a directory or to the directory of a file.
+//! The walk from `/`, by handle and name by name, to a directory or to the directory of a file.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -11,10 +11,10 @@ use rustix::io::Errno;
 
 use super::trust::{Breach, Denied, Fault, Purpose, Trust, Weight, stat_of};
 
-/// As many symbolic links as the kernel follows in one path.
+/// Most symbolic links in one path: the limit of the kernel.
 pub(super) const MAX_LINKS: usize = 40;
 
-/// What is judged on the way.
+/// Components that a walk judges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rule {
     /// Symbolic links: for the root of a target, which may lie in a directory of others.
@@ -23,14 +23,14 @@ pub(super) enum Rule {
     Trust(Purpose),
 }
 
-/// Where a walk ended.
+/// The end of a walk.
 #[derive(Debug)]
 pub(super) struct Reached {
-    /// The directory; a handle that only names it (`O_PATH`).
+    /// The directory; the handle only names it (`O_PATH`).
     pub(super) at: OwnedFd,
-    /// Its path, with no symbolic link left in it.
+    /// Path of the directory, with no symbolic link left in it.
     pub(super) path: PathBuf,
-    /// The name of the file in it, for a walk to a file.
+    /// Name of the file in the directory, for a walk to a file.
     pub(super) name: OsString,
     /// The directories that had to be made, outermost first.
     pub(super) created: Vec<PathBuf>,
@@ -41,14 +41,14 @@ pub(super) struct Reached {
 pub(super) struct Walk<'a> {
     trust: &'a Trust,
     rule: Rule,
-    /// The mode of directories that are made where they are missing.
+    /// Mode for missing directories that are made.
     make: Option<Mode>,
     /// The directory that has been reached.
     at: OwnedFd,
     path: PathBuf,
-    /// What is still to be walked: components, `/` to begin again.
+    /// Components still to be walked; `/` starts again at the root.
     todo: VecDeque<OsString>,
-    /// The name that the walk to a file ended at.
+    /// Name of the file at which the walk to a file ended.
     name: Option<OsString>,
     links: usize,
     created: Vec<PathBuf>,
@@ -67,7 +67,7 @@ fn steps(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
 }
 
 impl<'a> Walk<'a> {
-    /// Walks to the directory at `path`, which is absolute. With `make`, directories that are missing are made.
+    /// Walks to the directory at `path`, which is absolute. With `make`, missing directories are made.
     pub(super) fn to_directory(
         path: &Path,
         rule: Rule,
@@ -81,8 +81,8 @@ impl<'a> Walk<'a> {
         walk.end()
     }
 
-    /// Walks to the directory of the file at `path`, which is absolute. Where the path ends in a symbolic link, that is
-    /// followed, too. Whether there is a file of that name is not asked.
+    /// Walks to the directory of the file at `path`, which is absolute. A symbolic link at the end of the path is
+    /// followed, too. The file itself need not exist.
     pub(super) fn to_file(path: &Path, rule: Rule, trust: &'a Trust, make: Option<Mode>) -> Result<Reached, Denied> {
         let mut walk = Self::begin(path, rule, trust, make)?;
         while let Some(step) = walk.todo.pop_front() {
@@ -114,7 +114,7 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// Goes one component on. `is_file` says that the component names the file that is walked to.
+    /// Walks one component on. With `is_file`, the component is the name of the file.
     fn step(&mut self, step: &OsStr, is_file: bool) -> Result<(), Denied> {
         if step == "/" {
             self.at = open_slash()?;
@@ -132,7 +132,8 @@ impl<'a> Walk<'a> {
                 self.name = Some(step.into());
                 return Ok(());
             }
-            // Above a target's directory nothing is made: it may be a file system that is not mounted.
+            // Nothing is made above a target's directory: the missing directory may be a file system that is not
+            // mounted.
             Err(Errno::NOENT) if self.rule == Rule::Links && !self.todo.is_empty() => {
                 return Err(Denied::MissingParent(here));
             }
@@ -167,7 +168,7 @@ impl<'a> Walk<'a> {
         openat(&self.at, step, flags, Mode::empty()).map_err(failed)
     }
 
-    /// Puts what a symbolic link leads to before what is still to be walked.
+    /// Puts the components of a symbolic link's target before those still to be walked.
     fn follow(&mut self, link: &OwnedFd, stat: &Stat, here: &Path) -> Result<(), Denied> {
         let failed = |error: Errno| Denied::Io(here.into(), error.into());
         self.links += 1;
@@ -186,7 +187,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Fails with a breach, or keeps it as a warning.
+    /// Returns a breach as an error, or keeps it as a warning.
     fn note(&mut self, breach: Breach) -> Result<(), Denied> {
         match self.rule {
             Rule::Trust(purpose) if self.trust.is_lenient(purpose) => self.warnings.push(breach),
@@ -195,7 +196,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Judges the directory that has been reached as one on the way.
+    /// Judges the current directory as one on the way.
     fn judge_way(&mut self) -> Result<(), Denied> {
         if self.rule == Rule::Links {
             return Ok(());

@@ -1,9 +1,9 @@
-//! The way to a directory that waits to be looked into: its name and the way above it, not its path. The paths of a chain
-//! of thousands of directories would fill the memory.
+//! Path of a directory that waits to be visited, as its name and a link to the path above. Full paths of a chain of
+//! thousands of directories would fill the memory.
 
 use std::rc::Rc;
 
-/// A way from a top directory down.
+/// Path from a top directory down.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Way(Option<Rc<Step>>);
 
@@ -14,7 +14,7 @@ struct Step {
 }
 
 impl Way {
-    /// Returns the way to a directory in this one.
+    /// Returns the path of a subdirectory of this one.
     pub(super) fn to(&self, name: &[u8]) -> Self {
         Self(Some(Rc::new(Step { above: self.clone(), name: name.into() })))
     }
@@ -32,7 +32,7 @@ impl Way {
     }
 }
 
-/// One after the other: dropped by itself, a chain of thousands would drop each in the call that drops the one below it.
+/// Drops the steps one after the other: the default drop of a chain of thousands would recurse once for each.
 impl Drop for Step {
     fn drop(&mut self) {
         let mut next = self.above.0.take();

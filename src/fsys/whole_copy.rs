@@ -1,10 +1,11 @@
-//! Copies of whole directories, to another file system.
+//! Copies of whole directories to another file system.
 //!
-//! A copy grows as [`INSIDE`] a private directory of the destination, `.janitor-move-whole-…`, which is held locked. Only
-//! when all of it is on the disk is it renamed out of there, to its name. So what lies in such a directory has never had a
-//! name, and its source is still in its place: the next run removes what a killed one has left
-//! ([`Destination::remove_whole_left_over`]). Whoever owns the destination can give any directory in it such a name, but
-//! make nothing in one that is closed to him; so a directory that holds anything else is no copy, and stays.
+//! A copy grows as [`INSIDE`] in a private directory of the destination, `.janitor-move-whole-…`, which is locked
+//! meanwhile. The copy is renamed out of there, to its name, only when all of it is on the disk. So a copy in such a
+//! directory has never had a name, and its source is still in place: the next run removes copies left by a killed one
+//! ([`Destination::remove_whole_left_over`]). The owner of the destination can give any directory in it such a name,
+//! but can make nothing inside a directory that is closed to him. So a directory that holds anything else is no copy,
+//! and stays.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -28,27 +29,27 @@ use super::whole_slot::rename_free;
 use crate::entry::Kind;
 use crate::names::Escaped;
 
-/// What the name of a copy begins with while it grows.
+/// Prefix of the temporary name of a copy.
 const TEMPORARY: &[u8] = b".janitor-move-whole-";
 
-/// Name of the copy in there, and the only one.
+/// Name of the copy in the private directory, and its only entry.
 const INSIDE: &[u8] = b".janitor-copy";
 
-/// A copy of a whole directory that has no name of its own yet. Dropped, it is removed.
+/// A copy of a whole directory that has no name of its own yet. The copy is removed when this is dropped.
 #[derive(Debug)]
 pub struct WholeCopy<'a> {
     to: &'a Destination,
-    /// Name of the directory that it grows in.
+    /// Name of the directory in which the copy grows.
     name: Vec<u8>,
-    /// The directory that it grows in.
+    /// Directory in which the copy grows.
     around: Dir,
     dir: Dir,
-    /// Of what it is a copy, as that was when it was begun: to be taken aside it may be made writable.
+    /// Metadata of the source when the copy was started: the source may be made writable later, to be taken aside.
     source: Stat,
     is_placed: bool,
 }
 
-/// Returns the error of a copy that was not made.
+/// Maps a refusal to the error of the copy.
 fn error_of(refusal: Refusal) -> io::Error {
     match refusal {
         Refusal::Failed(error) | Refusal::Unverifiable(error) => error,
@@ -75,21 +76,22 @@ fn like(copy: &Dir, source: &Stat) -> io::Result<()> {
 }
 
 impl Destination {
-    /// Whether a directory cannot be renamed to here, so that all in it has to be copied.
+    /// Returns whether a directory cannot be renamed to this destination, so that its contents have to be copied.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// Fails with the kernel's error.
     pub fn is_apart_from(&self, dir: &Dir) -> io::Result<bool> {
         let (there, here) = (dir.look_at_itself()?.0, self.dir().look_at_itself()?.0);
         Ok(there.device != here.device || mount_of(dir)? != mount_of(self.dir())?)
     }
 
-    /// Copies the directory with all that is in it, which takes `need` bytes at least; `go_on` is asked again and again. It
-    /// is not begun where it cannot fit. It is read by its handle, wherever
-    /// its name goes meanwhile; who calls this makes sure that nothing in it has changed.
+    /// Copies the directory with everything in it, `need` bytes at least. The copy is not started where it cannot fit.
+    /// `go_on` is called again and again. The source is read by its handle, wherever its name goes meanwhile; the
+    /// caller makes sure that nothing in it has changed.
     ///
     /// # Errors
-    /// `EXDEV` when a FIFO, socket, device or mount point is in it; what `go_on` and the kernel say. Then nothing is left.
+    /// `EXDEV` when the source holds a FIFO, socket, device or mount point; any error of `go_on` and of the kernel.
+    /// Nothing is left of the copy then.
     pub fn copy_whole(&self, source: &Dir, need: u64, go_on: GoOn<'_>) -> io::Result<WholeCopy<'_>> {
         copy::fits(need, self.dir())?;
         let mut about = fstat(source.fd())?;
@@ -105,7 +107,7 @@ impl Destination {
             let number = NUMBER.fetch_add(1, Ordering::Relaxed).to_string();
             let name = [TEMPORARY, std::process::id().to_string().as_bytes(), b"-", number.as_bytes()].concat();
             match again(|| mkdirat(self.dir().fd(), path(&name), Mode::RWXU)) {
-                // Left over from a janitor that had the same process id.
+                // A copy of this name was left over by a janitor that had the same process id.
                 Err(error) if is(&error, Errno::EXIST) => continue,
                 done => done?,
             }
@@ -122,10 +124,11 @@ impl Destination {
         }
     }
 
-    /// Removes what copies of whole directories that were killed have left here. Returns the names, escaped.
+    /// Removes the unfinished copies of whole directories that killed runs have left here. Returns their names,
+    /// escaped.
     ///
     /// # Errors
-    /// What the system says; what could be removed is gone all the same.
+    /// Fails with the system's error; copies that could be removed are gone all the same.
     pub fn remove_whole_left_over(&self) -> io::Result<Vec<String>> {
         let mut removed = Vec::new();
         let mut failed = None;
@@ -140,7 +143,8 @@ impl Destination {
     }
 }
 
-/// Makes a copy in a directory that was just made. `None`: another process takes that one for left over.
+/// Starts a copy in a directory that was just made. Returns `None` when another process takes the directory for a
+/// left-over copy.
 fn begin_in(top: &Dir, name: &[u8]) -> io::Result<Option<(Dir, Dir)>> {
     let around = open_private(top, name)?;
     if !around.try_lock()? {
@@ -150,7 +154,7 @@ fn begin_in(top: &Dir, name: &[u8]) -> io::Result<Option<(Dir, Dir)>> {
         return Err(io::Error::other("somebody has replaced the copy in the destination"));
     }
     match again(|| mkdirat(around.fd(), path(INSIDE), Mode::RWXU)) {
-        // It was removed before it was locked.
+        // The directory was removed before it was locked.
         Err(error) if is(&error, Errno::NOENT) => return Ok(None),
         done => done?,
     }
@@ -158,15 +162,15 @@ fn begin_in(top: &Dir, name: &[u8]) -> io::Result<Option<(Dir, Dir)>> {
     Ok(Some((around, dir)))
 }
 
-/// Removes what a killed run has left of one copy. Returns whether it was that.
+/// Removes one copy left by a killed run. Returns whether the directory was such a copy.
 fn remove_left_over(top: &Dir, name: &[u8]) -> io::Result<bool> {
-    // What is not ours alone, or held by another process that is at work, stays.
+    // Directories that are not ours alone, or locked by another process at work, stay.
     let Ok(around) = open_private(top, name) else { return Ok(false) };
     if !around.try_lock()? {
         return Ok(false);
     }
     match around.names()?.as_slice() {
-        // Who can rename an empty directory can remove it as well.
+        // Anybody who can rename an empty directory can remove it as well.
         [] => {}
         [only] if only == INSIDE => {
             clear(&open_private(&around, INSIDE)?)?;
@@ -178,7 +182,7 @@ fn remove_left_over(top: &Dir, name: &[u8]) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Removes all that is in a directory of ours.
+/// Removes everything in a directory of ours.
 fn clear(dir: &Dir) -> io::Result<()> {
     below(dir, &mut |visit| remove(&visit))
 }
@@ -193,7 +197,7 @@ impl WholeCopy<'_> {
     }
 
     fn fill(&self, source: &Dir, go_on: GoOn<'_>) -> io::Result<()> {
-        // What waits, and whether what is in it is copied already.
+        // Directories that wait, each with whether its contents are copied already.
         let mut waiting = vec![(Way::default(), false)];
         while let Some((way, is_full)) = waiting.pop() {
             let relative = way.path();
@@ -237,14 +241,14 @@ impl WholeCopy<'_> {
         Ok(())
     }
 
-    /// Gives the copy the first free name like this one and makes it like its source, on the disk.
+    /// Gives the copy the first free name like `name`, makes it like its source, and writes it to the disk.
     ///
     /// # Errors
-    /// What the kernel says, or that somebody has replaced it in the destination.
+    /// Fails with the kernel's error, or when somebody has replaced the copy in the destination.
     pub fn place(mut self, name: &[u8]) -> io::Result<()> {
         let to = self.to.dir();
         let placed = under_a_free_name(name, |free| rename_free(&self.around, INSIDE, to, free))?;
-        // From here on it has a name of its own, and is nobody's to remove.
+        // From here on the copy has a name of its own, and must not be removed.
         self.is_placed = true;
         if identity_at(to, &placed)? != self.dir.look_at_itself()?.0 {
             return Err(io::Error::other("somebody has replaced the copy in the destination"));
@@ -259,7 +263,7 @@ impl Drop for WholeCopy<'_> {
         if !self.is_placed && clear(&self.dir).is_ok() {
             drop(self.around.remove_directory(INSIDE));
         }
-        // What cannot be removed now is by the next run.
+        // The next run removes the copy if this fails.
         drop(self.to.dir().remove_directory(&self.name));
     }
 }

@@ -1,9 +1,10 @@
-//! Directories that go whole are first taken aside, by one rename, into a private directory below the root.
+//! Slots for directories that are removed or moved whole: one rename takes the directory aside into a private directory
+//! below the root.
 //!
-//! `.janitor-slots/whole-N` is the slot of one worker. In it, `aside` holds the directory while it is judged again, and
-//! `going` while it is removed; it keeps its name in both, and belongs into the root. So where it lies says what a run
-//! that was killed was about to do: the next one puts back what is in `aside` and removes what is in `going`
-//! ([`recover_whole`]).
+//! `.janitor-slots/whole-N` is the slot of one worker. In the slot, `aside` holds the directory while it is judged
+//! again, and `going` holds it while it is removed. The directory keeps its name in both, and belongs in the root. So
+//! its place says how far a killed run had come: the next run puts back everything in `aside` and removes everything in
+//! `going` ([`recover_whole`]).
 
 use std::collections::BTreeSet;
 use std::io;
@@ -20,61 +21,63 @@ use super::tree::{Visit, below, remove};
 use crate::entry::{Identity, Kind, Stamp};
 use crate::names::Escaped;
 
-/// What the name of a slot begins with.
+/// Prefix of the name of a slot.
 const WHOLE: &str = "whole-";
 
-/// In a slot: what may be put back.
+/// Name of the directory in a slot for directories that may be put back.
 const ASIDE: &[u8] = b"aside";
 
-/// In a slot: what is being removed.
+/// Name of the directory in a slot for directories that are being removed.
 const GOING: &[u8] = b"going";
 
-/// In a slot: a link whose text is the mode to be given back to the directory in `aside`. A link is made in one step.
+/// Name of the link in a slot whose text is the mode to be restored on the directory in `aside`. A link is made in one
+/// step.
 const MODE: &[u8] = b"mode";
 
-/// As many slots are tried before none is free.
+/// Number of slots tried before giving up.
 const MOST: usize = 256;
 
-/// A private directory that one directory at a time is taken to.
+/// A private directory into which one directory at a time is taken.
 #[derive(Debug)]
 pub struct WholeSlot {
-    /// Its path relative to the root, escaped.
+    /// Path of the slot relative to the root, escaped.
     place: String,
     slot: Dir,
     aside: Dir,
     going: Dir,
-    /// Something in it could not be put back.
+    /// Whether the slot holds something that could not be put back.
     stuck: bool,
 }
 
-/// Why a directory was not taken aside, or is not back.
+/// Reason why a directory was not taken aside, or was not put back.
 #[derive(Debug)]
 pub enum NotTaken {
-    /// It is not the directory that was judged.
+    /// The directory is not the judged one.
     Changed,
-    /// It could not be put back, since somebody has taken its name. It is kept at this path relative to the root.
+    /// The directory could not be put back, since somebody has taken its name. It is kept at this path relative to the
+    /// root.
     Conflict(String),
     /// The system refused.
     Failed(io::Error),
 }
 
-/// What came of a look for what earlier runs had taken aside.
+/// Result of looking for directories that earlier runs had taken aside.
 #[derive(Debug, Default)]
 pub struct WholeRecovered {
-    /// Directories that are back in the root: their names, escaped.
+    /// Names of the directories that are back in the root, escaped.
     pub restored: Vec<String>,
-    /// Whether there are directories whose removal is to be finished.
+    /// Whether there are directories whose removal is unfinished.
     pub is_unfinished: bool,
-    /// Directories whose removal was finished: their names, escaped, and how many files were left in them.
+    /// Directories whose removal was finished: names, escaped, and number of files that were left in each.
     pub finished: Vec<(String, u64)>,
-    /// Directories that wait in a slot: their paths there, escaped, and why.
+    /// Directories that wait in a slot: paths in the slot, escaped, and the reason.
     pub waiting: Vec<String>,
 }
 
 /// Renames a directory, and never over another.
 pub(super) fn rename_free(from: &Dir, name: &[u8], to: &Dir, free: &[u8]) -> io::Result<()> {
     match rename_to(from, name, to, free) {
-        // A file system that cannot promise it. Nothing but an empty directory can be replaced by a directory.
+        // The file system cannot promise not to overwrite. A directory can replace nothing but an empty directory.
         Err(error) if is(&error, Errno::INVAL) => match to.look(free) {
             Err(missing) if is(&missing, Errno::NOENT) => {
                 again(|| renameat_with(from.fd(), path(name), to.fd(), path(free), RenameFlags::empty()))
@@ -87,10 +90,10 @@ pub(super) fn rename_free(from: &Dir, name: &[u8], to: &Dir, free: &[u8]) -> io:
 }
 
 impl WholeSlot {
-    /// Takes the first slot below this root that nobody uses and nothing is in, and makes one if there is none.
+    /// Takes the first slot below this root that is free and empty, and makes one if there is none.
     ///
     /// # Errors
-    /// When no private directory of ours can be made there.
+    /// Fails when no private directory of ours can be made there, or all slots are taken.
     pub fn take(root: &Dir) -> io::Result<Self> {
         let (slots, slots_name) = open_slots(root)?;
         for number in 0..MOST {
@@ -99,7 +102,7 @@ impl WholeSlot {
                 continue;
             }
             let (aside, going) = (private_directory(&slot, ASIDE)?, private_directory(&slot, GOING)?);
-            // What an earlier run could not put back, or not remove, waits here.
+            // Directories that an earlier run could not put back, or could not remove, wait here.
             if aside.names()?.is_empty() && going.names()?.is_empty() {
                 forget_mode(&slot)?;
                 let place = format!("{}/{WHOLE}{number}", Escaped(&slots_name));
@@ -109,19 +112,20 @@ impl WholeSlot {
         Err(io::Error::other(format!("all {MOST} slots in `{}` are taken", Escaped(&slots_name))))
     }
 
-    /// Whether it holds something that could not be put back or not be removed, so that it takes nothing more.
+    /// Returns whether the slot holds something that could not be put back or not be removed, so that it takes nothing
+    /// more.
     #[must_use]
     pub fn is_stuck(&self) -> bool {
         self.stuck
     }
 
-    /// Where the directory is that was taken aside.
+    /// Returns the directory in which the directory taken aside lies.
     #[must_use]
     pub fn aside(&self) -> &Dir {
         &self.aside
     }
 
-    /// Where the directory is that is being removed.
+    /// Returns the directory in which the directory being removed lies.
     #[must_use]
     pub fn going(&self) -> &Dir {
         &self.going
@@ -131,13 +135,13 @@ impl WholeSlot {
         format!("{}/aside/{}", self.place, Escaped(name))
     }
 
-    /// Takes the directory `name` of the root aside, if it is the one that is `held` open.
+    /// Takes the directory `name` of the root aside, if it is the one `held` open.
     ///
     /// # Errors
-    /// See [`NotTaken`]. With each but a conflict whatever has the name is where it was.
+    /// See [`NotTaken`]. After any error but a conflict the entry of that name is where it was.
     pub fn take_aside(&mut self, root: &Dir, name: &[u8], held: &Dir) -> Result<(), NotTaken> {
         match rename_free(root, name, &self.aside, name) {
-            // Its `..` is written anew, which its own mode may not allow.
+            // The rename rewrites the `..` of the directory, which the mode of the directory may not allow.
             Err(error) if is(&error, Errno::ACCESS) => self.take_closed(root, name, held, error)?,
             done => done.map_err(NotTaken::Failed)?,
         }
@@ -150,7 +154,7 @@ impl WholeSlot {
         }
     }
 
-    /// The same for a directory that its owner, who we are, may not write.
+    /// Takes aside a directory that is ours but not writable for us: the mode is noted, then changed.
     fn take_closed(&self, root: &Dir, name: &[u8], held: &Dir, refused: io::Error) -> Result<(), NotTaken> {
         let mode = fstat(held.fd()).map_err(|error| NotTaken::Failed(error.into()))?.st_mode & 0o7777;
         let text = format!("{mode:o}");
@@ -170,7 +174,7 @@ impl WholeSlot {
     /// Puts the directory back under its name in the root.
     ///
     /// # Errors
-    /// A conflict, and then it is kept.
+    /// Fails with a conflict; the directory is kept in the slot then.
     pub fn put_back(&mut self, root: &Dir, name: &[u8], held: &Dir) -> Result<(), NotTaken> {
         match rename_free(&self.aside, name, root, name) {
             Ok(()) => {
@@ -184,18 +188,18 @@ impl WholeSlot {
         }
     }
 
-    /// From here on the directory is removed, whatever happens.
+    /// Commits to the removal: from here on the directory is removed, whatever happens.
     ///
     /// # Errors
-    /// What the kernel says; then it is still aside.
+    /// Fails with the kernel's error; the directory is still aside then.
     pub fn commit(&mut self, name: &[u8]) -> io::Result<()> {
         rename_free(&self.aside, name, &self.going, name)
     }
 
-    /// What is left of a directory that was being removed may be put back after all: something fresh is in it.
+    /// Puts back the rest of a directory that was being removed, because there is something fresh in it.
     ///
     /// # Errors
-    /// A conflict, and then it is kept; or what the kernel says.
+    /// Fails with a conflict, and the directory is kept then; or with the kernel's error.
     pub fn put_rest_back(&mut self, root: &Dir, name: &[u8], held: &Dir) -> Result<(), NotTaken> {
         self.stuck = true;
         rename_free(&self.going, name, &self.aside, name).map_err(NotTaken::Failed)?;
@@ -203,19 +207,19 @@ impl WholeSlot {
         self.put_back(root, name, held)
     }
 
-    /// Says that what is in it could not be removed to the end; the next run goes on.
+    /// Marks the slot: its contents could not be removed to the end, and the next run continues.
     pub fn leave(&mut self) {
         self.stuck = true;
     }
 
-    /// Says that the directory has gone to where it was to go, as it was.
+    /// Restores the mode of the directory, which has reached its destination.
     pub fn went(&mut self, held: &Dir) {
         give_mode_back(&self.slot, held);
     }
 
-    /// Says that what was in it is gone.
+    /// Cleans the slot after its contents are gone.
     pub fn done(&mut self) {
-        // A slot with such a link and nothing else is cleaned when it is taken.
+        // A slot with such a link and nothing else is cleaned when it is next taken.
         drop(forget_mode(&self.slot));
     }
 }
@@ -227,46 +231,47 @@ fn forget_mode(slot: &Dir) -> io::Result<()> {
     }
 }
 
-/// Gives a directory the mode back that it had before it was taken aside.
+/// Restores the mode that a directory had before it was taken aside.
 fn give_mode_back(slot: &Dir, held: &Dir) {
     let Ok(text) = readlinkat(slot.fd(), path(MODE), Vec::new()) else { return };
     if let Some(mode) = text.to_str().ok().and_then(|text| u32::from_str_radix(text, 8).ok()) {
-        // It is ours; where it cannot be done, its owner may write it, which he may allow himself anyway.
+        // The directory is ours. If the mode cannot be restored, its owner may write it, which he can allow himself
+        // anyway.
         drop(again(|| fchmod(held.fd(), Mode::from_raw_mode(mode))));
     }
     drop(forget_mode(slot));
 }
 
 impl Destination {
-    /// Moves the directory `name` of a directory that only we can enter here, with all that is in it, under the first of
-    /// `name`, `name (2)` … that is free.
+    /// Moves the directory `name` of a directory that only we can enter to this destination, with everything in it,
+    /// under the first free name of `name`, `name (2)` …
     ///
     /// # Errors
-    /// `EXDEV` when this is another file system, and what else the kernel says.
+    /// `EXDEV` when this is another file system, and any other kernel error.
     pub fn take_whole(&self, from: &Dir, name: &[u8]) -> io::Result<()> {
         under_a_free_name(name, |free| rename_free(from, name, self.dir(), free)).map(drop)
     }
 }
 
-/// The root that earlier runs worked on, and the files that were just put back there.
+/// Root that earlier runs worked on, and the files that were just put back there.
 type Ground<'a> = (&'a Dir, &'a BTreeSet<Identity>);
 
-/// What is done with what an earlier run has left in a slot.
+/// Function that works on the contents of a slot that an earlier run has left.
 type Rest = fn(&mut WholeSlot, Ground<'_>, &mut WholeRecovered) -> io::Result<()>;
 
-/// Puts back what earlier runs that were killed had taken aside as a whole below this root. Removes nothing.
+/// Puts back the directories that killed runs had taken aside below this root. Removes nothing.
 ///
 /// # Errors
-/// When a directory of slots cannot be read, or something in it is not a private directory of ours.
+/// Fails when a directory of slots cannot be read, or something in it is not a private directory of ours.
 pub fn recover_whole(root: &Dir) -> io::Result<WholeRecovered> {
     with_the_rest((root, &BTreeSet::new()), WholeSlot::recover)
 }
 
-/// Removes to the end what earlier runs that were killed or stopped had begun to remove as a whole below this root. `back`
-/// are files that were just put back there.
+/// Finishes the removal of directories that killed or stopped runs had begun to remove below this root. `back` are
+/// files that were just put back there.
 ///
 /// # Errors
-/// As [`recover_whole`].
+/// Same as [`recover_whole`].
 pub fn finish_whole(root: &Dir, back: &BTreeSet<Identity>) -> io::Result<WholeRecovered> {
     with_the_rest((root, back), WholeSlot::finish)
 }
@@ -304,7 +309,7 @@ fn recover_slots(
     Ok(())
 }
 
-/// Why a removal that is to be finished ends early.
+/// Text of the error with which finishing a removal ends early.
 const FRESH: &str = "something in it is newer than its removal";
 
 impl WholeSlot {
@@ -319,7 +324,7 @@ impl WholeSlot {
     }
 
     fn finish(&mut self, (root, back): Ground<'_>, recovered: &mut WholeRecovered) -> io::Result<()> {
-        // When the last directory came here.
+        // Time at which the last directory was moved here.
         let since = self.going.look_at_itself()?.1.facts.stamps.modified;
         for name in self.going.names()? {
             match finish(&self.going, &name, (since, back)) {
@@ -348,11 +353,11 @@ impl WholeSlot {
     }
 }
 
-/// Removes a directory of which a run that was killed has removed a part already. Returns how many files were left.
+/// Removes a directory that a killed run has removed in part. Returns the number of files that were left.
 fn finish(going: &Dir, name: &[u8], since: (Stamp, &BTreeSet<Identity>)) -> io::Result<u64> {
     let dir = going.open(name)?;
     let stop = |is_fresh| if is_fresh { Err(io::Error::other(FRESH)) } else { Ok(()) };
-    // Before anything more goes.
+    // The check runs before anything more is removed.
     below(&dir, &mut |visit| stop(is_fresh(&visit, since)?))?;
     let mut files = 0;
     below(&dir, &mut |visit| {
@@ -366,7 +371,8 @@ fn finish(going: &Dir, name: &[u8], since: (Stamp, &BTreeSet<Identity>)) -> io::
     Ok(files)
 }
 
-/// Returns whether something was made, changed or moved there after the directory was to go; but for what was put `back`.
+/// Returns whether the entry was made, changed or moved there after the removal was committed; files put `back` do not
+/// count.
 fn is_fresh(visit: &Visit<'_>, (since, back): (Stamp, &BTreeSet<Identity>)) -> io::Result<bool> {
     let (dir, name) = match visit {
         Visit::Entry { dir, name, .. } => (dir, name),
@@ -379,10 +385,10 @@ fn is_fresh(visit: &Visit<'_>, (since, back): (Stamp, &BTreeSet<Identity>)) -> i
     }
     let (is_modified, is_changed) = (stamps.modified > since, stamps.changed > since);
     if found.kind != Kind::Directory {
-        // The removal of another of its names changes an inode, too.
+        // The removal of another link to the inode changes its ctime, too.
         let is_moved = is_changed && found.facts.links <= 1 && !back.contains(&found.facts.identity);
         return Ok(is_modified || is_moved);
     }
-    // The removal of what was in it has modified it, or it was made writable for that.
+    // The removal of its contents has modified the directory, or it was made writable for that removal.
     Ok(is_changed && !is_modified && !dir.has_sticky_bit(name)?)
 }

@@ -1,4 +1,4 @@
-//! What is done with one file.
+//! Operations on one file of the janitor's own.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -16,30 +16,30 @@ use crate::fsys::trust::{Breach, Denied};
 /// A file that was read.
 #[derive(Debug)]
 pub struct ReadFile {
-    /// What is in it.
+    /// Content of the file.
     pub bytes: Vec<u8>,
-    /// Its permissions.
+    /// Permissions of the file.
     pub mode: u32,
     /// Breaches of the rule of trust that are warnings.
     pub warnings: Vec<Breach>,
 }
 
 impl OwnFile {
-    /// Its path, without symbolic links.
+    /// Returns the path of the file, without symbolic links.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.dir.path.join(&self.name)
     }
 
-    /// What has its name now; `None` when nothing has.
+    /// Returns the entry that has the file's name now; `None` when there is none.
     ///
     /// # Errors
-    /// What the system says.
+    /// Fails with the system's error.
     pub fn entry(&self) -> io::Result<Option<OwnEntry>> {
         self.dir.entry(&self.name)
     }
 
-    /// Reads the file, which has at most `most` bytes.
+    /// Reads the file, which may have `most` bytes at most.
     ///
     /// # Errors
     /// See [`Denied`].
@@ -57,7 +57,8 @@ impl OwnFile {
         Ok(ReadFile { bytes, mode: stat.st_mode & 0o7777, warnings })
     }
 
-    /// Opens the file to append to it, and makes it where it is missing, with this mode. Returns a warning beside it.
+    /// Opens the file to append to it, and makes a missing file with this mode. A breach that is only a warning is
+    /// returned, too.
     ///
     /// # Errors
     /// See [`Denied`].
@@ -65,20 +66,20 @@ impl OwnFile {
         self.dir.open_or_make_with(&self.name, OFlags::WRONLY | OFlags::APPEND, Mode::from_raw_mode(mode))
     }
 
-    /// Makes the file, which only its owner can read, on the disk before this returns, and never over another.
+    /// Makes the file, readable only by its owner, and never over another. The file is on the disk before this returns.
     ///
     /// # Errors
-    /// `AlreadyExists` when something has the name, and what else the system says.
+    /// `AlreadyExists` when the name is taken, and any other system error.
     pub fn create(&self, content: &[u8]) -> io::Result<()> {
         self.write(&self.name, content, None)?;
         self.dir.sync()
     }
 
-    /// Puts a file that only its owner can read in the place of the one that is there, at once; it gets the owner of
-    /// that.
+    /// Replaces the existing file atomically with one that only its owner can read. The new file gets the owner of the
+    /// old one.
     ///
     /// # Errors
-    /// What the system says; the old file is there as before then.
+    /// Fails with the system's error; the old file is unchanged then.
     pub fn replace(&self, content: &[u8]) -> io::Result<()> {
         let old = statat(&self.dir.at, &self.name, AtFlags::SYMLINK_NOFOLLOW)?;
         if !is_regular(&old) {
@@ -88,10 +89,10 @@ impl OwnFile {
         self.settle(&new, renameat(&self.dir.at, &new, &self.dir.at, &self.name))
     }
 
-    /// Makes the file, or puts another in its place, at once. It is on the disk before this returns.
+    /// Makes or replaces the file atomically. The file is on the disk before this returns.
     ///
     /// # Errors
-    /// What the system says; what was there before is there as it was then.
+    /// Fails with the system's error; the earlier content is unchanged then.
     pub fn put(&self, content: &[u8]) -> io::Result<()> {
         match self.replace(content) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.begin(content),
@@ -102,13 +103,14 @@ impl OwnFile {
     /// Makes the file whole or not at all, and never over another.
     ///
     /// # Errors
-    /// `AlreadyExists` when something has the name, and what else the system says.
+    /// `AlreadyExists` when the name is taken, and any other system error.
     pub fn begin(&self, content: &[u8]) -> io::Result<()> {
         let new = self.aside(content, None)?;
         self.settle(&new, renameat_with(&self.dir.at, &new, &self.dir.at, &self.name, RenameFlags::NOREPLACE))
     }
 
-    /// Writes a file beside this one, to be renamed. One that a process of this number left when it was killed goes.
+    /// Writes a temporary file beside this one, to be renamed. A file left by a killed process with this process id is
+    /// removed.
     fn aside(&self, content: &[u8], like: Option<&Stat>) -> io::Result<OsString> {
         let mut new = OsString::from(".");
         new.push(&self.name);
@@ -125,14 +127,14 @@ impl OwnFile {
 
     fn settle(&self, new: &OsStr, renamed: Result<(), Errno>) -> io::Result<()> {
         if let Err(error) = renamed {
-            // What was made is of no use; that the rename failed is what is told.
+            // The temporary file is of no use; the error returned is that of the rename.
             drop(self.dir.remove(new));
             return Err(error.into());
         }
         self.dir.sync()
     }
 
-    /// Writes a new file with mode 0600; `like` has the owner that it gets.
+    /// Writes a new file with mode 0600, and with the owner of `like`.
     fn write(&self, name: &OsStr, content: &[u8], like: Option<&Stat>) -> io::Result<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | CAREFULLY;
         let mut file = File::from(openat(&self.dir.at, name, flags, READABLE)?);
@@ -143,7 +145,7 @@ impl OwnFile {
             {
                 fchown(&file, Some(Uid::from_raw(like.st_uid)), Some(Gid::from_raw(like.st_gid)))?;
             }
-            // Whatever the umask took away.
+            // The umask may have taken bits away.
             fchmod(&file, READABLE)?;
             file.write_all(content)?;
             file.sync_all()

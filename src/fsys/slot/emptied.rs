@@ -1,4 +1,4 @@
-//! Empty directories go by way of a slot, too.
+//! Removal of empty directories by way of a slot.
 
 use rustix::io::Errno;
 
@@ -8,10 +8,10 @@ use crate::fsys::place::is;
 use crate::fsys::refusal::Refusal;
 
 impl Slot {
-    /// Removes the directory `name` of `from`, which must be empty, if it is the one that is meant.
+    /// Removes the directory `name` of `from`, which must be empty, if `is_it` accepts it.
     ///
     /// # Errors
-    /// See [`Refusal`]. With each the directory is where it was, but for a conflict.
+    /// See [`Refusal`]. After any refusal but a conflict the directory is where it was.
     pub fn remove_directory(
         &mut self,
         from: &Taken<'_>,
@@ -21,7 +21,7 @@ impl Slot {
         self.aim(from.origin).map_err(Refusal::Unverifiable)?;
         let shelf = self.shelf()?;
         rename_aside(from.dir, name, shelf).map_err(|refused| match refused {
-            // Its `..` is written anew, which its own mode may not allow.
+            // The rename rewrites the `..` of the directory, which the mode of the directory may not allow.
             Refusal::Failed(error) if is(&error, Errno::ACCESS) => Refusal::Unverifiable(error),
             refused => refused,
         })?;
