@@ -1,4 +1,4 @@
-//! Putting a config in force: what changes, and what goes on as it was.
+//! Putting a config in force: the targets that change, and those that continue as they are.
 
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
@@ -17,7 +17,7 @@ use crate::fsys;
 use crate::names::{Escaped, TargetName};
 use crate::target::Target;
 
-/// How the targets of two configs differ.
+/// Difference between the targets of two configs.
 #[derive(Debug, Default, PartialEq)]
 struct Difference {
     added: Vec<TargetName>,
@@ -39,14 +39,14 @@ fn difference(old: &[Arc<Target>], new: &[Arc<Target>]) -> Difference {
     found
 }
 
-/// Why a config that is valid is not put in force while the daemon runs.
+/// Returns why a valid config is not put in force while the daemon runs.
 fn unfit(new: &Config, in_force: &Config) -> Option<&'static str> {
     let loses_all = in_force.names_targets && !new.names_targets;
     loses_all.then_some("the file names no [[target]] any more; to stop a target, set enabled = false")
 }
 
 impl Supervisor {
-    /// Puts what was read in force, or says why not and keeps what is.
+    /// Puts a reading in force, or returns the reason why not and keeps the config in force.
     pub(super) fn take_over(
         &mut self,
         reading: &Reading,
@@ -58,7 +58,7 @@ impl Supervisor {
                 None => Ok(self.put_in_force(config)),
             },
             (Reading::Text(_), Some(Err(problems))) => Err(self.reject(problems)),
-            // There never was a file: the built-in config is what is wanted.
+            // There never was a file, so the built-in config is the wanted one.
             (Reading::Absent(_), _) if self.about_config.path.is_none() => {
                 Ok(Reloaded { generation: self.about_config.generation, ..Reloaded::default() })
             }
@@ -80,10 +80,10 @@ impl Supervisor {
 
     fn put_in_force(&mut self, config: Config) -> Reloaded {
         let difference = difference(&self.config.targets, &config.targets);
-        // What is protected follows from the settings and from what is on disk; that is no change of the config.
+        // The protected paths follow from the settings and the disk; a change of them is no change of the config.
         let any_change = self.config.settings != config.settings || self.config.targets != config.targets;
         let was_rejected = self.about_config.rejection.take().is_some();
-        // Where the built-in config stood in, there is a file now.
+        // The built-in config may have stood in before; there is a file now.
         self.about_config.path = Some(self.file.clone());
         let now = self.now.wall;
         for (names, why) in
@@ -96,7 +96,7 @@ impl Supervisor {
             }
         }
         if self.stopped {
-            // Stopped is stopped: also what is new, and what was not enabled before.
+            // A stopped schedule stops new targets, too, and those that were not enabled before.
             self.paused.extend(config.targets.iter().map(|target| target.name.clone()));
         }
         for name in &difference.removed {
@@ -111,7 +111,8 @@ impl Supervisor {
             self.about_config.generation += 1;
             self.about_config.in_force_since = now;
         }
-        // Also where nothing changed: the token in its file may have, and what failed last time may work now.
+        // Settings are applied even without a change: the token in its file may have changed, and a failed setting may
+        // work now.
         let Applied { needs_restart, failed } = self.surface.apply(&config.settings);
         self.about_config.needs_restart = needs_restart;
         self.about_config.not_applied = failed;

@@ -1,4 +1,4 @@
-//! What the supervisor does when it is told to.
+//! Commands of the supervisor.
 
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ use crate::names::TargetName;
 use crate::report::{Outcome, Trigger};
 use crate::target::Target;
 
-/// The target that a request named.
+/// Returns the target that a request named; `None` when it named none.
 fn only<'a>(name: Option<&str>, targets: &'a [Arc<Target>]) -> Option<&'a TargetName> {
     name.and_then(|_| targets.first()).map(|target| &target.name)
 }
 
 impl Supervisor {
-    /// The targets that a request is about: the one it names, or every enabled one.
+    /// Returns the targets of a request: the named one, or every enabled one.
     fn asked_for(&self, name: Option<&str>) -> Result<Vec<Arc<Target>>, Refusal> {
         let Some(name) = name else {
             return Ok(self.config.targets.iter().filter(|target| target.enabled).cloned().collect());
@@ -60,7 +60,7 @@ impl Supervisor {
         let now = self.now.wall;
         self.lay_out(now);
         for target in &targets {
-            // What was missed while it was stopped was not to be run.
+            // Runs missed while the target was stopped are not caught up.
             self.memory.due(&target.name, now);
         }
         self.keep_word();
@@ -83,7 +83,7 @@ impl Supervisor {
         }
         for target in &targets {
             changed |= self.paused.insert(target.name.clone());
-            // What waits for a thread has not begun, so a stop is in time for it.
+            // A run that waits for a thread has not begun, so the stop still prevents it.
             let why = "the schedule was stopped";
             let unqueued = match at_work {
                 AtWork::GoesOn => self.runs.unschedule(&target.name, why),
@@ -110,11 +110,11 @@ impl Supervisor {
         Ok(Switched::Changed)
     }
 
-    /// The hold that somebody wants released: that of a run, or that of a target.
+    /// Returns the hold to release: that of a run, or that of a target.
     fn hold_to_release(&self, which: &Release) -> Result<Hold, Refusal> {
         let hold = match which {
             Release::Run(run) => self.memory.hold(run).or_else(|| {
-                // A later run that was held by the same cause left the hold as it was.
+                // A later run held by the same cause left the hold as it was.
                 let later =
                     self.last_runs.values().find(|report| report.run == *run && report.outcome == Outcome::Held)?;
                 self.memory.hold_of(later.target.as_str())
@@ -127,7 +127,7 @@ impl Supervisor {
         hold.cloned().ok_or_else(|| Refusal::NotHeld(which.clone()))
     }
 
-    /// Sweeps the target of a held run without the guard that held it, once.
+    /// Sweeps the target of a held run once, without the guard that held it.
     pub(super) fn release(&mut self, which: &Release) -> Result<StartedRun, Refusal> {
         let hold = self.hold_to_release(which)?;
         let target = self.target(hold.target.as_str());

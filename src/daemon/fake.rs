@@ -1,4 +1,4 @@
-//! A supervisor for the tests of the doors: it answers as it is told to, on a thread of its own.
+//! A supervisor for tests of the frontends: it answers as told, on a thread of its own.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::status::Status;
 use crate::protected::Protected;
 use crate::sweep::Guards;
 
-/// What a test's supervisor does.
+/// Behaviour of a test's supervisor.
 pub(crate) trait Supervisor: Send + 'static {
     fn manual(&mut self, target: Option<String>, dry_run: bool) -> Result<ManualRuns, Refusal>;
     fn start(&mut self, target: Option<String>) -> Result<Switched, Refusal>;
@@ -17,12 +17,13 @@ pub(crate) trait Supervisor: Send + 'static {
     fn reload(&mut self) -> Result<Reloaded, Refusal>;
 }
 
-/// A handle on `supervisor`, which works until the last clone of the handle is dropped. The sender publishes.
+/// Returns a handle on `supervisor`, which works until the last clone of the handle is dropped, and the sender that
+/// publishes the status.
 pub(crate) fn handle(status: Status, mut supervisor: impl Supervisor) -> (Handle, watch::Sender<Arc<Status>>) {
     let (commands, mut told) = mpsc::channel(16);
     let (publish, status) = watch::channel(Arc::new(status));
     std::thread::spawn(move || {
-        // Nobody listens to an answer when the caller has gone.
+        // An answer is lost when the caller has gone.
         while let Some(command) = told.blocking_recv() {
             match command {
                 Command::Manual { target, dry_run, answer } => drop(answer.send(supervisor.manual(target, dry_run))),

@@ -1,4 +1,4 @@
-//! The handle by which the rest of the process talks to the supervisor.
+//! Handle with which the rest of the process talks to the supervisor.
 
 use std::sync::Arc;
 
@@ -13,14 +13,14 @@ use crate::report::Report;
 use crate::sweep::Guards;
 use crate::target::Target;
 
-/// Talks to the supervisor. Cheap to clone.
+/// Handle to the supervisor. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Handle {
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) status: watch::Receiver<Arc<Status>>,
 }
 
-/// What the supervisor can be told.
+/// Commands to the supervisor.
 #[derive(Debug)]
 pub(super) enum Command {
     Manual {
@@ -51,44 +51,44 @@ pub(super) enum Command {
         target: TargetName,
         answer: oneshot::Sender<Result<Guards, Refusal>>,
     },
-    /// A task that is not the supervisor's died, or is back.
+    /// Report that a task other than the supervisor's died, or is back.
     Task {
         name: &'static str,
         dead: Option<String>,
     },
 }
 
-/// Why the supervisor did not do what it was told.
+/// Reason why the supervisor refused a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// No target has this name.
     UnknownTarget(String),
-    /// Nothing is held there: it was released already, or a later run took the place of this one.
+    /// No run is held there: it was released already, or a later held run has replaced this one.
     NotHeld(Release),
     /// The target is not enabled.
     Disabled(TargetName),
-    /// A sweep of it is at work, or waits for a thread: every target that was asked for.
+    /// Sweeps of all requested targets are at work already, or wait for a thread.
     Running(Vec<Busy>),
-    /// The config on disk is not one that can be put in force.
+    /// The config on disk cannot be put in force.
     Rejected(Rejection),
     /// The config is still being read: a file system does not answer.
     Late,
     /// The daemon is shutting down.
     ShuttingDown,
-    /// What was to answer has died, and is started anew.
+    /// The task that was to answer has died, and is being restarted.
     Died,
 }
 
-/// What is to be released.
+/// Held run to release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Release {
-    /// The held run of this id.
+    /// Id of the held run.
     Run(RunId),
-    /// The held run of the target of this name.
+    /// Name of the target whose held run is meant.
     Target(String),
 }
 
-/// Whether the operator's word is written down, so that it survives the daemon; why not, in words.
+/// Whether the operator's start or stop is persisted, so that it survives the daemon. The error is the reason in words.
 pub type Kept = Result<(), String>;
 
 /// A target that is being swept already.
@@ -96,104 +96,104 @@ pub type Kept = Result<(), String>;
 pub struct Busy {
     /// The target.
     pub target: TargetName,
-    /// The run that is at work.
+    /// Id of the run at work.
     pub run: RunId,
 }
 
-/// The runs that a manual request set off.
+/// Runs started by a manual request.
 #[derive(Debug)]
 pub struct ManualRuns {
-    /// Those that began, in the order of the config.
+    /// Runs that were started, in the order of the config.
     pub started: Vec<StartedRun>,
-    /// Targets that were asked for together with others and are being swept already.
+    /// Targets of a request for several that are being swept already.
     pub busy: Vec<Busy>,
 }
 
-/// A run that began.
+/// A run that was started.
 #[derive(Debug)]
 pub struct StartedRun {
-    /// Its id.
+    /// Id of the run.
     pub run: RunId,
-    /// Its target.
+    /// Target of the run.
     pub target: TargetName,
-    /// Its report, once it has ended.
+    /// Receiver of the report, once the run has ended.
     pub done: oneshot::Receiver<Arc<Report>>,
 }
 
-/// What becomes of the sweeps at work when the schedule is stopped.
+/// Treatment of the sweeps at work when the schedule is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AtWork {
-    /// They go on to their end.
+    /// Sweeps continue to their end.
     GoesOn,
-    /// They stop before their next file.
+    /// Sweeps stop before their next file.
     Stops,
 }
 
-/// What a start or a stop changed.
+/// Result of a start or a stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Switched {
-    /// It is now as asked.
+    /// The state was changed as requested.
     Changed,
-    /// It was like that already.
+    /// The state was as requested already.
     Already,
 }
 
-/// What a reload changed.
+/// Changes made by a reload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reloaded {
-    /// The generation in force now.
+    /// Generation in force now.
     pub generation: u64,
-    /// Targets that are new.
+    /// Number of new targets.
     pub added: usize,
-    /// Targets whose policy or schedule changed.
+    /// Number of targets whose policy or schedule changed.
     pub changed: usize,
-    /// Targets that are gone.
+    /// Number of targets that are gone.
     pub removed: usize,
     /// Whether anything differed at all.
     pub any_change: bool,
 }
 
-/// What a config in force says of targets.
+/// Targets of the config in force.
 #[derive(Clone, Debug)]
 pub struct InForce {
-    /// All of them, in the order of the config.
+    /// All targets, in the order of the config.
     pub targets: Vec<Arc<Target>>,
-    /// Those that have their directory in common with others.
+    /// Targets that share their directory with others.
     pub sharing: Sharing,
-    /// What none of them may be.
+    /// Paths that no target may be.
     pub protected: Arc<Protected>,
 }
 
 impl Handle {
-    /// The newest snapshot.
+    /// Returns the newest snapshot.
     #[must_use]
     pub fn status(&self) -> Arc<Status> {
         self.status.borrow().clone()
     }
 
-    /// Returns when the daemon begins to shut down, or is gone.
+    /// Waits until the daemon begins to shut down, or is gone.
     pub async fn shutdown_begun(&self) {
         let mut status = self.status.clone();
-        // An error means that the publisher is gone, which is the end too.
+        // An error means that the publisher is gone, which is the end, too.
         drop(status.wait_for(|status| status.shutting_down).await);
     }
 
-    /// Whether the supervisor is still there to be told anything.
+    /// Returns whether the supervisor still accepts commands.
     #[must_use]
     pub fn is_alive(&self) -> bool {
         !self.commands.is_closed()
     }
 
-    /// Sets off a sweep of one target, or of every enabled one.
+    /// Starts a sweep of one target, or of every enabled one.
     ///
     /// # Errors
-    /// [`Refusal::UnknownTarget`], [`Refusal::Disabled`], [`Refusal::Running`] when every target asked for is being
+    /// [`Refusal::UnknownTarget`], [`Refusal::Disabled`], [`Refusal::Running`] when every requested target is being
     /// swept already, [`Refusal::ShuttingDown`].
     pub async fn manual(&self, target: Option<String>, dry_run: bool) -> Result<ManualRuns, Refusal> {
         self.ask(|answer| Command::Manual { target, dry_run, answer }).await
     }
 
-    /// Starts the schedule, of one target or of all. Answers once that is written down, or cannot be.
+    /// Starts the schedule of one target, or of all. Returns once the start is persisted, or cannot be.
     ///
     /// # Errors
     /// [`Refusal::UnknownTarget`], [`Refusal::Disabled`], [`Refusal::ShuttingDown`].
@@ -201,18 +201,20 @@ impl Handle {
         self.ask(|answer| Command::Start { target, answer }).await
     }
 
-    /// Stops the schedule, of one target or of all; and what is being swept, if that is asked for.
+    /// Stops the schedule of one target, or of all, and with [`AtWork::Stops`] also the sweeps at work. Returns once
+    /// the stop is persisted, or cannot be.
     ///
     /// # Errors
-    /// As [`Handle::start`].
+    /// Same as [`Handle::start`].
     pub async fn stop(&self, target: Option<String>, at_work: AtWork) -> Result<(Switched, Kept), Refusal> {
         self.ask(|answer| Command::Stop { target, at_work, answer }).await
     }
 
-    /// Reads the config again, now.
+    /// Reloads the config now.
     ///
     /// # Errors
-    /// [`Refusal::Rejected`] when it cannot be put in force, [`Refusal::ShuttingDown`].
+    /// [`Refusal::Rejected`] when the config cannot be put in force, [`Refusal::Late`] when a file system does not
+    /// answer, [`Refusal::Died`], [`Refusal::ShuttingDown`].
     pub async fn reload(&self) -> Result<Reloaded, Refusal> {
         self.ask(|answer| Command::Reload { answer }).await
     }
@@ -220,13 +222,13 @@ impl Handle {
     /// Releases a held run: its target is swept once without the guard that held it.
     ///
     /// # Errors
-    /// [`Refusal::NotHeld`], [`Refusal::UnknownTarget`] or [`Refusal::Disabled`] when its target is not there any more,
-    /// [`Refusal::Running`], [`Refusal::ShuttingDown`].
+    /// [`Refusal::NotHeld`], [`Refusal::UnknownTarget`] or [`Refusal::Disabled`] when the target is gone or not enabled
+    /// any more, [`Refusal::Running`], [`Refusal::ShuttingDown`].
     pub async fn release(&self, which: Release) -> Result<StartedRun, Refusal> {
         self.ask(|answer| Command::Release { which, answer }).await
     }
 
-    /// The targets of the config in force.
+    /// Returns the targets of the config in force.
     ///
     /// # Errors
     /// [`Refusal::ShuttingDown`].
@@ -234,7 +236,7 @@ impl Handle {
         self.ask(|answer| Command::InForce { answer }).await
     }
 
-    /// What the next run of a target would be held by.
+    /// Returns the guards of a target's next run.
     ///
     /// # Errors
     /// [`Refusal::ShuttingDown`].
@@ -244,14 +246,14 @@ impl Handle {
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> Command) -> Result<T, Refusal> {
         let (answer, answered) = oneshot::channel();
-        // A supervisor that is gone, or that goes before it answers, is one that shuts down.
+        // A closed channel means that the supervisor is shutting down.
         self.commands.send(command(answer)).await.map_err(|_| Refusal::ShuttingDown)?;
         answered.await.map_err(|_| if self.is_alive() { Refusal::Died } else { Refusal::ShuttingDown })?
     }
 
-    /// Tells that a task that is not the supervisor's died: why; or that it is back.
+    /// Reports that a task other than the supervisor's died, with the reason; or, with `None`, that it is back.
     pub async fn note_task(&self, name: &'static str, dead: Option<String>) {
-        // A supervisor that is gone need not know.
+        // A supervisor that is gone does not need the report.
         drop(self.commands.send(Command::Task { name, dead }).await);
     }
 }

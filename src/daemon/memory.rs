@@ -1,4 +1,4 @@
-//! What the supervisor remembers beyond its own life, and what follows from it for the next run: held runs, roots, and
+//! State that outlives the supervisor, and the guards of the next run that follow from it: held runs, roots, and
 //! whether the clock can be trusted.
 
 use std::collections::BTreeMap;
@@ -14,28 +14,28 @@ use crate::report::{Guard, KnownRoot, Report, Stalled};
 use crate::sweep::Guards;
 use crate::units::Span;
 
-/// A wall clock that moves by more than this against the time since the machine was started was set.
+/// Movement of the wall clock against the time since boot beyond which the clock counts as set.
 const STEP: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// As much may a clock be adjusted back without being wrong.
+/// Most by which a trusted clock may be adjusted back.
 const ADJUSTMENT: Duration = Duration::from_secs(60 * 60);
 
-/// What is known of the wall clock.
+/// Knowledge of the wall clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct KnownClock {
-    /// By how much it was ahead of the time since the machine was started when it was trusted, in nanoseconds.
+    /// Lead of the wall clock over the time since boot when the clock was trusted, in nanoseconds.
     offset: Option<i128>,
-    /// When the newest run began.
+    /// Start of the newest run.
     newest_run: Option<Timestamp>,
 }
 
-/// By how much the wall clock is ahead of the time since the machine was started.
+/// Returns the lead of the wall clock over the time since boot, in nanoseconds.
 fn offset(now: Timestamp, since_boot: Duration) -> i128 {
     now.as_nanosecond() - i128::try_from(since_boot.as_nanos()).unwrap_or(i128::MAX)
 }
 
 impl KnownClock {
-    /// Why the wall clock cannot be trusted; `None` when it can.
+    /// Returns why the wall clock cannot be trusted; `None` when it can.
     fn distrust(&self, now: Timestamp, since_boot: Duration, built: Timestamp) -> Option<String> {
         if now < built {
             return Some(format!("the clock shows {now:.0}, and this janitor was built at {built:.0}"));
@@ -52,7 +52,7 @@ impl KnownClock {
     }
 }
 
-/// What a run that no daemon does is held by.
+/// Returns the guards of a run that is made without a daemon.
 #[must_use]
 pub fn guards_of(known: Known, now: Moment) -> Guards {
     let Known { root, stalled, newest_run, clock_offset } = known;
@@ -60,21 +60,21 @@ pub fn guards_of(known: Known, now: Moment) -> Guards {
     Guards { root, stalled, clock: clock.distrust(now.wall, now.since_boot, clock::built()), released: None }
 }
 
-/// What outlives the supervisor.
+/// State that outlives the supervisor.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     holds: BTreeMap<TargetName, Hold>,
     roots: BTreeMap<TargetName, KnownRoot>,
     stalled: BTreeMap<TargetName, Stalled>,
     clock: KnownClock,
-    /// Nothing was known of the clock, so it was trusted.
+    /// Whether the clock was trusted because nothing was known of it.
     is_clock_guessed: bool,
-    /// What is to be remembered, and was not handed on yet.
+    /// Changes to persist that were not handed on yet.
     changes: Vec<Change>,
 }
 
 impl Memory {
-    /// From what was remembered. A clock that nothing is known of is trusted from now on.
+    /// Makes the memory from the persisted state. A clock of which nothing is known is trusted from now on.
     pub(super) fn new(remembered: &Remembered, now: Moment) -> Self {
         let Remembered { holds, roots, stalled, newest_run, clock_offset, .. } = remembered;
         let mut memory = Self {
@@ -91,7 +91,7 @@ impl Memory {
         memory
     }
 
-    /// Takes over what is remembered of targets that `is_news` tells of, now that it can be read.
+    /// Adopts the persisted state of targets that `is_news` selects, now that it can be read.
     pub(super) fn take_over(&mut self, remembered: &Remembered, is_news: impl Fn(&TargetName) -> bool) {
         let Remembered { holds, roots, stalled, newest_run, clock_offset, .. } = remembered;
         for hold in holds.iter().filter(|hold| is_news(&hold.target)) {
@@ -108,21 +108,21 @@ impl Memory {
             self.clock.offset = Some(known);
             self.is_clock_guessed = false;
         }
-        // What was guessed may have been written meanwhile; and a database that is new knows nothing.
+        // The guessed offset may have been written meanwhile, and a new database has none.
         self.changes.extend(self.clock.offset.map(Change::Clock));
     }
 
-    /// Remembers something.
+    /// Queues a change to be persisted.
     pub(super) fn remember(&mut self, change: Change) {
         self.changes.push(change);
     }
 
-    /// A target was due, or is new and was not due before.
+    /// Records that a target was due, or is new and was not due before.
     pub(super) fn due(&mut self, target: &TargetName, at: Timestamp) {
         self.changes.push(Change::Due(target.clone(), at));
     }
 
-    /// What is to be remembered since that was last asked for.
+    /// Returns the changes to persist since the last call.
     pub(super) fn take_changes(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.changes)
     }
@@ -133,43 +133,43 @@ impl Memory {
         self.changes.push(Change::Clock(offset));
     }
 
-    /// Why the wall clock cannot be trusted; `None` when it can.
+    /// Returns why the wall clock cannot be trusted; `None` when it can.
     pub(super) fn clock_problem(&self, now: Moment) -> Option<String> {
         self.clock.distrust(now.wall, now.since_boot, clock::built())
     }
 
-    /// What the next run of a target is held by.
+    /// Returns the guards of a target's next run.
     pub(super) fn guards(&self, target: &TargetName, now: Moment) -> Guards {
         let (root, stalled) = (self.roots.get(target).cloned(), self.stalled.get(target).copied());
         Guards { root, stalled, clock: self.clock_problem(now), released: None }
     }
 
-    /// The held runs.
+    /// Returns the holds.
     pub(super) fn holds(&self) -> impl Iterator<Item = &Hold> {
         self.holds.values()
     }
 
-    /// Leaves out the holds of targets that nobody knows.
+    /// Drops the holds of unknown targets.
     pub(super) fn leave_out_holds(&mut self, is_known: impl Fn(&TargetName) -> bool) {
         self.holds.retain(|target, _| is_known(target));
     }
 
-    /// The hold of this run.
+    /// Returns the hold of this run.
     pub(super) fn hold(&self, run: &RunId) -> Option<&Hold> {
         self.holds.values().find(|hold| hold.run == *run)
     }
 
-    /// The hold of this target.
+    /// Returns the hold of this target.
     pub(super) fn hold_of(&self, target: &str) -> Option<&Hold> {
         self.holds.get(target)
     }
 
-    /// Releases a held run, once; with what the run is then to be told.
+    /// Releases a held run once. Returns the guards of the released run.
     pub(super) fn release(&mut self, hold: &Hold, now: Moment) -> Guards {
         self.holds.remove(&hold.target);
         self.changes.push(Change::Released(hold.run.clone()));
         if hold.held.guard == Guard::Clock {
-            // Who says that this run is in order says that the clock is.
+            // Releasing a run that the clock held confirms the clock.
             self.clock.newest_run = None;
             self.is_clock_guessed = false;
             self.trust_clock(now);
@@ -177,11 +177,11 @@ impl Memory {
         Guards { released: Some(hold.held), ..self.guards(&hold.target, now) }
     }
 
-    /// A run has ended.
+    /// Records the end of a run.
     pub(super) fn ended(&mut self, report: &Arc<Report>) {
         let target = &report.target;
         if let Some(hold) = Hold::of(report) {
-            // While the cause is the same, the hold is the first one's.
+            // The hold stays that of the first run while the cause is the same.
             if !self.holds.get(target).is_some_and(|known| known.is_confirmed_by(&hold)) {
                 self.holds.insert(target.clone(), hold);
             }
@@ -200,7 +200,7 @@ impl Memory {
         self.changes.push(Change::Ended(report.clone()));
     }
 
-    /// A target is gone from the config.
+    /// Drops a target that is gone from the config.
     pub(super) fn forget(&mut self, target: &TargetName) {
         if let Some(hold) = self.holds.remove(target) {
             self.changes.push(Change::Released(hold.run));

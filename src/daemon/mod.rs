@@ -1,9 +1,9 @@
-//! The long-lived part: tokio and async begin here.
+//! The long-running part of the program; tokio and async code are used only from here on.
 //!
-//! One object, the supervisor, owns all scheduling state. It is pure: it takes events and gives back effects. The shell
-//! around it is one task, which waits for events and carries effects out. Others hold a [`Handle`]: they send it messages,
-//! or read the [`Status`] it publishes. Sweeps run on threads of their own, one for each; the config is watched and read by
-//! a task that hands on what it read, and is started anew when it dies.
+//! The supervisor owns all scheduling state. It is pure: it takes events and returns effects. The shell around it is
+//! one task, which waits for events and carries out effects. Other parts of the process hold a [`Handle`], with which
+//! they send commands and read the published [`Status`]. Each sweep runs on a thread of its own. A separate task
+//! watches and reads the config, passes on each reading, and is restarted when it dies.
 
 mod apply;
 mod commands;

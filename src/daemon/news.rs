@@ -1,4 +1,4 @@
-//! What happens in the daemon, as its doors are told of it, in the order in which it happens.
+//! Events of the daemon that are reported to its frontends, in the order in which they happen.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use crate::names::{RunId, TargetName};
 use crate::report::Report;
 use crate::sweep::Order;
 
-/// One thing that happened.
+/// An event of the daemon.
 #[derive(Clone, Copy, Debug)]
 pub enum News<'a> {
-    /// A run has begun to work; what waits for a thread has not.
+    /// A run has begun to work. Runs that wait for a thread are not reported.
     RunStarted(&'a Order),
     /// A run has ended, or was cancelled before it began.
     RunFinished(&'a Arc<Report>),
@@ -19,18 +19,18 @@ pub enum News<'a> {
     Reloaded(&'a Reloaded),
     /// The config was read and is not put in force.
     Rejected(&'a Rejection),
-    /// The schedule was started or stopped: that of one target, or of all.
+    /// The schedule was started or stopped, of one target or of all.
     Switched {
-        /// The target; all of them without one.
+        /// Target; `None` for all.
         target: Option<&'a TargetName>,
-        /// Whether it runs now.
+        /// Whether the schedule runs now.
         is_running: bool,
     },
     /// A held run was released.
     Released {
-        /// The run.
+        /// Id of the run.
         run: &'a RunId,
-        /// Its target.
+        /// Target of the run.
         target: &'a TargetName,
     },
 }

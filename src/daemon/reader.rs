@@ -1,4 +1,4 @@
-//! The task that reads the config, kept alive: when it dies, that is told, and it is started anew.
+//! Supervision of the task that reads the config: its death is reported, and the task is restarted.
 
 use std::time::Duration;
 
@@ -9,45 +9,46 @@ use tokio::time::sleep;
 use super::reload::{Answer, Found, Known, Source, reloader, zone_names_of};
 use crate::clock::{self, Mark};
 
-/// How many requests to read the config again can wait: more than the admin port has connections.
+/// Most waiting requests to reload the config: more than the admin port has connections.
 const REQUESTS: usize = 256;
 
-/// How long a task that died is left dead, at first. Each time that it dies again soon, it is twice as long.
+/// First pause before a dead task is restarted. The pause doubles each time the task soon dies again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The longest pause.
+/// Longest pause before a restart.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// How long a task that was started anew has to live to be taken for well.
+/// Time that a restarted task has to live to count as well.
 const TRIAL: Duration = Duration::from_secs(5);
 
-/// What comes from the task, or of it.
+/// Event of the task.
 pub(super) enum ReaderNews {
-    /// It read the config.
+    /// The task has read the config.
     Found(Box<Found>),
-    /// It died: why.
+    /// The task has died, for this reason.
     Died(String),
-    /// It was started anew, and is well.
+    /// The restarted task is well.
     Back,
 }
 
-/// Starts a task that takes requests and hands on what it found. It begins with what is in force.
+/// Function that starts a task, which takes requests and passes on its readings. The task begins with the config in
+/// force.
 type Spawn = Box<dyn Fn(Known, mpsc::Receiver<Option<Answer>>, mpsc::Sender<Found>) -> JoinHandle<()> + Send>;
 
 #[derive(Clone, Copy)]
 enum Life {
     Well,
-    /// Started anew, since then.
+    /// Restarted at this time.
     OnTrial(Mark),
-    /// Dead since then.
+    /// Dead since this time.
     Dead(Mark),
 }
 
-/// The task.
+/// The supervised task.
 pub(super) struct ConfigReader {
     spawn: Spawn,
     task: JoinHandle<()>,
-    /// What it read last.
+    /// Last reading of the task.
     last: Known,
     asked: mpsc::Sender<Option<Answer>>,
     found: mpsc::Receiver<Found>,
@@ -56,10 +57,10 @@ pub(super) struct ConfigReader {
 }
 
 impl ConfigReader {
-    /// Its name in the status and the log.
+    /// Name of the task in the status and the log.
     pub(super) const NAME: &str = "config reader";
 
-    /// Starts it.
+    /// Starts the task.
     pub(super) fn start(source: Source, in_force: Known) -> Self {
         let spawn = move |last, asked, found| tokio::spawn(reloader(source.clone(), last, asked, found));
         Self::start_with(Box::new(spawn), in_force)
@@ -72,16 +73,16 @@ impl ConfigReader {
         Self { spawn, task, last, asked, found, life: Life::Well, pause: PAUSE }
     }
 
-    /// Has the config read again, and whoever asked told. A storm of signals leaves room for requests; those that wait
-    /// already read the file after this one.
+    /// Requests a reload, whose result goes to `answer`. Requests of SIGHUP are dropped when the queue is at least half
+    /// full, to leave room for others; the requests that wait already read the file after this one is made.
     pub(super) fn ask(&self, answer: Option<Answer>) {
         if answer.is_some() || self.asked.capacity() > REQUESTS / 2 {
-            // Whoever asked is told by the loss of the answer.
+            // A requester whose answer channel is dropped gets an error.
             drop(self.asked.try_send(answer));
         }
     }
 
-    /// The next news. Cancel safe.
+    /// Waits for the next event. Cancel safe.
     pub(super) async fn next(&mut self) -> ReaderNews {
         loop {
             match self.life {
@@ -93,7 +94,7 @@ impl ConfigReader {
                     (self.asked, self.found) = (asked, found);
                     self.life = Life::OnTrial(clock::mark());
                 }
-                // What it found before it died counts.
+                // A reading made before the task died still counts.
                 Life::Well => tokio::select! {
                     biased;
                     Some(found) = self.found.recv() => return self.note(found),
@@ -126,7 +127,7 @@ impl ConfigReader {
 
     fn bury(&mut self, ended: Result<(), JoinError>) -> ReaderNews {
         self.life = Life::Dead(clock::mark());
-        // Whoever waits for it waits no more.
+        // A sender that waits for room in the channel stops waiting.
         self.found.close();
         let why = ended.err().map_or_else(|| "it ended".to_owned(), |error| error.to_string());
         ReaderNews::Died(why)

@@ -1,5 +1,5 @@
-//! Reading the config again: a task that watches, waits for quiet, reads until what it reads is stable, checks, and
-//! hands on what it found. Whether that is put in force, the supervisor decides.
+//! Reloading the config. A task watches the file, waits for quiet, reads until the text is stable, checks it and passes
+//! it on. The supervisor decides whether the config is put in force.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -16,35 +16,35 @@ use super::worker::Worker;
 use crate::clock::{self, ZoneFiles};
 use crate::config::{self, Config, Env};
 
-/// A save is over when nothing has happened for this long …
+/// Time without a change after which a save is over …
 const QUIET: Duration = Duration::from_millis(250);
-/// … or, when it does not come to rest, after this long.
+/// … or, when changes do not stop, longest wait.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Two equal readings this far apart are taken for the whole file.
+/// Time between two equal readings that are taken for the whole file.
 const SETTLE: Duration = Duration::from_millis(50);
-/// How often a file that keeps changing is read before the last reading is taken.
+/// Most readings of a file that keeps changing; the last one is used.
 const READINGS: usize = 20;
-/// How often the file is looked at though nothing hinted at a change: network and overlay file systems give no hints.
+/// Time between looks at the file without a hint of a change: network and overlay file systems give no hints.
 const POLL: Duration = Duration::from_secs(30);
-/// How long those who ask for a reload wait for a file system.
+/// Longest wait of a reload request for a file system.
 const LATE: Duration = Duration::from_secs(10);
 
-/// Where the config comes from.
+/// Origin of the config.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// The file, absolute. It may not exist.
+    /// Path of the file, absolute. The file may not exist.
     pub file: PathBuf,
-    /// The file as people know it.
+    /// Path of the file as shown to people.
     pub shown: String,
-    /// The environment that it is read in, with that file.
+    /// Environment in which the config is read, with that file.
     pub env: Env,
 }
 
-/// What is in the file, or why that cannot be said.
+/// Content of the file, or the reason why it is not known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
     Text(Arc<str>),
-    /// There is no file.
+    /// The file does not exist.
     Absent(String),
     Unreadable(String),
 }
@@ -73,14 +73,14 @@ impl Source {
     }
 }
 
-/// What is wrong with a config: one line for each problem, and all of it for people.
+/// Problems of a config: one line each, and all of them formatted for people.
 #[derive(Debug)]
 pub(super) struct Wrong {
     pub(super) problems: Vec<String>,
     pub(super) shown: String,
 }
 
-/// The most of it that is kept for people, in bytes.
+/// Most bytes of the formatted problems.
 const SHOWN: usize = 32 << 10;
 
 impl From<&str> for Wrong {
@@ -100,48 +100,48 @@ impl From<config::Problems> for Wrong {
     }
 }
 
-/// Who asked for a reload and waits for what became of it.
+/// Channel for the result of a reload request.
 pub(super) type Answer = oneshot::Sender<Result<Reloaded, Refusal>>;
 
-/// What the task found.
+/// Reading of the config, as the task passes it on.
 pub(super) struct Found {
     pub(super) reading: Reading,
-    /// The checked config, or its problems; `None` when there was no text to check.
+    /// Checked config, or its problems; `None` when there was no text to check.
     pub(super) checked: Option<Result<Config, Wrong>>,
     pub(super) answer: Option<Answer>,
 }
 
-/// What a round of the task found.
+/// Result of one round of the task.
 struct Look {
     watch: Result<(), String>,
     reading: Reading,
     zones: ZoneFiles,
 }
 
-/// What the task goes by.
+/// State of the task.
 struct Reloader {
     source: Source,
     worker: Worker,
     watcher: Arc<Mutex<Watcher>>,
     asked: mpsc::Receiver<Option<Answer>>,
-    /// Who waits for the round that goes on: `Some(None)` asked without waiting.
+    /// Request that the current round serves: `Some(None)` is one that does not wait for an answer.
     request: Option<Option<Answer>>,
     last: Reading,
-    /// Names of the zones in the last config that was good.
+    /// Names of the time zones in the last good config.
     zone_names: BTreeSet<String>,
     zones: ZoneFiles,
 }
 
-/// What the task begins with.
+/// State with which the task begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Known {
-    /// What was read last.
+    /// Last reading.
     pub(super) reading: Reading,
-    /// Names of the zones in the last config that was good.
+    /// Names of the time zones in the last good config.
     pub(super) zones: BTreeSet<String>,
 }
 
-/// The task. Ends when nobody asks it any more.
+/// Runs the task, until its request channel is closed.
 pub(super) async fn reloader(
     source: Source,
     in_force: Known,
@@ -186,13 +186,13 @@ pub(super) async fn reloader(
     }
 }
 
-/// The names of the zones that a config goes by.
+/// Returns the names of the time zones that a config uses.
 pub(super) fn zone_names_of(config: &Config) -> BTreeSet<String> {
     let zones = config.targets.iter().map(|target| &target.zone).chain([&config.settings.zone]);
     zones.map(|zone| zone.name.clone()).collect()
 }
 
-/// Waits until a save is over. A request that comes meanwhile is returned at once.
+/// Waits until a save is over. A request that arrives meanwhile is returned at once.
 async fn wait_for_quiet(
     hints: &mut mpsc::Receiver<()>,
     asked: &mut mpsc::Receiver<Option<Answer>>,
@@ -205,7 +205,7 @@ async fn wait_for_quiet(
 }
 
 impl Reloader {
-    /// Arms a new watch and reads after that, so that nothing can fall between.
+    /// Arms a new watch and reads after that, so that no change can fall between.
     async fn look(&mut self) -> Look {
         let (source, last, settle) = (self.source.clone(), self.last.clone(), self.request.is_some());
         let (names, watcher) = (self.zone_names.clone(), self.watcher.clone());
@@ -213,7 +213,7 @@ impl Reloader {
             let watch = watcher.lock().unwrap_or_else(PoisonError::into_inner).arm(&source.file);
             let zones = ZoneFiles::look(names.iter().map(String::as_str));
             let reading = source.read();
-            // What is as it was needs no second look.
+            // An unchanged reading needs no second look.
             let reading = if reading == last && !settle { reading } else { source.read_stable() };
             Look { watch, reading, zones }
         };
@@ -223,7 +223,7 @@ impl Reloader {
         })
     }
 
-    /// Checks what was read; `None` when there was no text.
+    /// Checks a reading; `None` when it has no text.
     async fn check(&mut self, reading: Reading) -> Option<Result<Config, Wrong>> {
         let Reading::Text(text) = reading else { return None };
         let source = self.source.clone();
@@ -232,11 +232,11 @@ impl Reloader {
             config::check(&text, &source.shown, &source.env).map_err(Wrong::from)
         };
         let checked = self.patiently(work).await;
-        // A check that panicked must not pass for one that found nothing.
+        // A check that panicked must not pass for one that found no problem.
         Some(checked.unwrap_or_else(|why| Err(format!("the config could not be checked: {why}").as_str().into())))
     }
 
-    /// Looks from now on at the files of the zones that a config goes by.
+    /// Watches the files of the time zones of this config from now on.
     async fn go_by_zones_of(&mut self, config: &Config) {
         let names = zone_names_of(config);
         if names == self.zone_names {
@@ -244,12 +244,12 @@ impl Reloader {
         }
         self.zone_names.clone_from(&names);
         let looked = self.patiently(move || ZoneFiles::look(names.iter().map(String::as_str))).await;
-        // Where that cannot be told, the next look differs, and the config is checked once more.
+        // If the look failed, the next one differs, and the config is checked once more.
         self.zones = looked.unwrap_or_default();
     }
 
-    /// Does something on the thread that may wait for a disk. Where that takes long, those who ask for a reload are told
-    /// so instead of waiting too.
+    /// Runs `work` on the worker thread, which may wait for a disk. If that takes long, reload requests are refused
+    /// instead of waiting, too.
     async fn patiently<T: Send + 'static>(&mut self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
         let Self { worker, asked, request, source, .. } = self;
         let mut work = std::pin::pin!(worker.run(work));
@@ -271,10 +271,10 @@ impl Reloader {
     }
 }
 
-/// Tells somebody who asked for a reload that it takes long.
+/// Refuses a reload request as late.
 fn refuse(request: Option<Option<Answer>>) {
     if let Some(answer) = request.flatten() {
-        // Whoever asked may have gone.
+        // The requester may have gone.
         drop(answer.send(Err(Refusal::Late)));
     }
 }

@@ -1,4 +1,4 @@
-//! How the supervisor goes on where the one before it ended.
+//! Continuing from the state of the daemon before.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,10 +12,10 @@ use crate::names::TargetName;
 use crate::target::CatchUp;
 
 impl Supervisor {
-    /// Leaves out what was remembered of targets that are not in the config any more.
+    /// Drops the persisted state of targets that are not in the config any more.
     pub(super) fn forget_others(&mut self) {
         let known: BTreeSet<_> = self.config.targets.iter().map(|target| target.name.clone()).collect();
-        // What is stopped stays so until it is started, also while the config does not have it.
+        // Stops are kept, also while the config does not have the target: a target stays stopped until it is started.
         self.memory.leave_out_holds(|name| known.contains(name));
         self.last_runs.retain(|name, _| known.contains(name));
         self.last_measured.retain(|name, _| known.contains(name));
@@ -26,7 +26,7 @@ impl Supervisor {
         }
     }
 
-    /// Finds the targets that were due since they were last, while no daemon was there.
+    /// Finds the targets that became due since their last due time, while no daemon was running.
     pub(super) fn find_missed(&mut self, due: &BTreeMap<TargetName, Timestamp>, now: Timestamp) {
         for target in &self.config.targets {
             if !target.enabled || self.paused.contains(&target.name) {
@@ -39,12 +39,13 @@ impl Supervisor {
                 }
                 _ => {}
             }
-            // Also what is new: were the daemon away when it is due for the first time, that would be missed too.
+            // New targets are recorded, too: if the daemon were not running at their first due time, that run would
+            // count as missed.
             self.memory.due(&target.name, now);
         }
     }
 
-    /// Says what is as it was before the restart.
+    /// Logs the state carried over from before the restart.
     pub(super) fn say_remembered(&self) {
         if let Some(why) = &self.word.unknown {
             warn!("The schedule is stopped, since nobody can say whether it was; `janitor start` starts it: {why}");
@@ -81,9 +82,9 @@ impl Supervisor {
         }
     }
 
-    /// What is stopped was not known, and now is.
+    /// Adopts the stops that were unknown until now.
     fn on_word(&mut self, stops: Stops) {
-        // Whoever has spoken meanwhile knows better.
+        // The operator has given a new word meanwhile, which takes precedence.
         if self.word.unknown.take().is_none() {
             return;
         }
@@ -99,11 +100,11 @@ impl Supervisor {
         self.surface.tell(News::Switched { target: None, is_running: !self.stopped });
     }
 
-    /// The database can be used now: what it remembers, where this daemon does not know better.
+    /// Merges the content of a database that can be used from now on, where this daemon has nothing newer.
     fn on_returned(&mut self, remembered: &Remembered) {
         let known: BTreeSet<TargetName> = self.config.targets.iter().map(|target| target.name.clone()).collect();
         let seen: BTreeSet<TargetName> = self.last_runs.keys().cloned().collect();
-        // A database that was made anew has to be told.
+        // A new database lacks the runs of this daemon.
         for (target, report) in &self.last_runs {
             if remembered.last_runs.get(target).is_none_or(|other| other.started < report.started) {
                 self.memory.remember(Change::Ended(report.clone()));
@@ -129,7 +130,7 @@ impl Supervisor {
         self.find_missed(&due, self.now.wall);
     }
 
-    /// Something happened to the state.
+    /// Handles an event of the state store.
     pub(super) fn on_state(&mut self, event: Event) {
         match event {
             Event::Kept { number, result } => self.word.kept(number, &result),

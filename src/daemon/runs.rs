@@ -1,4 +1,4 @@
-//! The sweeps at work, and those that wait for a thread. Pure: what is to be started is handed on.
+//! Sweeps at work, and runs that wait for a thread. Pure: sweeps to start are handed to the caller.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::RangeInclusive;
@@ -14,8 +14,8 @@ use crate::report::{Outcome, Report, Trigger};
 use crate::sweep::{Control, Guards, Order};
 use crate::target::Target;
 
-/// As many sweeps at once as there are cores, within these: more make a disk slower, not faster, and fewer would let one
-/// file system that hangs hold up the targets on all others.
+/// Range of the number of sweeps at once, which is otherwise the number of cores: more make a disk slower, not faster,
+/// and fewer would let one hanging file system hold up the targets on all others.
 const AT_ONCE: RangeInclusive<usize> = 4..=8;
 
 type Waiting = Vec<oneshot::Sender<Arc<Report>>>;
@@ -32,16 +32,16 @@ struct Queued {
     waiting: Waiting,
 }
 
-/// The sweeps at work, one for a target at most, and those that wait for a thread.
+/// Sweeps at work, one per target at most, and runs that wait for a thread.
 pub(super) struct Runs {
     active: BTreeMap<TargetName, Active>,
     queue: VecDeque<Queued>,
-    /// What has begun since that was last asked for.
+    /// Runs begun since the last [`Runs::take_begun`].
     begun: Vec<Order>,
     limit: usize,
-    /// As many of them may work on one file system.
+    /// Most sweeps at once on one file system.
     per_filesystem: usize,
-    /// What is to be started on a thread of its own.
+    /// Sweeps to start, each on a thread of its own.
     launches: Vec<(Order, Arc<Control>)>,
 }
 
@@ -52,24 +52,25 @@ impl Runs {
         Self { active, queue, begun, limit, per_filesystem, launches }
     }
 
-    /// What is to be started since that was last asked for.
+    /// Returns the sweeps to start since the last call.
     pub(super) fn take_launches(&mut self) -> Vec<(Order, Arc<Control>)> {
         std::mem::take(&mut self.launches)
     }
 
-    /// From now on as many sweeps may work on one file system.
+    /// Sets the number of sweeps that may work on one file system at once.
     pub(super) fn share(&mut self, per_filesystem: usize, now: Timestamp) {
         self.per_filesystem = per_filesystem;
         self.fill(now);
     }
 
-    /// Whether one more sweep may work on the target's file system. One that is not known is nobody else's.
+    /// Returns whether another sweep may work on the target's file system. An unknown file system counts as one that no
+    /// other target is on.
     fn has_room(&self, target: &Target) -> bool {
         let same = |active: &&Active| active.order.target.device == target.device;
         target.device.is_none() || self.active.values().filter(same).count() < self.per_filesystem
     }
 
-    /// The run that is at work on a target, or waits.
+    /// Returns the run that is at work on a target, or waits.
     pub(super) fn busy(&self, target: &TargetName) -> Option<Busy> {
         let active = self.active.get(target).map(|active| &active.order);
         let order = active.or_else(|| self.queued(target))?;
@@ -84,7 +85,7 @@ impl Runs {
         self.queue.iter().map(|queued| &queued.order).find(|order| order.target.name == *target)
     }
 
-    /// What has begun since this was last asked for.
+    /// Returns the runs begun since the last call.
     pub(super) fn take_begun(&mut self) -> Vec<Order> {
         std::mem::take(&mut self.begun)
     }
@@ -93,12 +94,12 @@ impl Runs {
         self.active.is_empty()
     }
 
-    /// The targets being swept.
+    /// Returns the targets being swept.
     pub(super) fn at_work(&self) -> impl Iterator<Item = &TargetName> {
         self.active.keys()
     }
 
-    /// Begins a sweep of a target that is not [`busy`](Self::busy), or queues it.
+    /// Starts a sweep of a target that is not [`busy`](Self::busy), or queues it.
     pub(super) fn begin(
         &mut self,
         target: Arc<Target>,
@@ -115,12 +116,12 @@ impl Runs {
         run
     }
 
-    /// Starts what waits, as long as there is room.
+    /// Starts waiting runs as long as there is room.
     fn fill(&mut self, now: Timestamp) {
         while self.active.len() < self.limit {
             let Some(next) = self.queue.iter().position(|queued| self.has_room(&queued.order.target)) else { return };
             let Some(Queued { mut order, waiting }) = self.queue.remove(next) else { return };
-            // Ages are counted from when the work begins, not from when it was asked for.
+            // Ages are counted from the start of the work, not from the request.
             order.now = now;
             let control = Arc::new(Control::default());
             let name = order.target.name.clone();
@@ -130,7 +131,7 @@ impl Runs {
         }
     }
 
-    /// Takes note that a sweep has ended, tells those who wait for it, and starts the next.
+    /// Records that a sweep has ended, sends its report to the requesters, and starts the next run.
     pub(super) fn end(&mut self, report: Report, now: Timestamp) -> Arc<Report> {
         let report = Arc::new(report);
         if let Some(active) = self.active.remove(&report.target) {
@@ -140,7 +141,7 @@ impl Runs {
         report
     }
 
-    /// Stops the sweep of a target before its next file, or before it begins.
+    /// Stops the sweep of a target before its next file, or its waiting run before it begins.
     pub(super) fn cancel(&mut self, target: &TargetName, why: &str) -> Option<Arc<Report>> {
         if let Some(active) = self.active.get(target) {
             active.control.cancel(why);
@@ -148,7 +149,7 @@ impl Runs {
         self.unqueue(why, |order| order.target.name == *target)
     }
 
-    /// Takes a scheduled run of a target out of the queue. One that is at work goes on.
+    /// Removes a scheduled run of a target from the queue. A sweep at work continues.
     pub(super) fn unschedule(&mut self, target: &TargetName, why: &str) -> Option<Arc<Report>> {
         self.unqueue(why, |order| order.target.name == *target && order.trigger != Trigger::Manual)
     }
@@ -161,7 +162,7 @@ impl Runs {
         Some(report)
     }
 
-    /// Stops them all.
+    /// Stops all runs.
     pub(super) fn cancel_all(&mut self, why: &str) {
         for queued in std::mem::take(&mut self.queue) {
             tell(queued.waiting, &Arc::new(queued.order.not_run(Outcome::Cancelled, why)));
@@ -174,7 +175,7 @@ impl Runs {
 
 fn tell(waiting: Waiting, report: &Arc<Report>) {
     for one in waiting {
-        // Who asked may have gone meanwhile.
+        // The requester may have gone meanwhile.
         drop(one.send(report.clone()));
     }
 }

@@ -1,5 +1,5 @@
-//! The shell around the supervisor: it waits, for clocks, signals, commands, sweeps and files, hands what happens to the
-//! supervisor, and does what that wants done.
+//! The shell around the supervisor: it waits for clocks, signals, commands, sweeps and files, passes the events to the
+//! supervisor, and carries out the effects.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,33 +24,33 @@ use crate::history::{self, Opened, Settler, Store};
 use crate::names::TargetName;
 use crate::report::Report;
 
-/// How long a shutdown waits for sweeps to stop between two files.
+/// Time that a shutdown waits for sweeps to stop between two files.
 const GRACE: Duration = Duration::from_millis(1800);
 
-/// What a daemon starts with.
+/// Initial state of a daemon.
 pub struct Start {
-    /// The config in force.
+    /// Config in force.
     pub config: Config,
-    /// Where it came from, or would come from: the built-in config stands in for a file that is not there.
+    /// Origin of the config. The built-in config stands in for a file that does not exist.
     pub source: Source,
-    /// The text of the file it was made from; `None` when there is none.
+    /// Text of the file from which the config was made; `None` when there is none.
     pub text: Option<String>,
-    /// The doors around the daemon.
+    /// Frontends of the daemon.
     pub surface: Box<dyn Surface>,
-    /// How the log is doing.
+    /// Health of the log.
     pub log: Arc<LogHealth>,
-    /// Does the work.
+    /// Function that carries out sweeps.
     pub sweeper: Sweeper,
-    /// What must survive the daemon, and what was remembered of the one before.
+    /// Store of the state that survives the daemon, with the state of the earlier one.
     pub state: Opened,
 }
 
-/// How the daemon came to its end.
+/// Way in which the daemon ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stopped {
-    /// Everything at work came to rest.
+    /// All sweeps came to rest.
     Cleanly,
-    /// Something was still at work when the grace was over, a second signal forced the end, or the supervisor panicked.
+    /// A sweep was still at work at the end of the grace, a second signal forced the end, or the supervisor panicked.
     Forced,
 }
 
@@ -66,7 +66,7 @@ pub struct Daemon {
     in_force: Known,
 }
 
-/// What effects are carried out with.
+/// Means of carrying out effects.
 struct Hands {
     sweeps: Sweeps,
     store: Store,
@@ -96,7 +96,7 @@ impl Daemon {
     /// Lays out the agenda, and starts the thread of the state.
     ///
     /// # Errors
-    /// When the system has no thread.
+    /// Fails when the system has no thread.
     pub fn new(start: Start) -> io::Result<Self> {
         let Start { config, source, text, surface, log, sweeper, state } = start;
         let (word, remembered, health) = (state.word.clone(), state.remembered.clone(), state.health());
@@ -126,22 +126,23 @@ impl Daemon {
         Ok(Self { supervisor, handle, commands: received, ended, state: heard, hands, source, in_force })
     }
 
-    /// A handle for the doors.
+    /// Returns a handle for the frontends.
     #[must_use]
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
 
-    /// For those who read the state, to wait until what has happened is there.
+    /// Returns a waiter for readers of the state: it waits until all events so far are persisted.
     #[must_use]
     pub fn settler(&self) -> Settler {
         self.hands.store.settler()
     }
 
-    /// Runs until a signal says stop.
+    /// Runs until a signal to stop.
     pub async fn run(self, mut signals: Signals) -> Stopped {
         let Self { mut supervisor, handle, mut commands, mut ended, mut state, hands, source, in_force } = self;
-        // Only the doors hold handles from here on; without a door, nobody sends commands, and that is no end.
+        // Only the frontends hold handles from here on. Without a frontend nobody sends commands, and this must not end
+        // the loop.
         let _handle = handle;
         let mut reader = ConfigReader::start(source, in_force);
         let log = supervisor.log.clone();
@@ -150,14 +151,14 @@ impl Daemon {
         let mut event = Event::Tick;
         loop {
             let is_found = matches!(event, Event::Found(_));
-            // A supervisor that is half way through something is not to be trusted with more.
+            // A supervisor interrupted halfway through an event must not be trusted with more.
             if catch_unwind(AssertUnwindSafe(|| supervisor.handle(event, clock::now()))).is_err() {
                 error!("The supervisor panicked, which is a bug in the janitor; the daemon ends, to be started anew");
                 return Stopped::Forced;
             }
             hands.carry_out(&mut supervisor, Some(&reader));
             if is_found {
-                // The config from before is gone, and what reading this one took.
+                // The earlier config and the memory for reading this one are free now.
                 fsys::give_back_memory();
             }
             event = tokio::select! {
@@ -173,7 +174,7 @@ impl Daemon {
                     ReaderNews::Died(why) => Event::Task(ConfigReader::NAME, Some(why)),
                     ReaderNews::Back => Event::Task(ConfigReader::NAME, None),
                 },
-                // The next round looks after it.
+                // The next round handles the full log.
                 () = log.filled() => Event::Tick,
                 () = tokio::time::sleep(hands.sweeps.patience().min(supervisor.sleep())) => Event::Tick,
             };
@@ -185,7 +186,7 @@ impl Daemon {
     }
 }
 
-/// Takes in nothing more, stops the sweeps between two files, waits for them a little.
+/// Accepts nothing more, stops the sweeps between two files, and waits for them for a short time.
 async fn shut_down(
     mut supervisor: Supervisor,
     hands: &Hands,

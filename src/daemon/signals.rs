@@ -1,45 +1,45 @@
-//! Signals: what the daemon does on them, and which must not kill it.
+//! Signals: those that the daemon acts on, and those that must not kill it.
 //!
-//! The handlers are installed before anything else is done. A signal that comes before the daemon is up is remembered: a
-//! SIGHUP is a reload as soon as there is something to reload, a stop ends the start.
+//! The handlers are installed first of all. A signal that arrives before the daemon is up is remembered: SIGHUP reloads
+//! as soon as there is something to reload, a signal to stop ends the start.
 
 use std::io;
 
 use rustix::process::{Signal as Number, WaitOptions, wait};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What a signal asks for.
+/// Action that a signal requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wish {
-    /// SIGTERM, SIGINT, SIGQUIT: stop.
+    /// Stop: SIGTERM, SIGINT or SIGQUIT.
     Stop,
-    /// SIGHUP: read the config again, and open the log anew.
+    /// Reload the config and reopen the log: SIGHUP.
     Reload,
 }
 
-/// Signals without an effect, whose default would be to end the process: a log that hits a size limit (SIGXFSZ) is a
-/// write error, a lease that somebody breaks (SIGIO) is asked for anyway, and SIGUSR1 and SIGUSR2 mean something to other
+/// Signals without an effect, whose default would end the process. A log that hits a size limit (SIGXFSZ) is a write
+/// error, a lease that somebody breaks (SIGIO) is queried anyway, and SIGUSR1 and SIGUSR2 have a meaning for other
 /// daemons only. SIGPIPE is ignored by every Rust program.
 const HARMLESS: [Number; 4] = [Number::XFSZ, Number::IO, Number::USR1, Number::USR2];
 
-/// The signals that the daemon listens to.
+/// Signals that the daemon listens to.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
     quit: Signal,
     hangup: Signal,
-    /// Children that ended, of process 1 only: it inherits the orphans of its namespace.
+    /// Ends of children, for process 1 only: it inherits the orphans of its namespace.
     child: Option<Signal>,
-    /// Held so that their handlers stay.
+    /// Streams held so that their handlers stay.
     _harmless: [Signal; HARMLESS.len()],
 }
 
 impl Signals {
-    /// Installs the handlers. Called in the context of a runtime.
+    /// Installs the handlers. Must be called in the context of a runtime.
     ///
     /// # Errors
-    /// When the system refuses a handler.
+    /// Fails when the system refuses a handler.
     pub fn listen() -> io::Result<Self> {
         let numbered = |number: Number| signal(SignalKind::from_raw(number.as_raw()));
         let [file_size, io, user1, user2] = HARMLESS;
@@ -55,7 +55,7 @@ impl Signals {
         Ok(signals)
     }
 
-    /// Waits for a signal that says stop; others are kept for later. Cancel safe.
+    /// Waits for a signal to stop; other signals are kept for later. Cancel safe.
     pub async fn stop(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
@@ -64,7 +64,7 @@ impl Signals {
         }
     }
 
-    /// The next wish. Cancel safe.
+    /// Waits for the next requested action. Cancel safe.
     pub(super) async fn next(&mut self) -> Wish {
         loop {
             tokio::select! {
@@ -78,13 +78,13 @@ impl Signals {
         }
     }
 
-    /// Takes note of the end of every child, so that none stays a zombie. The janitor has no children of its own.
+    /// Reaps every child that has ended, so that none stays a zombie. The janitor has no children of its own.
     fn reap(&self) {
         while self.child.is_some() && matches!(wait(WaitOptions::NOHANG), Ok(Some(_))) {}
     }
 }
 
-/// Waits for the end of a child, where that is listened to.
+/// Waits for the end of a child, or for ever where children are not listened to.
 async fn ended(child: &mut Option<Signal>) -> Option<()> {
     match child {
         Some(child) => child.recv().await,

@@ -1,4 +1,4 @@
-//! What the daemon says of itself: an immutable snapshot, published whole after each change.
+//! Status of the daemon: an immutable snapshot, published whole after each change.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,41 +17,41 @@ use crate::report::Report;
 use crate::sweep::Progress;
 use crate::target::Target;
 
-/// The published snapshot.
+/// Published snapshot of the daemon's state.
 #[derive(Clone, Debug)]
 pub struct Status {
-    /// When the daemon started.
+    /// Time at which the daemon started.
     pub started: Timestamp,
-    /// The same on the clock that is never set.
+    /// The same time on the monotonic clock.
     pub started_mark: Mark,
-    /// The zone in which times are shown.
+    /// Time zone in which times are shown.
     pub zone: TimeZone,
-    /// Whether the schedule runs: it was not stopped.
+    /// Whether the schedule runs, that is, was not stopped.
     pub is_running: bool,
     /// Whether the daemon is shutting down.
     pub shutting_down: bool,
-    /// Every target of the config in force, in its order.
+    /// Every target of the config in force, in the order of the config.
     pub targets: Vec<TargetStatus>,
-    /// About the config.
+    /// Status of the config.
     pub config: ConfigStatus,
-    /// About the log.
+    /// Health of the log.
     pub log: Arc<LogHealth>,
-    /// About what is remembered.
+    /// Health of the persisted state.
     pub state: Arc<StateHealth>,
-    /// Runs that were held, and wait to be released.
+    /// Held runs that wait for release.
     pub holds: Vec<Hold>,
-    /// Why the wall clock cannot be trusted; `None` when it can.
+    /// Reason why the wall clock cannot be trusted; `None` when it can.
     pub clock: Option<String>,
-    /// Why it is not known what was stopped, so that everything is; `None` when it is known.
+    /// Reason why the stopped schedules are unknown, so that all are stopped; `None` when they are known.
     pub stop_unknown: Option<String>,
-    /// Why it is not written down what is stopped; `None` when it is.
+    /// Reason why the stopped schedules are not persisted; `None` when they are.
     pub stop_not_kept: Option<String>,
-    /// The tasks of the daemon that are dead, and why.
+    /// Tasks of the daemon that are dead, with the reason for each.
     pub dead_tasks: BTreeMap<&'static str, String>,
 }
 
 impl Status {
-    /// The picture of the supervisor as it is now.
+    /// Takes a snapshot of the supervisor.
     pub(super) fn of(supervisor: &Supervisor) -> Self {
         let (started, started_mark) = supervisor.started;
         let config = &supervisor.config;
@@ -73,49 +73,49 @@ impl Status {
         }
     }
 
-    /// The earliest next run of any target; `None` while nothing is scheduled.
+    /// Returns the earliest next run of any target; `None` while nothing is scheduled.
     #[must_use]
     pub fn next_run(&self) -> Option<Timestamp> {
         self.targets.iter().filter_map(|target| target.next_run).min()
     }
 
-    /// The number of enabled targets.
+    /// Returns the number of enabled targets.
     #[must_use]
     pub fn total_jobs(&self) -> usize {
         self.targets.iter().filter(|target| target.enabled).count()
     }
 }
 
-/// One target in the snapshot.
+/// Status of one target.
 #[derive(Clone, Debug)]
 pub struct TargetStatus {
-    /// Its name.
+    /// Name of the target.
     pub name: TargetName,
-    /// Its directory, as the config writes it.
+    /// Directory of the target, as written in the config.
     pub written_path: String,
-    /// Its schedule, as the config writes it.
+    /// Schedule of the target, as written in the config.
     pub schedule: String,
-    /// The name of the zone the schedule is meant in.
+    /// Name of the time zone of the schedule.
     pub zone_name: String,
-    /// Whether it is enabled.
+    /// Whether the target is enabled.
     pub enabled: bool,
-    /// When it is swept next; `None` while it is paused or disabled.
+    /// Time of the next run; `None` while the target is paused or disabled.
     pub next_run: Option<Timestamp>,
-    /// Whether its schedule is stopped.
+    /// Whether the schedule of the target is stopped.
     pub is_paused: bool,
-    /// What it is doing.
+    /// Current state of the target.
     pub state: TargetState,
-    /// The sweep that is at work.
+    /// Sweep at work on the target.
     pub running: Option<RunningStatus>,
-    /// The last sweep that ended.
+    /// Report of the last sweep that ended.
     pub last_run: Option<Arc<Report>>,
-    /// The last sweep that tells how it stands to its limits.
+    /// Report of the last sweep that measured the target against its limits.
     pub last_measured: Option<Arc<Report>>,
-    /// When a run of it that was a success ended last.
+    /// Time at which the last successful run ended.
     pub last_success: Option<Timestamp>,
-    /// When it was last due, or made up for that; `None` when that is not known.
+    /// Time at which the target was last due or caught up; `None` when that is not known.
     pub last_due: Option<Timestamp>,
-    /// How many times it was due while a sweep of it was still at work.
+    /// Number of times the target was due while a sweep of it was still at work.
     pub skipped_ticks: u64,
 }
 
@@ -159,25 +159,25 @@ impl TargetStatus {
     }
 }
 
-/// What a target is doing.
+/// State of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetState {
-    /// Waiting for its next run.
+    /// The target waits for its next run.
     Scheduled,
-    /// Waiting for a free thread.
+    /// A run waits for a free thread.
     Queued,
-    /// Being swept.
+    /// The target is being swept.
     Running,
-    /// Its schedule is stopped; a manual run still works.
+    /// The schedule of the target is stopped; a manual run still works.
     Paused,
-    /// Waiting for its next run, and its file system does not answer.
+    /// The target waits for its next run, and its file system does not answer.
     Unreachable,
-    /// `enabled = false`.
+    /// The target has `enabled = false`.
     Disabled,
 }
 
 impl TargetState {
-    /// The word for it in JSON and on the command line.
+    /// Returns the name of the state in JSON and on the command line.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -194,38 +194,38 @@ impl TargetState {
 /// A sweep at work.
 #[derive(Clone, Debug)]
 pub struct RunningStatus {
-    /// Its id.
+    /// Id of the run.
     pub run: RunId,
-    /// When it began.
+    /// Time at which the sweep began.
     pub started: Timestamp,
-    /// What it has counted so far.
+    /// Counts of the sweep so far.
     pub progress: Arc<Progress>,
 }
 
-/// About the config.
+/// Status of the config.
 #[derive(Clone, Debug)]
 pub struct ConfigStatus {
-    /// The file; `None` when there is none and the built-in target stands in.
+    /// Path of the config file; `None` when there is no file and the built-in target stands in.
     pub path: Option<PathBuf>,
-    /// Counts the configs that were put in force, from 1.
+    /// Generation of the config in force: from 1, and one more with each reload that changed something.
     pub generation: u64,
-    /// Since when the config in force is in force.
+    /// Time since which the config is in force.
     pub in_force_since: Timestamp,
-    /// The newest text, if it was refused; `None` when what is on disk is in force.
+    /// Rejection of the newest text; `None` when the config on disk is in force.
     pub rejection: Option<Rejection>,
     /// Settings that differ from those in force and wait for a restart, such as `admin.listen`.
     pub needs_restart: Vec<String>,
-    /// Settings that could not be applied and why, such as a log file that cannot be opened.
+    /// Settings that could not be applied, with the reason, such as a log file that cannot be opened.
     pub not_applied: Vec<String>,
 }
 
-/// Why a config was not put in force.
+/// Reason why a config was not put in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
-    /// When it was refused.
+    /// Time of the rejection.
     pub at: Timestamp,
-    /// One line per problem: `config/janitor.toml:7:1: unknown key …`.
+    /// Problems found, one line each: `config/janitor.toml:7:1: unknown key …`.
     pub problems: Vec<String>,
-    /// The same for people, with each line and a caret below it; long ones are cut.
+    /// Problems formatted for people, with each line and a caret below it; long texts are cut.
     pub shown: String,
 }

@@ -1,5 +1,5 @@
-//! The supervisor: the only owner of what is due, what runs and what is stopped. It takes events and gives back effects;
-//! it waits for nothing, reads no clock, and knows no thread. The shell around it (`shell`) does the rest.
+//! The supervisor: sole owner of what is due, running and stopped. It takes events and returns effects. It never waits,
+//! reads no clock and starts no thread; the shell around it (`shell`) does that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -27,56 +27,56 @@ use crate::sweep::{Control, Order};
 use crate::target::Target;
 use crate::units::Span;
 
-/// The longest sleep: a wall clock that was set, or a machine that was suspended, is noticed after this.
+/// Longest sleep: a wall clock that was set, or a machine that was suspended, is noticed after this time.
 const LOOK: Duration = Duration::from_secs(30);
 
-/// Something that the supervisor is told.
+/// Input of the supervisor.
 pub(super) enum Event {
     /// Time has passed.
     Tick,
-    /// Somebody sent SIGHUP.
+    /// The daemon received SIGHUP.
     Hangup,
-    /// Somebody wants something.
+    /// A command was sent through a handle.
     Command(Command),
     /// A sweep has ended.
     Ended(Report),
     /// The config was read.
     Found(Found),
-    /// Something happened to the state.
+    /// The state store reports an event.
     State(history::Event),
-    /// A task died, or is back.
+    /// A task died, with the reason, or is back.
     Task(&'static str, Option<String>),
-    /// The daemon ends.
+    /// The daemon shuts down.
     ShutDown,
 }
 
-/// Something that the supervisor wants done.
+/// Action that the supervisor requests.
 pub(super) enum Effect {
-    /// Sweep, on a thread of its own.
+    /// Start a sweep on a thread of its own.
     Launch(Box<Order>, Arc<Control>),
-    /// Remember this.
+    /// Persist this change.
     Remember(Change),
-    /// Write down what is stopped; the number comes back.
+    /// Persist the stopped schedules; the event that confirms it has this number.
     Keep(Stops, u64),
-    /// Read the config again, and tell whoever asked what became of it.
+    /// Read the config again, and report the result to the requester.
     Read(Option<Answer>),
 }
 
-/// What the supervisor begins with.
+/// Initial state of a supervisor.
 pub(super) struct Beginning {
-    /// The config in force.
+    /// Config in force.
     pub(super) config: Config,
     pub(super) about_config: ConfigStatus,
-    /// The config file, whether it is there or not.
+    /// Path of the config file, whether it exists or not.
     pub(super) file: PathBuf,
     pub(super) surface: Box<dyn Surface>,
     pub(super) log: Arc<LogHealth>,
-    /// What is known of the operator's word.
+    /// Persisted stops, as far as they are known.
     pub(super) word: Word,
-    /// What was remembered of the daemon before.
+    /// State that an earlier daemon persisted.
     pub(super) remembered: Remembered,
     pub(super) health: Arc<StateHealth>,
-    /// The mark of the start.
+    /// Monotonic time of the start.
     pub(super) mark: Mark,
 }
 
@@ -85,23 +85,23 @@ pub(super) struct Supervisor {
     pub(super) config: Config,
     pub(super) agenda: Agenda,
     pub(super) runs: Runs,
-    /// Stopped as a whole: targets that a reload adds are paused too.
+    /// Whether the schedule is stopped as a whole: targets that a reload adds are paused, too.
     pub(super) stopped: bool,
     pub(super) paused: BTreeSet<TargetName>,
     pub(super) word: OperatorWord,
     pub(super) last_runs: BTreeMap<TargetName, Arc<Report>>,
-    /// The last runs that tell how their targets stand to their limits.
+    /// Last runs that measured their targets against their limits.
     pub(super) last_measured: BTreeMap<TargetName, Arc<Report>>,
-    /// When runs that were a success ended last.
+    /// Times at which the last successful runs ended.
     pub(super) last_successes: BTreeMap<TargetName, Timestamp>,
-    /// When targets were last due, or made up for that.
+    /// Times at which targets were last due or caught up.
     pub(super) last_due: BTreeMap<TargetName, Timestamp>,
     pub(super) skipped_ticks: BTreeMap<TargetName, u64>,
     pub(super) memory: Memory,
-    /// Targets that were due while no daemon was there.
+    /// Targets that were due while no daemon was running.
     pub(super) missed: BTreeSet<TargetName>,
     pub(super) about_config: ConfigStatus,
-    /// The config file, whether it is there or not.
+    /// Path of the config file, whether it exists or not.
     pub(super) file: PathBuf,
     pub(super) started: (Timestamp, Mark),
     pub(super) shutting_down: bool,
@@ -109,18 +109,19 @@ pub(super) struct Supervisor {
     pub(super) log: Arc<LogHealth>,
     pub(super) health: Arc<StateHealth>,
     pub(super) dead_tasks: BTreeMap<&'static str, String>,
-    /// The clocks at the event that is being handled.
+    /// Clock readings at the event being handled.
     pub(super) now: Moment,
     pub(super) effects: Vec<Effect>,
 }
 
 impl Supervisor {
-    /// Lays out the agenda.
+    /// Makes a supervisor, with the agenda laid out.
     pub(super) fn new(beginning: Beginning, now: Moment) -> Self {
         let Beginning { config, about_config, file, surface, log, word, remembered, health, mark } = beginning;
         let memory = Memory::new(&remembered, now);
         let Remembered { last_runs, last_successes, due, .. } = remembered;
-        // When a target was due that was never run is not known: what is remembered as due may be when it was new.
+        // The last due time of a target that was never run is unknown: the persisted due time may be that of its
+        // addition.
         let scheduled = last_runs.iter().filter(|(_, run)| run.trigger != Trigger::Manual);
         let last_due = scheduled.map(|(name, run)| (name.clone(), run.started)).collect();
         let measured = last_runs.iter().filter(|(_, run)| run.has_measured());
@@ -171,7 +172,7 @@ impl Supervisor {
         supervisor
     }
 
-    /// Handles an event at a moment.
+    /// Handles an event that happened at `now`.
     pub(super) fn handle(&mut self, event: Event, now: Moment) {
         self.now = now;
         match event {
@@ -191,7 +192,7 @@ impl Supervisor {
         self.tell_begun();
     }
 
-    /// What is to be done since that was last asked for. What is to be remembered comes before the sweeps that wait for it.
+    /// Returns the effects since the last call. Changes to persist come before the sweeps that wait for them.
     pub(super) fn take_effects(&mut self) -> Vec<Effect> {
         let mut effects: Vec<Effect> = self.memory.take_changes().into_iter().map(Effect::Remember).collect();
         effects.append(&mut self.effects);
@@ -201,19 +202,19 @@ impl Supervisor {
         effects
     }
 
-    /// How long nothing will be to do unless something happens.
+    /// Returns the time until the next action, if no event comes before.
     pub(super) fn sleep(&self) -> Duration {
         let next = self.agenda.next().and_then(|next| Duration::try_from(next.duration_since(self.now.wall)).ok());
         let look = if self.word.is_awaited() { word::PATIENCE } else { LOOK };
         next.unwrap_or(look).min(look)
     }
 
-    /// Whether nothing is at work any more, and nobody waits for an answer.
+    /// Returns whether no sweep is at work any more, and nobody waits for an answer.
     pub(super) fn is_at_rest(&self) -> bool {
         self.runs.is_idle() && !self.word.is_awaited()
     }
 
-    /// The snapshot for the doors.
+    /// Returns the snapshot for the frontends.
     pub(super) fn status(&self) -> Status {
         Status::of(self)
     }
@@ -235,7 +236,7 @@ impl Supervisor {
         self.runs.cancel_all("the daemon shuts down");
     }
 
-    /// Puts what is enabled and not paused on the agenda, and takes the rest off.
+    /// Puts enabled targets that are not paused on the agenda, and removes all others.
     pub(super) fn lay_out(&mut self, now: Timestamp) {
         let mut wanted = BTreeSet::new();
         for target in &self.config.targets {
@@ -247,7 +248,7 @@ impl Supervisor {
         self.agenda.retain(|name| wanted.contains(name));
     }
 
-    /// Starts what is due.
+    /// Starts the runs that are due.
     fn tick(&mut self) {
         let now = self.now.wall;
         self.surface.look_after_log();
@@ -282,7 +283,7 @@ impl Supervisor {
     }
 
     fn obey(&mut self, command: Command) {
-        // Whoever asked may have stopped waiting for the answer; what was asked is done all the same.
+        // The requester may have stopped waiting for the answer; the command is carried out all the same.
         match command {
             Command::Manual { target, dry_run, answer } => drop(answer.send(self.manual(target.as_deref(), dry_run))),
             Command::Start { target, answer } => {
@@ -323,14 +324,14 @@ impl Supervisor {
         self.note_report(report);
     }
 
-    /// Tells the doors of the runs that have begun.
+    /// Reports the runs that have begun to the frontends.
     fn tell_begun(&mut self) {
         for order in self.runs.take_begun() {
             self.surface.tell(News::RunStarted(&order));
         }
     }
 
-    /// Keeps the last report of a target that is still there.
+    /// Keeps the last report of a target that still exists.
     pub(super) fn note_report(&mut self, report: Arc<Report>) {
         self.tell_begun();
         self.memory.ended(&report);
@@ -344,7 +345,7 @@ impl Supervisor {
             }
             self.last_runs.insert(report.target.clone(), report);
         } else {
-            // Nobody can release it.
+            // A hold of a target that is gone cannot be released.
             self.memory.forget(&report.target);
         }
     }

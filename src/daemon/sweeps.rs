@@ -1,4 +1,4 @@
-//! The threads that sweep: one for each run.
+//! Threads that sweep, one for each run.
 
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
@@ -19,14 +19,14 @@ use crate::names::TargetName;
 use crate::report::{Outcome, Report, Trigger};
 use crate::sweep::{self, Control, LogLines, Order};
 
-/// What is done for an order. The daemon is given [`sweeper`]; a test may give another.
+/// Function that carries out an order. The daemon is given [`sweeper`]; a test may give another.
 pub type Sweeper = Arc<dyn Fn(&Order, &Control) -> Report + Send + Sync>;
 
-/// Sweeps, one process at a time for each target, and writes what happens to the log. The locks lie in the state
-/// directory.
+/// Returns a function that sweeps, one process at a time for each target, and logs the events. The locks are in the
+/// state directory.
 #[must_use]
 pub fn sweeper(state_dir: PathBuf) -> Sweeper {
-    // The hints of the last run of each target: they are told when they are news.
+    // Hints of the last run of each target: only new ones are logged.
     let told: Mutex<BTreeMap<TargetName, Vec<String>>> = Mutex::default();
     Arc::new(move |order, control| {
         let lines = LogLines::begin(order);
@@ -52,34 +52,34 @@ fn turn(state_dir: &Path, order: &Order) -> Result<Option<TargetLock>, Box<Repor
         Ok(Turn::Ours(lock)) => Ok(Some(lock)),
         Ok(Turn::Busy(who)) => Err(Box::new(order.skipped(&who))),
         Err(why) => {
-            // A state that cannot be written stops no sweep.
+            // A sweep runs even if the state cannot be written.
             warn!(target_name = %order.target.name, "A run of another process is not kept out: {why}");
             Ok(None)
         }
     }
 }
 
-/// Starts threads, and hears of their ends.
+/// Starter of sweep threads, whose reports go to a channel.
 pub(super) struct Sweeps {
     sweeper: Sweeper,
-    /// Waits until it is on the disk that the target was due.
+    /// Blocks until the due time of the target has been persisted.
     settler: Settler,
     ended: mpsc::UnboundedSender<Report>,
     /// Scheduled runs for which the system had no thread.
     waiting: Mutex<VecDeque<(Order, Arc<Control>)>>,
 }
 
-/// How soon a thread is asked for again.
+/// Time between attempts to start a thread.
 const AGAIN: Duration = Duration::from_secs(1);
 
 impl Sweeps {
-    /// The reports come out of the receiver.
+    /// Returns the starter and the receiver of the reports.
     pub(super) fn new(sweeper: Sweeper, settler: Settler) -> (Self, mpsc::UnboundedReceiver<Report>) {
         let (ended, reports) = mpsc::unbounded_channel();
         (Self { sweeper, settler, ended, waiting: Mutex::default() }, reports)
     }
 
-    /// Carries an order out on a thread of its own. A scheduled run for which there is none waits for one.
+    /// Carries out an order on a thread of its own. A scheduled run waits if the system has no thread.
     pub(super) fn launch(&self, order: Order, control: Arc<Control>) {
         let Err(error) = self.spawn(order.clone(), control.clone()) else { return };
         if order.trigger == Trigger::Manual {
@@ -95,11 +95,11 @@ impl Sweeps {
         waiting.push_back((order, control));
     }
 
-    /// Starts what waits for a thread, as far as there are any by now.
+    /// Starts the runs that wait for a thread, as long as the system has threads.
     pub(super) fn retry(&self) {
         let mut waiting = self.waiting();
         while let Some((order, control)) = waiting.front() {
-            // Ages are counted from when the work begins.
+            // Ages are counted from the start of the work.
             let order = Order { now: clock::wall(), ..order.clone() };
             if self.spawn(order, control.clone()).is_err() {
                 return;
@@ -108,7 +108,7 @@ impl Sweeps {
         }
     }
 
-    /// Ends what waits for a thread, since the daemon ends.
+    /// Cancels the runs that wait for a thread, since the daemon ends.
     pub(super) fn give_up(&self) {
         for (order, _) in self.waiting().drain(..) {
             let report = order.not_run(Outcome::Cancelled, "the daemon shuts down");
@@ -117,7 +117,7 @@ impl Sweeps {
         }
     }
 
-    /// How long to sleep at the most.
+    /// Returns the longest time to sleep.
     pub(super) fn patience(&self) -> Duration {
         if self.waiting().is_empty() { Duration::MAX } else { AGAIN }
     }
@@ -140,13 +140,13 @@ impl Sweeps {
     }
 }
 
-/// Sweeps; a panic ends this sweep and nothing else.
+/// Sweeps. A panic ends only this sweep.
 fn caught(sweeper: &Sweeper, order: &Order, control: &Control) -> Report {
     let began = clock::mark();
     catch_unwind(AssertUnwindSafe(|| sweeper(order, control))).unwrap_or_else(|panic| {
         const BUG: &str = "it panicked, which is a bug in the janitor";
         error!(target_name = %order.target.name, "Cleanup failed: {BUG}: {}", words(panic.as_ref()));
-        // The words may name a file, and the status is for everybody.
+        // The message of the panic may name a file, and the status is for everybody.
         let mut report = order.not_run(Outcome::Failed, format!("{BUG}; the log has its words"));
         report.took = began.elapsed();
         report.counts.examined = control.progress.examined.load(Ordering::Relaxed);

@@ -1,8 +1,8 @@
-//! Noticing that a file was saved, however it was saved.
+//! Detection of saves of a file, however it is saved.
 //!
-//! Editors rename, Kubernetes swaps a link two directories up, others write in place. So the parent directory of every
-//! symbolic link on the way to the file is watched, the file's own directory, and the file itself (a bind-mounted file
-//! only reports on itself). A watch dies with what it watches: after each round all are armed anew.
+//! Editors rename, Kubernetes swaps a link two directories up, others write in place. So the watched paths are the
+//! parent directory of every symbolic link on the way to the file, the file's own directory, and the file itself (a
+//! bind-mounted file only reports on itself). A watch dies with its path, so all are armed anew after each round.
 
 use std::collections::BTreeSet;
 use std::mem::ManuallyDrop;
@@ -13,15 +13,15 @@ use notify::event::{AccessKind, AccessMode, Event, EventKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 
-/// Symbolic links that are followed at most; the kernel follows 40.
+/// Most symbolic links that are followed; the kernel follows 40.
 const MAX_LINKS: usize = 40;
 
-/// The nearest directory at or above `path` that exists, so that a missing one is noticed when it appears.
+/// Returns the nearest existing directory at or above `path`, so that a missing one is noticed when it appears.
 fn existing(path: Option<&Path>) -> Option<PathBuf> {
     path?.ancestors().find(|directory| directory.is_dir()).map(Path::to_path_buf)
 }
 
-/// The first symbolic link on the way to `path`: where it stands, and where the way goes on.
+/// Returns the first symbolic link on the way to `path`: its directory, and the path with the link resolved.
 fn first_link(path: &Path) -> Option<(PathBuf, PathBuf)> {
     let mut ways: Vec<&Path> = path.ancestors().collect();
     ways.reverse();
@@ -37,7 +37,7 @@ fn first_link(path: &Path) -> Option<(PathBuf, PathBuf)> {
     })
 }
 
-/// Everything whose change can change what `file`, an absolute path, holds.
+/// Returns every path whose change can change the content of `file`, an absolute path.
 fn places(file: &Path) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
     let mut way = Some(file.to_path_buf());
@@ -55,7 +55,7 @@ fn places(file: &Path) -> BTreeSet<PathBuf> {
     found
 }
 
-/// Reading the file must not look like a save, or the daemon would answer itself for ever.
+/// Returns whether an event is a save. Reading the file must not count, or the daemon would trigger itself for ever.
 fn is_save(event: &Event) -> bool {
     match event.kind {
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
@@ -64,25 +64,26 @@ fn is_save(event: &Event) -> bool {
     }
 }
 
-/// The one watcher of the daemon. It is made at the start, has a thread from then on, and is not dropped: `notify` panics
-/// where it has no thread, when it is asked for something, and when it is dropped.
+/// The single watcher of the daemon. It is made at the start, has a thread from then on, and is not dropped: without
+/// its thread, `notify` panics when called and when dropped.
 pub(super) struct Watcher {
     hints: mpsc::Sender<()>,
     notify: Option<ManuallyDrop<RecommendedWatcher>>,
-    /// What is watched.
+    /// Watched paths.
     places: BTreeSet<PathBuf>,
 }
 
 impl Watcher {
-    /// A watcher that puts a hint into `hints`, which may be full, at each change.
+    /// Returns a watcher that puts a hint into `hints`, which may be full, at each change.
     pub(super) fn new(hints: mpsc::Sender<()>) -> Self {
         Self { hints, notify: None, places: BTreeSet::new() }
     }
 
-    /// Watches everything that leads to `file`, and nothing else. It may have to wait for the file system.
+    /// Watches every path that leads to `file`, and nothing else. May wait for the file system.
     ///
     /// # Errors
-    /// In words, when the system has no watch or no thread left; the caller looks at the file now and then anyway.
+    /// Fails with a text when the system has no watch or no thread left; the caller looks at the file now and then
+    /// anyway.
     pub(super) fn arm(&mut self, file: &Path) -> Result<(), String> {
         let Self { hints, notify, places: watched } = self;
         let watcher = match notify {
@@ -92,14 +93,14 @@ impl Watcher {
         let wanted = places(file);
         let armed = catch_unwind(AssertUnwindSafe(|| {
             for place in watched.difference(&wanted) {
-                // What has vanished is not watched any more.
+                // The watch of a path that has vanished is gone already.
                 drop(watcher.unwatch(place));
             }
             watch(watcher, &wanted)
         }));
         *watched = wanted;
         armed.unwrap_or_else(|_| {
-            // It has lost its thread. The next round makes another.
+            // The watcher has lost its thread. The next round makes another.
             self.notify = None;
             Err("the thread that watches has ended".to_owned())
         })
@@ -107,12 +108,12 @@ impl Watcher {
 }
 
 fn make(hints: mpsc::Sender<()>) -> Result<RecommendedWatcher, String> {
-    // Whether there is a thread, `notify` does not tell.
+    // `notify` does not report whether it has a thread.
     let thread = std::thread::Builder::new().spawn(|| {});
     let thread = thread.map_err(|error| format!("cannot start a thread: {error}"))?;
     drop(thread.join());
     let hint = move |event: notify::Result<Event>| {
-        // An error is an overflow or worse: look.
+        // An error is an overflow or worse, so it counts as a change.
         if event.as_ref().map_or(true, is_save) {
             // A full channel holds a hint already.
             _ = hints.try_send(());
@@ -121,14 +122,14 @@ fn make(hints: mpsc::Sender<()>) -> Result<RecommendedWatcher, String> {
     notify::recommended_watcher(hint).map_err(|error| error.to_string())
 }
 
-/// Watches these places, of which some may be watched already: one that was replaced since is another.
+/// Watches these paths, some of which may be watched already: a path that was replaced since needs a new watch.
 fn watch(watcher: &mut RecommendedWatcher, places: &BTreeSet<PathBuf>) -> Result<(), String> {
     let mut problem = None;
     let mut armed = 0;
     for place in places {
         match watcher.watch(place, RecursiveMode::NonRecursive) {
             Ok(()) => armed += 1,
-            // What vanished since it was listed has changed its parent, which is watched.
+            // A path that vanished since it was listed has changed its parent, which is watched.
             Err(error) if matches!(error.kind, notify::ErrorKind::PathNotFound) => {}
             Err(error) => problem = Some(error.to_string()),
         }

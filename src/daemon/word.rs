@@ -1,4 +1,4 @@
-//! The operator's word, what is stopped, and whether it is written down.
+//! The operator's word: the stopped schedules, and whether they are persisted.
 
 use std::time::Duration;
 
@@ -9,16 +9,16 @@ use super::handle::{Kept, Refusal, Switched};
 use super::supervisor::{Effect, Supervisor};
 use crate::history::Stops;
 
-/// How long an answer waits for the disk.
+/// Longest wait of an answer for the disk.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Where an answer to `start` or `stop` goes: what changed, and whether that is written down.
+/// Channel for the answer to `start` or `stop`: the change, and whether it is persisted.
 pub(super) type SwitchAnswer = oneshot::Sender<Result<(Switched, Kept), Refusal>>;
 
-/// Whoever waits until a word is written down.
+/// A requester that waits until the operator's word is persisted.
 struct Waiting {
     number: u64,
-    /// By the time since the machine was started.
+    /// Start of the wait, as time since the machine was started.
     since: Duration,
     switched: Switched,
     answer: SwitchAnswer,
@@ -27,24 +27,24 @@ struct Waiting {
 /// The operator's word.
 #[derive(Default)]
 pub(super) struct OperatorWord {
-    /// Why it is not known what is stopped. Then everything is.
+    /// Reason why the stopped schedules are unknown. All are stopped then.
     pub(super) unknown: Option<String>,
-    /// Why the newest word is not written down.
+    /// Reason why the newest word is not persisted.
     pub(super) not_kept: Option<String>,
-    /// Counts the words.
+    /// Number of words so far.
     number: u64,
-    /// The newest one.
+    /// Newest word.
     newest: Stops,
     waiting: Vec<Waiting>,
 }
 
 impl OperatorWord {
-    /// Takes note of what is written down already.
+    /// Notes the word that is persisted already.
     pub(super) fn told(&mut self, stops: Stops) {
         self.newest = stops;
     }
 
-    /// Takes note of what became of the words up to a number.
+    /// Notes whether the words up to a number are persisted.
     pub(super) fn kept(&mut self, number: u64, result: &Kept) {
         if number == self.number {
             match (&self.not_kept, result) {
@@ -57,12 +57,12 @@ impl OperatorWord {
         self.answer(result, |waiting| waiting.number <= number);
     }
 
-    /// Whether somebody waits for an answer.
+    /// Returns whether somebody waits for an answer.
     pub(super) fn is_awaited(&self) -> bool {
         !self.waiting.is_empty()
     }
 
-    /// Answers those who have waited for too long.
+    /// Answers requesters that have waited too long.
     pub(super) fn look(&mut self, since_boot: Duration) {
         let late = Err(format!("the disk has not answered for {} s", PATIENCE.as_secs()));
         self.answer(&late, |waiting| since_boot.saturating_sub(waiting.since) >= PATIENCE);
@@ -70,19 +70,19 @@ impl OperatorWord {
 
     fn answer(&mut self, result: &Kept, which: impl Fn(&Waiting) -> bool) {
         for Waiting { switched, answer, .. } in self.waiting.extract_if(.., |waiting| which(waiting)) {
-            // Whoever asked may have gone meanwhile.
+            // The requester may have gone meanwhile.
             drop(answer.send(Ok((switched, result.clone()))));
         }
     }
 }
 
 impl Supervisor {
-    /// What is stopped now.
+    /// Returns the schedules stopped now.
     fn stops(&self) -> Stops {
         Stops { all: self.stopped, targets: self.paused.clone() }
     }
 
-    /// Has it written down what is stopped now, because somebody has said so.
+    /// Persists the schedules stopped now, because the operator has changed them.
     pub(super) fn keep_word(&mut self) {
         self.word.unknown = None;
         self.word.number += 1;
@@ -91,21 +91,21 @@ impl Supervisor {
         self.effects.push(effect);
     }
 
-    /// The same because something else has changed.
+    /// Persists the schedules stopped now, if another event has changed them.
     pub(super) fn keep_word_if_changed(&mut self) {
         if self.word.unknown.is_none() && self.word.newest != self.stops() {
             self.keep_word();
         }
     }
 
-    /// Answers a start or a stop: at once when it was refused, else when it is written down.
+    /// Answers a start or a stop: a refusal at once, a change once it is persisted.
     pub(super) fn answer_when_kept(&mut self, switched: Result<Switched, Refusal>, answer: SwitchAnswer) {
         match switched {
             Ok(switched) => {
                 let (number, since) = (self.word.number, self.now.since_boot);
                 self.word.waiting.push(Waiting { number, since, switched, answer });
             }
-            // Whoever asked may have gone meanwhile.
+            // The requester may have gone meanwhile.
             Err(refusal) => drop(answer.send(Err(refusal))),
         }
     }

@@ -1,4 +1,4 @@
-//! A thread that is started once and does what it is told, one job after the other.
+//! A thread that is started once and runs jobs one after the other.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,31 +8,31 @@ use tokio::sync::oneshot;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The thread, for work that may wait for a disk. A pool that starts threads when there is work has none to offer when
-/// the limit of threads is reached.
+/// Thread for work that may wait for a disk. A pool, which starts its threads on demand, would have none when the limit
+/// of threads is reached.
 #[derive(Debug)]
 pub(super) struct Worker {
     name: &'static str,
-    /// `None` while the thread could not be started.
+    /// Channel to the thread; `None` while the thread could not be started.
     jobs: Option<mpsc::Sender<Job>>,
 }
 
 impl Worker {
-    /// Starts the thread. Where that fails, each job tries again.
+    /// Starts the thread. If that fails, each job tries again.
     pub(super) fn start(name: &'static str) -> Self {
         Self { name, jobs: spawn(name).ok() }
     }
 
-    /// Does the work on the thread, after what it was told before.
+    /// Runs the work on the thread, after the jobs before it.
     ///
     /// # Errors
-    /// In words, when there is no thread to be had, or the work panicked.
+    /// Fails with a text when the system has no thread, or the work panicked.
     pub(super) async fn run<T: Send + 'static>(
         &mut self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, String> {
         let (done, result) = oneshot::channel();
-        // A panic ends this job, not the thread. Whoever asked may have gone.
+        // A panic ends this job, not the thread. The requester may have gone.
         let job = move || drop(done.send(catch_unwind(AssertUnwindSafe(work))));
         let jobs = match self.jobs.take() {
             Some(jobs) => jobs,

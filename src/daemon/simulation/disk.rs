@@ -1,4 +1,4 @@
-//! A state that fails when it is told to.
+//! A state store that fails on demand.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::history::{Change, Event, Hold, Remembered, Stops, Word, went_on};
 use crate::report::KnownRoot;
 
-/// What the file of stops is like.
+/// State of the file of stops.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum File {
     Missing,
@@ -18,17 +18,17 @@ pub(super) enum File {
 #[derive(Debug)]
 pub(super) struct Disk {
     pub(super) file: File,
-    /// The database, where there is one.
+    /// Content of the database, if there is one.
     pub(super) database: Option<Remembered>,
-    /// Writing the file fails.
+    /// Whether writing the file fails.
     pub(super) file_fails: bool,
-    /// The database can neither be read nor written.
+    /// Whether the database can neither be read nor written.
     pub(super) database_fails: bool,
-    /// Nothing is answered.
+    /// Whether nothing is answered.
     pub(super) hangs: bool,
-    /// What the file was before it was damaged.
+    /// State of the file before it was damaged.
     pub(super) saved: Option<File>,
-    /// The newest number that was written since the daemon started.
+    /// Newest number written since the daemon started.
     pub(super) kept: u64,
     wanted: Option<(Stops, u64)>,
     waiting: VecDeque<Change>,
@@ -55,7 +55,7 @@ impl Disk {
         }
     }
 
-    /// Opens it for a daemon that starts. What the one before was told and was not done is lost.
+    /// Opens the store for a daemon that starts. Requests of the daemon before that were not carried out are lost.
     pub(super) fn open(&mut self) -> (Word, Remembered) {
         self.kept = 0;
         (self.waiting, self.asked, self.events) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
@@ -96,7 +96,7 @@ impl Disk {
         self.answer();
     }
 
-    /// Is looked at by the thread: what fails is tried again.
+    /// Plays a round of the thread: failed work is tried again.
     pub(super) fn look(&mut self) {
         if self.hangs {
             return;
@@ -124,23 +124,23 @@ impl Disk {
         self.catch_up();
     }
 
-    /// Somebody removes the whole state.
+    /// Removes the whole state.
     pub(super) fn vanish(&mut self) {
         (self.file, self.database, self.is_open) = (File::Missing, None, false);
     }
 
-    /// The database is put aside, or removed.
+    /// Removes the database, as if it was put aside.
     pub(super) fn lose_database(&mut self) {
         (self.database, self.is_open) = (None, false);
     }
 
-    /// Whether the database can be used and has everything that the daemon knows.
+    /// Returns whether the database can be used and has everything that the daemon knows.
     pub(super) fn is_written(&self) -> bool {
         let is_untold = self.events.iter().any(|event| matches!(event, Event::Returned(_)));
         self.is_open && !is_untold && self.database.is_some() && self.waiting.is_empty() && !self.database_fails
     }
 
-    /// The next thing that the daemon is told.
+    /// Returns the next event for the daemon.
     pub(super) fn event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }

@@ -1,7 +1,7 @@
-//! The supervisor under a seeded simulation: a fake clock, a fake state and fake sweepers, and everything that can happen
-//! to them in random order, against a model of what must hold.
+//! Seeded simulation of the supervisor: a fake clock, a fake state store and fake sweepers, and everything that can
+//! happen to them in random order, checked against a model of what must hold.
 //!
-//! `JANITOR_SEEDS=1000000` asks for more seeds, `JANITOR_SEED=17` replays the one that failed, step by step.
+//! `JANITOR_SEEDS=1000000` sets the number of seeds, `JANITOR_SEED=17` replays a failed one, step by step.
 
 mod disk;
 mod model;
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::needs;
 use world::{Counts, World};
 
-/// Seeds that are tried on every day.
+/// Number of seeds tried by default.
 const SEEDS: u64 = 100_000;
 
 /// A generator of random numbers: `SplitMix64`.
@@ -29,12 +29,12 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `end`.
+    /// Returns a number below `end`.
     fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
 
-    /// True once in `times`.
+    /// Returns true once in `times`.
     fn once_in(&mut self, times: u64) -> bool {
         self.below(times) == 0
     }
@@ -68,7 +68,7 @@ fn the_supervisor_keeps_its_word_whatever_happens_in_whatever_order() {
     let (next, total) = (AtomicU64::new(0), Mutex::new(Counts::default()));
     let failed = Mutex::new(Vec::new());
     let hook = std::panic::take_hook();
-    // What a seed fails with is told once, below.
+    // Failures are reported once, below.
     std::panic::set_hook(Box::new(|_| {}));
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
@@ -97,6 +97,6 @@ fn the_supervisor_keeps_its_word_whatever_happens_in_whatever_order() {
         panic!("seed {seed} failed beside others, and not alone");
     }
     needs::say(&format!("{seeds} seeds: {total:?}"));
-    // What is not met proves nothing.
+    // A case that does not occur proves nothing.
     assert!(seeds < SEEDS || total.all().iter().all(|(_, count)| *count > seeds / 1000), "{total:?}");
 }

@@ -1,4 +1,4 @@
-//! What must hold, told without the supervisor: naively, and with schedules that are multiples of seconds.
+//! Model of what must hold, independent of the supervisor: naive, and with schedules that are multiples of seconds.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,13 +7,13 @@ use crate::history::Stops;
 use crate::names::{RunId, TargetName};
 use crate::target::Target;
 
-/// A target as the model has it.
+/// A target of the model.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Job {
     pub(super) enabled: bool,
-    /// It is due whenever the seconds since 1970 are a multiple of this.
+    /// Period in seconds: the target is due whenever the seconds since 1970 are a multiple of this.
     pub(super) period: i64,
-    /// Distinguishes policies.
+    /// Version of the policy.
     pub(super) version: u64,
 }
 
@@ -23,13 +23,13 @@ pub(super) struct Model {
     pub(super) jobs: BTreeMap<TargetName, Job>,
     pub(super) stops: Stops,
     pub(super) is_unknown: bool,
-    /// When what is neither stopped nor disabled is due next, in seconds.
+    /// Next due times of targets that are neither stopped nor disabled, in seconds.
     pub(super) next: BTreeMap<TargetName, i64>,
-    /// Runs by the schedule that may begin.
+    /// Targets whose scheduled run may begin.
     pub(super) may_begin: BTreeSet<TargetName>,
-    /// What is held, under which id.
+    /// Held targets, with the id of the held run.
     pub(super) holds: BTreeMap<TargetName, RunId>,
-    /// What was released, and has not been swept since.
+    /// Targets that were released and have not been swept since.
     pub(super) released: BTreeSet<TargetName>,
     seen: i64,
 }
@@ -39,14 +39,14 @@ impl Model {
         self.stops.targets.contains(target)
     }
 
-    /// A daemon starts, and nothing is known to be stopped.
+    /// Starts a daemon that knows of no stops.
     pub(super) fn begin(&mut self, jobs: BTreeMap<TargetName, Job>, now: i64) {
         let holds = std::mem::take(&mut self.holds);
         *self = Self { jobs, holds, seen: now, ..Self::default() };
         self.lay_out(now);
     }
 
-    /// Everything that is new or changed is due at the next multiple, and what is stopped never.
+    /// Makes every new or changed target due at its next multiple, and no stopped target.
     pub(super) fn lay_out(&mut self, now: i64) {
         let Self { jobs, stops, next, may_begin, .. } = self;
         let is_on = |name: &TargetName, job: &Job| job.enabled && !stops.targets.contains(name);
@@ -100,7 +100,7 @@ impl Model {
         self.lay_out(now);
     }
 
-    /// What is stopped is this.
+    /// Adopts these stops.
     pub(super) fn learn(&mut self, stops: &Stops, now: i64) {
         self.stops = stops.clone();
         if self.stops.all {
@@ -109,7 +109,7 @@ impl Model {
         self.lay_out(now);
     }
 
-    /// The targets that are due.
+    /// Returns the targets that are due.
     pub(super) fn due(&mut self, now: i64) -> Vec<TargetName> {
         let is_set_back = self.seen - now >= 60;
         self.seen = now;
@@ -127,13 +127,13 @@ impl Model {
         due
     }
 
-    /// The seconds until something is due.
+    /// Returns the seconds until the next due time.
     pub(super) fn rest(&self, now: i64) -> Option<i64> {
         self.next.values().map(|next| next - now).min()
     }
 }
 
-/// The first multiple after an instant.
+/// Returns the first multiple after an instant.
 pub(super) fn after(now: i64, period: i64) -> i64 {
     (now.div_euclid(period) + 1) * period
 }
@@ -143,7 +143,7 @@ pub(super) fn job(target: &Target, period: i64, version: u64) -> Job {
     Job { enabled: target.enabled, period, version }
 }
 
-/// Whether what is at work is to stop.
+/// Returns the treatment of sweeps at work; `stops` stops them.
 pub(super) fn at_work(stops: bool) -> AtWork {
     if stops { AtWork::Stops } else { AtWork::GoesOn }
 }

@@ -1,4 +1,4 @@
-//! The world around the supervisor: what happens in it, and what is looked at after each event.
+//! World around the supervisor: random events, and the checks after each.
 
 mod state;
 
@@ -30,13 +30,13 @@ const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 const SCHEDULES: [(&str, i64); 4] =
     [("*/10 * * * * *", 10), ("*/30 * * * * *", 30), ("* * * * *", 60), ("*/5 * * * *", 300)];
 
-/// Files that would go where a target is held.
+/// Number of files that would be removed where a target is held.
 const FILES: u64 = 100;
 
-/// Targets of one name, that a config may have one of.
+/// Variants of one target, of which a config may have one.
 type Pool = Vec<(Arc<Target>, Job)>;
 
-/// Everything that a config may have of a target.
+/// All variants of each target.
 static POOL: LazyLock<Vec<Pool>> = LazyLock::new(|| {
     let all = |name: &&str| {
         let mut pool = Vec::new();
@@ -44,7 +44,7 @@ static POOL: LazyLock<Vec<Pool>> = LazyLock::new(|| {
             let plain = target(name, schedule);
             for version in 0..2 {
                 for enabled in [true, true, false] {
-                    // Half of them share a file system.
+                    // Half of the targets share a file system.
                     let device = (**name > *"b").then_some(7);
                     let target = Target { enabled, device, max_deletes: Some(version + 1), ..(*plain).clone() };
                     let job = job(&target, period, version);
@@ -57,7 +57,7 @@ static POOL: LazyLock<Vec<Pool>> = LazyLock::new(|| {
     NAMES.iter().map(all).collect()
 });
 
-/// How often things happened.
+/// Number of times that each kind of event happened.
 #[derive(Debug, Default)]
 pub(super) struct Counts(BTreeMap<&'static str, u64>);
 
@@ -77,7 +77,7 @@ impl Counts {
     }
 }
 
-/// Whoever waits for an answer to a start or a stop.
+/// A requester that waits for the answer to a start or a stop.
 struct Asked {
     answer: oneshot::Receiver<Result<(Switched, Kept), Refusal>>,
     number: u64,
@@ -97,9 +97,9 @@ pub(super) struct World {
     /// Targets in which a sweep would be held.
     full: BTreeMap<TargetName, bool>,
     asked: Vec<Asked>,
-    /// Words that may be found after a restart: the last that was acknowledged, and those after it.
+    /// Words that may be found after a restart: the last acknowledged one, and those after it.
     words: VecDeque<(u64, Stops)>,
-    /// The state was lost in a way that nobody can make up for.
+    /// Whether the state was lost in a way that cannot be made up for.
     is_void: bool,
     dead: bool,
 }
@@ -163,7 +163,7 @@ impl World {
         }
     }
 
-    /// Something happens.
+    /// Plays one random event.
     pub(super) fn step(&mut self) {
         self.pass();
         match self.dice.below(20) {
@@ -182,7 +182,7 @@ impl World {
         }
     }
 
-    /// Time passes, or the clock is set.
+    /// Lets time pass, or sets the clock.
     fn pass(&mut self) {
         let by = match self.dice.below(12) {
             0 => 0,
@@ -225,7 +225,7 @@ impl World {
                     self.words.push_back((number, stops.clone()));
                     self.disk.keep(stops, number);
                 }
-                // Whoever asked hears nothing from a task that is dead.
+                // A dead task answers nobody.
                 Effect::Read(_) => self.counts.one("config asked for"),
             }
         }
@@ -245,7 +245,7 @@ impl World {
         assert!(self.active.insert(name, (order, control)).is_none(), "two sweeps of one target at once");
     }
 
-    /// What holds after each event.
+    /// Checks the invariants after each event.
     fn look(&mut self) {
         let (core, model) = (&self.core, &self.model);
         assert_eq!((core.stopped, &core.paused), (model.stops.all, &model.stops.targets), "what is stopped");
@@ -312,7 +312,7 @@ impl World {
         self.handle(Event::Command(Command::Manual { target, dry_run: false, answer }));
     }
 
-    /// Releases a held run, and once more.
+    /// Releases a held run, and tries to release it once more.
     fn release(&mut self) {
         let Some((name, run)) = self.model.holds.iter().next().map(|(name, run)| (name.clone(), run.clone())) else {
             return;
@@ -351,7 +351,7 @@ impl World {
         self.handle(Event::Found(found));
     }
 
-    /// A sweep ends.
+    /// Ends a sweep.
     fn end_one(&mut self) {
         let at = self.dice.below(self.active.len().max(1) as u64) as usize;
         let Some(name) = self.active.keys().nth(at).cloned() else { return };
@@ -369,7 +369,7 @@ impl World {
         self.handle(Event::Ended(report));
     }
 
-    /// What a sweep comes to.
+    /// Returns the report of a sweep.
     fn swept(&mut self, order: &Order, control: &Control) -> Report {
         if let Some(why) = control.cancelled() {
             self.counts.one("cancelled");

@@ -1,4 +1,4 @@
-//! What befalls the state, and what follows from that for a daemon that is at work or starts.
+//! Trouble with the state, and its effects on a daemon at work or starting.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -15,14 +15,14 @@ impl World {
         self.full.insert(name(NAMES[self.dice.below(4) as usize]), true);
     }
 
-    /// A task dies, or is back.
+    /// Kills a task, or brings it back.
     pub(super) fn task(&mut self) {
         self.dead = !self.dead;
         self.counts.one("task");
         self.handle(Event::Task("config reader", self.dead.then(|| "it panicked".to_owned())));
     }
 
-    /// Something befalls the state.
+    /// Plays a random trouble with the state.
     pub(super) fn trouble(&mut self) {
         let disk = &mut self.disk;
         match self.dice.below(7) {
@@ -31,11 +31,11 @@ impl World {
             2 => disk.hangs = !disk.hangs,
             3 => {
                 disk.vanish();
-                // Until the thread looks, nothing is there.
+                // The state is gone until the thread looks.
                 self.is_void = true;
             }
             4..=6 if disk.file == File::Damaged => {
-                // Somebody puts it back.
+                // Somebody restores the file.
                 disk.file = disk.saved.take().unwrap_or(File::Damaged);
                 if let File::Whole(stops) = &disk.file {
                     self.words.push_front((0, stops.clone()));
@@ -49,7 +49,7 @@ impl World {
         self.handle(Event::Tick);
     }
 
-    /// The thread of the state looks at it, and tells what it has to tell.
+    /// Lets the thread of the state look at its disk, and passes its events on.
     pub(super) fn look_at_disk(&mut self) {
         self.disk.look();
         while let Some(event) = self.disk.event() {
@@ -89,7 +89,7 @@ impl World {
         self.handle(Event::State(event));
     }
 
-    /// The daemon ends, well or not, and another one starts.
+    /// Ends the daemon, cleanly or not, and starts another.
     pub(super) fn restart(&mut self) {
         if self.dice.once_in(2) {
             self.handle(Event::ShutDown);
@@ -111,7 +111,7 @@ impl World {
             }
             1 => {
                 self.disk.file = File::Missing;
-                // With nothing left, it looks new.
+                // A store with nothing left looks new.
                 self.is_void |= self.disk.database.is_none();
             }
             2 => self.disk.lose_database(),
@@ -146,7 +146,7 @@ impl World {
             Word::New => {}
             Word::Unknown(_) => {
                 self.counts.one("unknown");
-                // What was said before is lost, until somebody says something.
+                // Earlier stops are lost, until the operator gives a new word.
                 self.is_void = true;
                 self.model.is_unknown = true;
                 self.model.learn(&Stops { all: true, targets: [].into() }, now);
@@ -165,7 +165,7 @@ impl World {
         }
     }
 
-    /// A daemon that starts knows what was acknowledged, or knows that it does not.
+    /// Checks that a starting daemon knows the acknowledged stops, or knows that it does not.
     fn judge(&self, word: &Word) {
         match word {
             Word::Known(stops) => {
