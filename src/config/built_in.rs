@@ -1,4 +1,4 @@
-//! The target that stands in where there is no config file.
+//! The target that is used when there is no config file.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::names::TargetName;
 use crate::schedule::Schedule;
 use crate::target::{Missing, Policy, Target, Zone};
 
-/// The target of the built-in config.
+/// Returns the target of the built-in config.
 pub(super) fn built_in(zone: &Zone, base: &Path) -> Target {
     #[expect(clippy::expect_used, reason = "constants, and a test builds them")]
     let (name, schedule, globs) = (

@@ -1,4 +1,4 @@
-//! From the raw config to the checked one: what the words mean, and whether they go together.
+//! Checking of the raw config: the meaning of each value, and whether the values fit together.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -20,20 +20,20 @@ use crate::names::TargetName;
 use crate::protected::Protected;
 use crate::target::{Action, Target, Zone};
 
-/// The names of what stands in when the text names no target.
+/// Name and schedule of the built-in target.
 pub(super) const BUILT_IN: &str = "marked_images";
 pub(super) const BUILT_IN_SCHEDULE: &str = "0 2 * * *";
 
-/// More sweeps on one file system than this help nobody.
+/// Most sweeps at once on one file system: more help nobody.
 const MOST_SWEEPS: u64 = 8;
 
-/// Collects problems while it goes through the raw config.
+/// State of the check of a raw config, which collects problems.
 pub(super) struct Checker<'a> {
     pub(super) text: &'a str,
     pub(super) env: &'a Env,
-    /// Where relative paths start, absolute; the directory of the config until `base` has been looked at.
+    /// Base of relative paths, absolute; the directory of the config until `base` has been read.
     pub(super) base: PathBuf,
-    /// Whether the config says where relative paths start.
+    /// Whether the config sets the base of relative paths.
     pub(super) has_base: bool,
     pub(super) blamed: &'a Blamed,
     pub(super) problems: Vec<Problem>,
@@ -52,18 +52,18 @@ impl Checker<'_> {
         self.problems.push(Problem { span, message: message.into(), help: help.into() });
     }
 
-    /// Whether one of these keys was written, but wrongly, in the table that begins there.
+    /// Returns whether one of these keys was written wrongly in the table that begins at `table`.
     pub(super) fn is_blamed(&self, table: usize, keys: &[&str]) -> bool {
         keys.iter().any(|key| self.blamed.contains(&(table, (*key).to_owned())))
     }
 
-    /// Whether this key was written wrongly, for a key that only one table has.
+    /// Returns whether this key was written wrongly. For keys of only one table.
     pub(super) fn is_blamed_anywhere(&self, key: &str) -> bool {
         self.blamed.iter().any(|(_, blamed)| blamed == key)
     }
 
-    /// The place of a part of a string value in the text. Where the string is written with escapes, or over several
-    /// lines, the part cannot be told, so it is the whole value.
+    /// Returns the place of a part of a string value in the text. For a string with escapes, or over several lines, the
+    /// place of the part is unknown, so the whole value is returned.
     pub(super) fn within(&self, value: &At<String>, part: Range<usize>) -> Range<usize> {
         let span = value.span();
         let inside = span.start + 1..span.end.saturating_sub(1);
@@ -107,7 +107,7 @@ impl Checker<'_> {
         number.good().and_then(|number| usize::try_from(number).ok()).unwrap_or(1)
     }
 
-    /// Goes through it all. What comes out is only good when no problem was found.
+    /// Checks the whole config. The result is only valid when no problem was found.
     pub(super) fn config(&mut self, raw: &RawConfig) -> Config {
         let zone = match &raw.timezone {
             Some(value) => self.zone(value),
@@ -148,7 +148,8 @@ impl Checker<'_> {
         }
         let written = raw.target.iter().flatten().count();
         if targets.len() < written && self.problems.is_empty() {
-            // Every target that is left out has its problem; should that ever fail, the config is refused all the same.
+            // Every target left out has a problem of its own. Should that ever fail, the config is refused all the
+            // same.
             self.problem(0..0, "a target cannot be used", None);
         }
         let (targets, sharing) = places::related(targets);
@@ -168,7 +169,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Returns the built-in config: every default, and the built-in target, which is as protected as any.
+    /// Returns the built-in config: every default, and the built-in target, to which the same protections apply.
     pub(super) fn built_in(&mut self) -> Config {
         let config = self.config(&RawConfig::default());
         let target = super::built_in::built_in(&config.settings.zone, &self.base);
@@ -264,7 +265,7 @@ impl Checker<'_> {
         Some((target, look.real))
     }
 
-    /// Whether files of the target whose path leads to `path` may be moved there.
+    /// Checks that files of the target, whose resolved path is `path`, may be moved to `to`.
     fn destination(&mut self, raw: &At<RawTarget>, to: &Path, path: &Path, protected: &Protected) {
         let span = raw.value().action.as_ref().map_or_else(|| raw.span(), At::span);
         let look = self.looks.of(to).clone();

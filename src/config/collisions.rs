@@ -1,4 +1,4 @@
-//! Whether the janitor's own files get in each other's way.
+//! Conflicts between the janitor's own files.
 
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
@@ -12,20 +12,20 @@ use super::state_files::is_of_state;
 use crate::entry::Identity;
 use crate::names::Escaped;
 
-/// One of the janitor's own files, or its state directory.
+/// A file of the janitor's own, or its state directory.
 struct Own {
     what: &'static str,
-    /// Its path, with no link left.
+    /// Path of the file, with no link left.
     path: PathBuf,
-    /// Which inode it is, where it exists.
+    /// Identity of the file, if it exists.
     identity: Option<Identity>,
     is_directory: bool,
-    /// Where the config names it.
+    /// Place in the config that names the file.
     span: Range<usize>,
 }
 
 impl Checker<'_> {
-    /// Notes own files that are the same, or of which one ruins the other.
+    /// Notes own files that are the same, or of which one would damage the other.
     pub(super) fn collisions(&mut self, raw: &RawConfig, settings: &Settings) {
         let place = |value: Option<&At<String>>| value.map_or(0..0, At::span);
         let mut own = |what, path: &Path, value: Option<&At<String>>| {
@@ -47,7 +47,8 @@ impl Checker<'_> {
         for (index, first) in files.iter().enumerate() {
             for second in &files[index + 1..] {
                 if let Some(why) = clash(first, second).or_else(|| clash(second, first)) {
-                    // The key that is written last; a default gives way to what somebody chose.
+                    // The problem is reported at the later of the two keys. A default has no place, so it gives way to
+                    // a path that somebody chose.
                     let span = if second.span.is_empty() { first.span.clone() } else { second.span.clone() };
                     self.problem(span, why, "each needs a path of its own".to_owned());
                 }
@@ -56,7 +57,7 @@ impl Checker<'_> {
     }
 }
 
-/// Returns why two files cannot be had together, as far as the first is in the way of the second.
+/// Returns why two files cannot be used together, as far as the first is in the way of the second.
 fn clash(first: &Own, second: &Own) -> Option<String> {
     let shown = |own: &Own| format!("`{}`", Escaped(own.path.as_os_str().as_bytes()));
     if first.path == second.path || first.identity.is_some_and(|one| second.identity == Some(one)) {
@@ -64,7 +65,7 @@ fn clash(first: &Own, second: &Own) -> Option<String> {
     }
     let below = second.path.strip_prefix(&first.path).ok();
     if !first.is_directory {
-        // The names of rotated logs are those of the log with a date behind them.
+        // A rotated log has the name of the log with a date appended.
         let rotated = second.path.as_os_str().as_bytes().strip_prefix(first.path.as_os_str().as_bytes());
         let is_rotated = matches!(rotated, Some([b'.', digit, ..]) if digit.is_ascii_digit());
         if is_rotated && first.what == "the log" {

@@ -1,29 +1,29 @@
-//! Where the config is, and which defaults follow from its place.
+//! Location of the config, and the defaults that follow from it.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-/// The default file, below the working directory.
+/// Path of the default file, below the working directory.
 pub const DEFAULT_FILE: &str = "config/janitor.toml";
 
-/// The directory of the system's config.
+/// Directory of the system's config.
 const SYSTEM_DIRECTORY: &str = "/etc/janitor";
 
-/// The name of the config file in the directories of the system and of the user.
+/// Name of the config file in the directories of the system and of the user.
 const FILE: &str = "janitor.toml";
 
-/// The name of the default log file.
+/// Name of the default log file.
 const LOG: &str = "cleanup_scheduler.log";
 
-/// The name of the default socket.
+/// Name of the default socket.
 const SOCKET: &str = "admin.sock";
 
-/// The process's environment, as far as it decides where files are.
+/// Environment of the process, as far as it decides where files are.
 #[derive(Clone, Debug, Default)]
 pub struct Env {
-    /// The working directory, absolute; `None` where it is gone. A config that is given by a relative path, the first
-    /// default place, and the built-in config depend on it, and nothing else does.
+    /// Working directory, absolute; `None` if it is gone. Only a config given by a relative path, the first default
+    /// path and the built-in config depend on it.
     pub working_directory: Option<PathBuf>,
     /// `$HOME`, absolute, which no target may be.
     pub home: Option<PathBuf>,
@@ -37,25 +37,25 @@ pub struct Env {
     pub runtime_dir: Option<PathBuf>,
     /// Whether the process runs as root, who does not use the XDG directories.
     pub is_root: bool,
-    /// The config file, absolute and without `..`, which no target may hold.
+    /// Path of the config file, absolute and without `..`. No target may contain it.
     pub config_file: Option<PathBuf>,
 }
 
-/// Where state, log and socket are when the config does not say.
+/// Default paths of state, log and socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
     pub(super) state_dir: PathBuf,
     pub(super) log: PathBuf,
     pub(super) socket: PathBuf,
-    /// Whether they lie below the base, as relative paths do.
+    /// Whether these paths lie below the base, as relative paths do.
     pub(super) is_below_base: bool,
 }
 
 impl Env {
-    /// Returns that of this process, without a config file.
+    /// Returns the environment of this process, without a config file.
     #[must_use]
     pub fn of_process() -> Self {
-        // The XDG specification has relative paths ignored.
+        // The XDG specification says to ignore relative paths.
         let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let home = absolute("HOME");
         let at_home = |below: &str| home.as_ref().map(|home| home.join(below));
@@ -79,8 +79,8 @@ impl Env {
         self
     }
 
-    /// Returns the directory that `base` is relative to: that of the config file as it was given, its links not
-    /// resolved; for the built-in config the working directory.
+    /// Returns the directory that `base` is relative to: that of the config file as given, with its links not resolved;
+    /// for the built-in config, the working directory.
     pub(super) fn directory(&self) -> &Path {
         let of_file = self.config_file.as_deref().and_then(Path::parent);
         of_file.or(self.working_directory.as_deref()).unwrap_or(Path::new("/"))
@@ -90,9 +90,9 @@ impl Env {
         self.config_home.as_ref().map(|home| home.join("janitor"))
     }
 
-    /// Returns the directories for the state and for the socket of the user whose config lies in `directory`, if it is
-    /// one of a user. Another user's are found by the names they have by default, so that root, for one, finds the state
-    /// that the user's own janitor works with.
+    /// Returns the directories for the state and the socket of the user whose config lies in `directory`, if it is one
+    /// of a user. For another user, they are found by their default names, so that root, for example, finds the state
+    /// of the user's own janitor.
     fn of_user(&self, directory: Option<&Path>) -> Option<(PathBuf, Option<PathBuf>)> {
         let directory = directory?;
         if self.user_directory().is_some_and(|ours| is_same_directory(directory, &ours)) {
@@ -102,7 +102,7 @@ impl Env {
         Some((home.join(".local/state"), runtime_of(directory.metadata().ok()?.uid())))
     }
 
-    /// Returns where state, log and socket are by default, which follows from the directory of the config file, however
+    /// Returns the default paths of state, log and socket, which follow from the directory of the config file, however
     /// the file was found.
     pub(super) fn layout(&self, base: &Path) -> Layout {
         let directory = self.config_file.as_deref().and_then(Path::parent);
@@ -134,7 +134,7 @@ impl Env {
     }
 }
 
-/// Returns the directory that a user has for what does not outlive his session, where it exists.
+/// Returns a user's directory for files that do not outlive his session, if it exists.
 fn runtime_of(user: u32) -> Option<PathBuf> {
     Some(PathBuf::from(format!("/run/user/{user}"))).filter(|path| path.is_dir())
 }
@@ -144,8 +144,8 @@ fn is_same_directory(one: &Path, other: &Path) -> bool {
     one == other || identity(one).is_some_and(|one| identity(other) == Some(one))
 }
 
-/// Returns the path without `.` and `..`. A link is resolved only where a `..` follows it, since the kernel goes up from
-/// where it leads.
+/// Returns the path without `.` and `..`. A link is resolved only if a `..` follows it, since the kernel goes up from
+/// the link's destination.
 fn without_dots(path: &Path) -> PathBuf {
     let mut tidy = PathBuf::new();
     for part in path.components() {
@@ -165,11 +165,11 @@ fn without_dots(path: &Path) -> PathBuf {
     tidy
 }
 
-/// Finds the config file: the one that was asked for, else that of `$JANITOR_CONFIG`, else the first default place that
-/// has one. `None` where there is none.
+/// Finds the config file: the requested one, else that of `$JANITOR_CONFIG`, else the first default path that has one.
+/// Returns `None` when there is none.
 ///
 /// # Errors
-/// When the path is relative and the working directory is gone.
+/// Fails when the path is relative and the working directory is gone.
 pub fn locate(asked_for: Option<&Path>, env: &Env) -> io::Result<Option<PathBuf>> {
     let here = env.working_directory.as_deref();
     if let Some(path) = asked_for.or(env.janitor_config.as_deref()) {
@@ -188,9 +188,9 @@ pub fn locate(asked_for: Option<&Path>, env: &Env) -> io::Result<Option<PathBuf>
     Ok(places.into_iter().flatten().find(|path| is_meant(path)))
 }
 
-/// Returns whether somebody meant a config to be here. A file that is there and cannot be read is an error for
-/// [`read`](super::read) to tell, never a reason to go on with other rules: a link that leads nowhere (a file system
-/// that is not mounted yet, for one), a directory that cannot be looked into.
+/// Returns whether a config was meant to be at this path. A file that exists and cannot be read is an error for
+/// [`read`](super::read) to report, and never a reason to continue with other rules. This includes a link that leads
+/// nowhere (for example to a file system that is not mounted yet) and a directory that cannot be searched.
 fn is_meant(path: &Path) -> bool {
     use io::ErrorKind::{NotADirectory, NotFound};
     match path.symlink_metadata() {

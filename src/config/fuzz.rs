@@ -1,11 +1,12 @@
-//! What holds of every text that is taken for a config.
+//! Properties of every text that is read as a config.
 
 use super::{Config, Env, Problems, admin_of, check};
 
-/// A text is accepted and means the same when it is written anew, or each of its problems has a place in it. Tells which.
+/// Checks that a text is accepted and means the same when it is written anew, or that each of its problems has a place
+/// in it. Returns whether the text is accepted.
 ///
 /// # Panics
-/// When it is not so.
+/// Panics when the property does not hold.
 #[must_use]
 pub fn holds(data: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(data) else { return false };
@@ -28,7 +29,7 @@ pub fn holds(data: &[u8]) -> bool {
     checked.is_ok()
 }
 
-/// The keys in another order, the strings in other quotes, the tables in another notation: nothing of that counts.
+/// Checks that the order of keys, the kind of quotes and the notation of tables do not matter.
 fn means_the_same(text: &str, config: &Config, env: &Env) {
     let table: toml::Table = text.parse().expect("what is accepted is TOML");
     let anew = toml::to_string(&table).expect("what was read can be written");

@@ -1,5 +1,5 @@
-//! What the paths in a config lead to, looked at once for each, and with a deadline: one file system that does not answer
-//! must not keep the others from being swept. What is not known here is asked again at each run.
+//! Metadata of the paths in a config, queried once for each, with a deadline: one file system that does not answer must
+//! not keep the others from being swept. Metadata that is missing here is queried again at each run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
@@ -10,19 +10,19 @@ use super::places::{device, identity, resolved};
 use crate::entry::Identity;
 use crate::fsys;
 
-/// How long a file system may take to answer.
+/// Time limit for a file system to answer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What a path leads to.
+/// Metadata of a path.
 #[derive(Clone, Debug)]
 pub(super) struct Look {
-    /// Whether nothing has this name.
+    /// Whether the path does not exist.
     pub(super) is_missing: bool,
-    /// The path with its links resolved, as far as it exists; the path itself where that is not known.
+    /// Path with its links resolved, as far as it exists; the path itself if that is not known.
     pub(super) real: PathBuf,
-    /// Which inode it leads to.
+    /// Identity of the inode that the path leads to.
     pub(super) identity: Option<Identity>,
-    /// The file system it is on, or will be on when it is made.
+    /// File system that the path is on, or will be on when it is made.
     pub(super) device: Option<u64>,
 }
 
@@ -42,12 +42,12 @@ impl Look {
     }
 }
 
-/// The looks that were taken.
+/// Metadata queried so far.
 #[derive(Debug, Default)]
 pub(super) struct Looks(BTreeMap<PathBuf, Look>);
 
 impl Looks {
-    /// Looks at many paths: that is quicker than at one after the other.
+    /// Queries many paths at once, which is quicker than one after the other.
     pub(super) fn take(&mut self, paths: impl Iterator<Item = PathBuf>) {
         let wanted: BTreeSet<PathBuf> = paths.filter(|path| !self.0.contains_key(path)).collect();
         let paths: Vec<PathBuf> = wanted.into_iter().collect();
@@ -58,7 +58,7 @@ impl Looks {
         });
     }
 
-    /// Returns what a path leads to.
+    /// Returns the metadata of a path.
     pub(super) fn of(&mut self, path: &Path) -> &Look {
         if !self.0.contains_key(path) {
             self.take(std::iter::once(path.to_path_buf()));

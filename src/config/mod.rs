@@ -1,4 +1,4 @@
-//! The config: from text to a [`Config`] in which nothing is left to doubt, or to all its [`Problems`].
+//! The config: from text to a checked [`Config`], or to all its [`Problems`].
 
 mod built_in;
 mod check;
@@ -38,30 +38,31 @@ use crate::names::TargetName;
 use crate::protected::Protected;
 use crate::target::Target;
 
-/// Targets that have their directory in common with others: with which.
+/// Targets that share their directory with others, each with those others.
 pub type Sharing = BTreeMap<TargetName, Vec<TargetName>>;
 
-/// A config in which nothing is left to doubt.
+/// A fully checked config.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// The daemon's own settings.
     pub settings: Settings,
-    /// The targets, in the order of the file, names unique. A config that names none sweeps nothing.
+    /// Targets, in the order of the file, with unique names. A config without targets sweeps nothing.
     pub targets: Vec<Arc<Target>>,
-    /// Whether the text names targets; the built-in config has one, and no text.
+    /// Whether the text names targets; false for the built-in config, which has a target and no text.
     pub names_targets: bool,
-    /// Targets whose directory others have too, with those others: each applies its own policy there.
+    /// Targets that share their directory with others, each with those others: each target applies its own policy
+    /// there.
     pub sharing: Sharing,
-    /// What no target may be.
+    /// Paths that no target may be.
     pub protected: Arc<Protected>,
 }
 
-/// Checks a text. `shown` is its file as people know it; it stands in the problems.
+/// Checks a text. `shown` is the name of its file for people, and is used in the problems.
 ///
 /// # Errors
-/// Everything that is wrong with it, at once.
+/// All problems of the text at once.
 pub fn check(text: &str, shown: &str, env: &Env) -> Result<Config, Problems> {
-    // A byte order mark is no part of the first line.
+    // A byte order mark does not belong to the first line.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let Parsed { raw, problems, blamed } = parse::parse(text);
     let mut checker = Checker::new(text, env, &blamed, problems);
@@ -72,10 +73,10 @@ pub fn check(text: &str, shown: &str, env: &Env) -> Result<Config, Problems> {
     }
 }
 
-/// Returns the config when there is no file: every default, and the built-in target, in the working directory.
+/// Returns the config for a missing file: every default, and the built-in target, in the working directory.
 ///
 /// # Errors
-/// When the system does not know its time zone.
+/// All problems at once, such as an unknown time zone of the system or a protected built-in target.
 pub fn built_in(env: &Env) -> Result<Config, Problems> {
     let blamed = Blamed::new();
     let mut checker = Checker::new("", env, &blamed, Vec::new());
@@ -85,15 +86,16 @@ pub fn built_in(env: &Env) -> Result<Config, Problems> {
     Problems::new("", "the built-in config", problems).map_or(Ok(config), Err)
 }
 
-/// Returns whether a text that can be read names no target.
+/// Returns whether a readable text names no target.
 #[must_use]
 pub fn names_no_target(text: &str) -> bool {
     let raw = parse::recover(text).raw;
     raw.is_some_and(|raw| raw.target.is_none_or(|targets| targets.is_empty()))
 }
 
-/// Returns the settings of the admin port, as far as they can be told from a text that may be wrong: a client has to
-/// find the daemon that rejected it. `None` when they cannot be told: better to ask nobody than another daemon.
+/// Returns the settings of the admin port, as far as they can be read from a text that may be wrong: a client has to
+/// find the daemon that rejected the text. Returns `None` when they cannot be read: a client without an address is
+/// better than one that asks another daemon.
 #[must_use]
 pub fn admin_of(text: &str, env: &Env) -> Option<AdminSettings> {
     let parsed = parse::recover(text);
@@ -105,6 +107,6 @@ pub fn admin_of(text: &str, env: &Env) -> Option<AdminSettings> {
     let admin = raw.and_then(|raw| raw.admin.as_ref());
     let says = admin.is_some_and(|admin| admin.listen.is_some());
     let settings = checker.admin(admin, &layout);
-    // Without a word about the port it is the default, unless the word may be in what could not be read.
+    // A text that does not mention the port means the default, unless the unreadable part may mention it.
     (checker.problems.is_empty() && knows_base && (says || parsed.problems.is_empty())).then_some(settings)
 }

@@ -14,16 +14,16 @@ use crate::fsys;
 use crate::names::Escaped;
 use crate::units;
 
-/// Size at which a new log is begun when the config does not say.
+/// Default size at which a new log is started, in bytes.
 const LOG_SIZE: u64 = 100_000_000;
 
-/// The least size that the config can say.
+/// Least size that the config may set, in bytes.
 const LEAST_LOG_SIZE: u64 = 64_000;
 
 impl Checker<'_> {
-    /// Finds out where relative paths start.
+    /// Sets the base of relative paths.
     pub(super) fn find_base(&mut self, written: Option<&At<String>>) {
-        // Where the key was written wrongly, that is the one problem to tell.
+        // A wrongly written key is the only problem to report.
         self.has_base = written.is_some() || self.is_blamed_anywhere("base");
         let Some(value) = written else { return };
         let Some(path) = self.sound(value, value.value()) else { return };
@@ -31,7 +31,7 @@ impl Checker<'_> {
         for part in self.base.join(path).components() {
             match part {
                 Component::CurDir => {}
-                // By the words alone: a link that is set anew must not move every directory.
+                // `..` is resolved by text alone: a link that is changed must not move every directory.
                 Component::ParentDir => drop(base.pop()),
                 part => base.push(part),
             }
@@ -39,14 +39,15 @@ impl Checker<'_> {
         self.base = base;
     }
 
-    /// Returns the text as a path, unless it holds what no shell expands here. The text is the value, or a part of it.
+    /// Returns the text as a path, unless it holds characters that a shell would expand and janitor does not. The text
+    /// is the value, or a part of it.
     pub(super) fn sound<'t>(&mut self, value: &At<String>, text: &'t str) -> Option<&'t Path> {
         let Some((message, help)) = fault_of(text) else { return Some(Path::new(text)) };
         self.problem(value.span(), message, help.map(str::to_owned));
         None
     }
 
-    /// Returns the absolute path without `.` and doubled slashes; a relative one starts at the base.
+    /// Returns the absolute path without `.` and doubled slashes. A relative path starts at the base.
     pub(super) fn path(&mut self, value: &At<String>) -> Option<PathBuf> {
         let written = self.sound(value, value.value())?;
         let path = absolute(written, &self.base);
@@ -57,8 +58,8 @@ impl Checker<'_> {
         Some(path)
     }
 
-    /// Returns whether a relative path leads nowhere below the base, but somewhere in the working directory: it may have
-    /// been written for that, and a sweep of another directory is no way to find out.
+    /// Returns whether a relative path does not exist below the base, but does in the working directory: it may have
+    /// been written for the working directory, and sweeping another directory is no way to find out.
     fn is_left_behind(&mut self, path: &Path, written: &Path) -> bool {
         let Some(here) = self.env.working_directory.as_deref().filter(|_| !self.has_base) else { return false };
         if !self.looks.of(path).is_missing {
@@ -176,20 +177,20 @@ impl Checker<'_> {
     }
 }
 
-/// Where the admin port is when the config does not say.
+/// Returns the default address of the admin port.
 fn default_listen() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 8000))
 }
 
-/// Returns the path below the base, if it is relative, without `.` and doubled slashes.
+/// Returns the path without `.` and doubled slashes. A relative path starts at the base.
 pub(super) fn absolute(path: &Path, base: &Path) -> PathBuf {
     base.join(path).components().filter(|part| !matches!(part, Component::CurDir)).collect()
 }
 
-/// Returns why a text is refused as a path, and what to write.
+/// Returns why a text is refused as a path, and the advice on what to write.
 ///
-/// A name that is meant literally (`$RECYCLE.BIN`) is refused too: a directory called like a variable that somebody
-/// forgot is more often a mistake, and a mistake here deletes files.
+/// A name that is meant literally (`$RECYCLE.BIN`) is refused, too: a directory called like a forgotten variable is
+/// more often a mistake, and a mistake here deletes files.
 fn fault_of(text: &str) -> Option<(&'static str, Option<&'static str>)> {
     let is_specifier = |part: &str| {
         part.strip_prefix('%').and_then(|rest| rest.chars().next()).is_some_and(|next| next.is_ascii_alphabetic())

@@ -1,7 +1,7 @@
-//! From text to the raw config, with every problem of names and types at once.
+//! Parsing of the text into the raw config, with every problem of names and types at once.
 //!
-//! serde stops at the first error. So each table that does not fit is taken key by key, and each list item by item:
-//! what does not fit alone is a problem and is taken out, and what is left fits.
+//! serde stops at the first error. So each table that does not fit is tried key by key, and each list item by item: a
+//! part that does not fit alone is a problem and is removed, and the rest fits.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -15,13 +15,13 @@ use super::problems::{MOST, Problem};
 use super::raw::{LATER, REPLACED, RawAdmin, RawConfig, RawDefaults, RawLog, RawTarget};
 use super::schema::{self, Form};
 
-/// Keys that were written, but wrongly: where their table begins, and their name (or the one that was meant). They are
-/// not to be reported as missing.
+/// Keys that were written wrongly: start of their table, and their name (or the intended one). These keys must not be
+/// reported as missing.
 pub(super) type Blamed = BTreeSet<(usize, String)>;
 
-/// What could be read.
+/// Result of parsing.
 pub(super) struct Parsed {
-    /// `None` when too little could be read for a look at what it means.
+    /// Raw config; `None` when too little could be read to check its meaning.
     pub(super) raw: Option<RawConfig>,
     pub(super) problems: Vec<Problem>,
     pub(super) blamed: Blamed,
@@ -35,7 +35,7 @@ struct Scrub {
 type Key<'i> = Spanned<std::borrow::Cow<'i, str>>;
 type Value<'i> = Spanned<DeValue<'i>>;
 
-/// Reads the text.
+/// Parses the text.
 pub(super) fn parse(text: &str) -> Parsed {
     let (root, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
@@ -44,7 +44,7 @@ pub(super) fn parse(text: &str) -> Parsed {
     of_table(root)
 }
 
-/// Reads what can be read of a text, whatever is wrong with the rest of it.
+/// Parses the readable parts of a text, whatever is wrong with the rest.
 pub(super) fn recover(text: &str) -> Parsed {
     let (root, errors) = DeTable::parse_recoverable(text);
     let mut parsed = of_table(root);
@@ -68,10 +68,10 @@ fn of_table(mut root: Spanned<DeTable<'_>>) -> Parsed {
     Parsed { raw, problems: scrub.problems, blamed: scrub.blamed }
 }
 
-/// What is no TOML.
+/// Returns the problems of text that is not TOML.
 fn syntax(errors: &[toml::de::Error]) -> Vec<Problem> {
     let duplicate = |error: &toml::de::Error| error.message().starts_with("duplicate key");
-    // Where a line was not understood, the table that it begins may be missing, and what stands in it seems doubled.
+    // In a line that was not understood, a table header may be lost, so that the keys below it seem to be duplicates.
     let first = errors.iter().filter(|error| !duplicate(error)).filter_map(toml::de::Error::span).map(|at| at.start);
     let first = first.min().unwrap_or(usize::MAX);
     let place = |error: &toml::de::Error| error.span().unwrap_or(0..0);
@@ -79,7 +79,7 @@ fn syntax(errors: &[toml::de::Error]) -> Vec<Problem> {
     true_ones.map(|error| Problem { span: place(error), message: error.message().to_owned(), help: None }).collect()
 }
 
-/// Whether `T` takes a table.
+/// Returns an error unless `T` accepts the table.
 fn fits<T: DeserializeOwned>(span: &Range<usize>, table: DeTable<'_>) -> Result<(), toml::de::Error> {
     T::deserialize(Deserializer::from(Spanned::new(span.clone(), table))).map(drop)
 }
@@ -89,7 +89,7 @@ fn covers(outer: &Range<usize>, inner: &Range<usize>) -> bool {
 }
 
 impl Scrub {
-    /// More problems than anybody is told: the rest can be left alone.
+    /// Returns whether there are more problems than are reported, so that the rest can be skipped.
     fn has_enough(&self) -> bool {
         self.problems.len() > MOST
     }
@@ -98,7 +98,8 @@ impl Scrub {
         self.problems.push(Problem { span, message: message.into(), help: help.into() });
     }
 
-    /// Tables where tables belong, which serde does not ask for: it takes a list for a table whose keys come in order.
+    /// Checks that tables are where tables belong. serde does not check this: it takes a list for a table whose keys
+    /// come in order.
     fn shapes(&mut self, root: &mut DeTable<'_>, start: usize) {
         let mut wrong = Vec::new();
         for (key, value) in root.iter_mut() {
@@ -162,7 +163,7 @@ impl Scrub {
         if self.has_enough() {
             return None;
         }
-        // What is left fits, key by key; if it did not fit together, that is a problem like any other.
+        // The rest fits, key by key; if its parts do not fit together, that is a problem like any other.
         match RawConfig::deserialize(Deserializer::from(root)) {
             Ok(raw) => Some(raw),
             Err(error) => {
@@ -172,7 +173,7 @@ impl Scrub {
         }
     }
 
-    /// Takes every key out of the table that `T` does not take.
+    /// Removes every key from the table that `T` does not accept.
     fn table<T: DeserializeOwned>(&mut self, table: &mut DeTable<'_>, span: Range<usize>) {
         if self.has_enough() || fits::<T>(&span, table.clone()).is_ok() {
             return;
@@ -197,7 +198,7 @@ impl Scrub {
         }
     }
 
-    /// The items of a list that fit, when it is only for its items that it does not.
+    /// Returns the fitting items of a list, if only its items do not fit.
     fn items<'i>(
         &mut self,
         key: &Key<'i>,
@@ -209,7 +210,7 @@ impl Scrub {
         Some(fit)
     }
 
-    /// By halves, since a long list with one wrong item is the likely one.
+    /// Checks the items by halves, since a long list with one wrong item is the likely case.
     fn halves<'i>(
         &mut self,
         key: &Key<'i>,
@@ -227,7 +228,7 @@ impl Scrub {
             (Err(error), [item]) if error.span().is_some_and(|at| covers(&item.span(), &at)) => {
                 self.problem(&error, key, item);
             }
-            // It is the list that does not fit.
+            // The list itself does not fit.
             (Err(_), [] | [_]) => return None,
             (Err(_), _) => {
                 let (first, second) = items.split_at(items.len() / 2);
@@ -238,7 +239,7 @@ impl Scrub {
         Some(())
     }
 
-    /// Notes a problem; gives back the key that was probably meant.
+    /// Notes a problem. Returns the key that was probably meant.
     fn problem(&mut self, error: &toml::de::Error, key: &Key<'_>, value: &Value<'_>) -> Option<String> {
         let span = error.span().filter(|span| !span.is_empty()).unwrap_or(key.span());
         let message = error.message();
@@ -256,7 +257,7 @@ impl Scrub {
         }
         let message = in_words(message);
         let message = match value.get_ref() {
-            // To serde a date is a table.
+            // serde takes a date for a table.
             DeValue::Datetime(_) => message.replacen("invalid type: table", "invalid type: date", 1),
             _ => message,
         };
@@ -290,14 +291,14 @@ impl Scrub {
     }
 }
 
-/// The words that serde knows: unknown field `a`, expected one of `b`, `c`. What it found may hold anything, so they
-/// are taken from the end.
+/// Returns the names that serde knows: unknown field `a`, expected one of `b`, `c`. The unknown name may hold any text,
+/// so the known ones are taken from the end.
 fn known(message: &str) -> Vec<&str> {
     let known = message.rsplit_once("expected ").map_or("", |(_, known)| known);
     known.split('`').skip(1).step_by(2).collect()
 }
 
-/// How a value is written that was written as one of another type.
+/// Returns advice on writing a value that was written as another type.
 fn how_to_write(key: &str, value: &DeValue<'_>) -> Option<&'static str> {
     match (key, value) {
         ("listen", DeValue::Integer(_)) => return Some("write an address and a port, \"127.0.0.1:8000\""),
@@ -315,7 +316,7 @@ fn how_to_write(key: &str, value: &DeValue<'_>) -> Option<&'static str> {
     }
 }
 
-/// The message of serde in the words of a config.
+/// Rewords a message of serde in the terms of a config.
 fn in_words(message: &str) -> String {
     let words = [
         ("expected a sequence", "expected a list, as in [\"a\", \"b\"]"),
@@ -325,18 +326,18 @@ fn in_words(message: &str) -> String {
         ("expected u64", "expected a whole number"),
         ("expected a map", "expected a table"),
     ];
-    // "expected struct RawLog": the names of our types mean nothing outside.
+    // The type names in "expected struct RawLog" mean nothing to users.
     let message = message
         .split_once("expected struct")
         .map_or(message.to_owned(), |(before, _)| format!("{before}expected a table"));
     words.iter().fold(message, |message, (theirs, ours)| message.replace(theirs, ours))
 }
 
-/// The known word that was probably meant.
+/// Returns the known word that was probably meant.
 pub(super) fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     const LONGEST: usize = 64;
     if wrong.len() > LONGEST {
-        // It is no slip of the keyboard, and measuring it would take long.
+        // A long word is no typing error, and measuring it would take long.
         return None;
     }
     let distance = |word: &'a str| (strsim::damerau_levenshtein(&wrong.to_lowercase(), &word.to_lowercase()), word);

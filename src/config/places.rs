@@ -1,4 +1,4 @@
-//! Which places are protected here and now.
+//! Paths that are protected on this system.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,17 +13,17 @@ use crate::names::TargetName;
 use crate::protected::{CLOSED, Place, Protected, SYSTEM, WITH_ALL_BELOW};
 use crate::target::Target;
 
-/// Which inode a path leads to, links followed.
+/// Returns the inode that a path leads to, following links.
 pub(super) fn identity(path: &Path) -> io::Result<Identity> {
     let about = path.metadata()?;
     Ok(Identity { device: about.dev(), inode: about.ino() })
 }
 
-/// The path with its links resolved, as far as it exists. Only for comparing: a sweep walks its way by handles.
+/// Returns the path with its links resolved, as far as it exists. Only for comparisons: a sweep walks by handles.
 pub(super) fn resolved(path: &Path) -> PathBuf {
     for existing in path.ancestors() {
         if let Ok(mut real) = existing.canonicalize() {
-            // What is not there is no link, so a `..` behind it leads back.
+            // A missing component is no link, so a `..` after it leads back.
             for part in path.strip_prefix(existing).unwrap_or(Path::new("")).components() {
                 match part {
                     Component::ParentDir => drop(real.pop()),
@@ -36,19 +36,19 @@ pub(super) fn resolved(path: &Path) -> PathBuf {
     path.to_path_buf()
 }
 
-/// What the path and its ancestors are, as far as they are directories, which every target is; `/` aside, which every path
-/// has. The inode of a file that is replaced may be that of a directory soon.
+/// Returns the identities of the path and its ancestors, except `/`, which every path has. Only directories count,
+/// since every target is one; the inode of a file that is replaced may soon be that of a directory.
 fn identities(path: &Path) -> Vec<Identity> {
     let below_root = path.ancestors().filter(|ancestor| ancestor.parent().is_some());
-    // What cannot be looked at is still protected by its path.
+    // A path that cannot be looked at is still protected by its text.
     below_root.filter(|ancestor| ancestor.is_dir()).filter_map(|ancestor| identity(ancestor).ok()).collect()
 }
 
-/// A path that is to be protected: what it is, and whether all below it is protected too.
+/// A path to protect, its description, and whether everything below it is protected, too.
 type Wanted = (PathBuf, String, bool);
 
-/// Protects paths as they are written, and where they lead. Of one whose file system does not answer nothing more is
-/// known than its text: what could lead there does not answer either.
+/// Protects paths as they are written, and where they lead. If its file system does not answer, a path is protected by
+/// its text alone: a target that could lead there does not answer either.
 fn places(wanted: Vec<Wanted>, identities: fn(&Path) -> Vec<Identity>) -> Vec<Place> {
     let paths = wanted.iter().map(|(path, ..)| path.clone()).collect();
     let look = move |path: &Path| [path.to_path_buf(), resolved(path)].map(|path| (identities(&path), path));
@@ -64,7 +64,7 @@ fn places(wanted: Vec<Wanted>, identities: fn(&Path) -> Vec<Identity>) -> Vec<Pl
     places
 }
 
-/// The system's directories, the home, and what is the janitor's own.
+/// Returns the protected paths: the system's directories, the home, and the janitor's own files.
 pub(super) fn protected(settings: &Settings, env: &Env) -> Protected {
     let of_system =
         SYSTEM.map(|path| (PathBuf::from(path), "a system directory".to_owned(), WITH_ALL_BELOW.contains(&path)));
@@ -92,12 +92,12 @@ pub(super) fn protected(settings: &Settings, env: &Env) -> Protected {
     let closed = CLOSED.iter().map(PathBuf::from).chain(of_user.into_iter().flatten());
     let closed = closed.map(|path| (path, "a place that programs or settings are taken from".to_owned(), true));
     let closed = closed.chain([(settings.state_dir.clone(), "the janitor's own state".to_owned(), true)]);
-    // The directories above them are open.
+    // The directories above these paths are not closed.
     let closed = places(closed.collect(), |path| identity(path).into_iter().collect());
     Protected::new(found).closing(closed)
 }
 
-/// Why nothing may be moved to a directory, as far as can be told before it is opened.
+/// Returns why no files may be moved to a directory, as far as can be told before it is opened.
 pub(super) fn refuse_destination(protected: &Protected, path: &Path, look: &Look) -> Option<String> {
     let real = look.real.clone();
     let way = fsys::within(PATIENCE, path, move || identities(&real)).unwrap_or_default();
@@ -105,23 +105,23 @@ pub(super) fn refuse_destination(protected: &Protected, path: &Path, look: &Look
     by_path.or_else(|| protected.refuse_destination(&look.real, &way))
 }
 
-/// Why a target's directory is refused, as far as can be told before it is swept.
+/// Returns why a target's directory is refused, as far as can be told before it is swept.
 pub(super) fn refuse(protected: &Protected, path: &Path, look: &Look) -> Option<String> {
-    // In the words of the config where that says it, then by where it leads.
+    // The path as written is checked first, so that the reason uses the words of the config; then its destination.
     let real = (look.real != path).then(|| protected.refuse(&look.real, None)).flatten();
     protected.refuse(path, None).or(real).or_else(|| protected.refuse(path, Some(look.identity?)))
 }
 
-/// The file system that a path is on, or will be when it is made.
+/// Returns the file system of a path, or of its nearest existing ancestor.
 pub(super) fn device(path: &Path) -> Option<u64> {
     path.ancestors().find_map(|existing| identity(existing).ok()).map(|identity| identity.device)
 }
 
-/// Targets whose directory others have too, with those others.
+/// Targets that share their directory with others, each with those others.
 pub(super) type Sharing = BTreeMap<TargetName, Vec<TargetName>>;
 
-/// Tells each target, of which it is known where its path leads and on which file system it is, which others are nested in
-/// it; and finds those that have the same directory.
+/// Fills in the other targets nested in each target and those on the same disk, and finds the targets that share a
+/// directory. Each target comes with its resolved path, and its file system is known.
 pub(super) fn related(targets: Vec<(Target, PathBuf)>) -> (Vec<Target>, Sharing) {
     let by_path: BTreeMap<&Path, Vec<TargetName>> =
         targets.iter().fold(BTreeMap::new(), |mut found, (target, path)| {
@@ -133,7 +133,7 @@ pub(super) fn related(targets: Vec<(Target, PathBuf)>) -> (Vec<Target>, Sharing)
     let shared = by_path.values().filter(|names| names.len() > 1);
     let sharing = shared.flat_map(|names| names.iter().map(|name| (name.clone(), others(name, names)))).collect();
     let nested_in = |path: &Path| {
-        // In the order of paths, what lies below one comes right after it.
+        // In the order of paths, everything below a path comes right after it.
         let below = by_path.range::<&Path, _>(path..).take_while(|(other, _)| other.starts_with(path));
         let inner = below.filter(|(other, _)| **other != path);
         inner.flat_map(|(path, names)| names.iter().map(|name| (name.clone(), path.to_path_buf()))).collect()

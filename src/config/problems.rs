@@ -1,4 +1,4 @@
-//! What is wrong with a config: everything at once, each with its place.
+//! Problems of a config: all of them at once, each with its place in the text.
 
 use std::fmt;
 use std::ops::Range;
@@ -7,26 +7,25 @@ use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 
 use crate::names::OneLine;
 
-/// One thing that is wrong.
+/// A problem of a config.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Problem {
-    /// The bytes of the text that are wrong.
+    /// Range of the wrong bytes in the text.
     pub(super) span: Range<usize>,
-    /// What is wrong, as a lowercase fragment.
+    /// Description of the problem, as a lowercase fragment.
     pub(super) message: String,
-    /// What to write instead.
+    /// Advice on what to write instead.
     pub(super) help: Option<String>,
 }
 
-/// How many problems are told. A file with more is not a config, or one mistake a thousand times.
+/// Most problems that are reported. A file with more is not a config, or has one mistake a thousand times.
 pub(super) const MOST: usize = 1000;
 
-/// The longest message, and the longest line that is shown, in bytes: a wrong value may be a megabyte long.
+/// Most bytes of a message, and of a line that is shown: a wrong value may be a megabyte long.
 const LONGEST_MESSAGE: usize = 1000;
 const LONGEST_LINE: usize = 10_000;
 
-/// Everything that is wrong with a text (of more than a thousand problems, the first thousand); never empty, in the
-/// order of the text.
+/// All problems of a text, in the order of the text; of more than a thousand, the first thousand. Never empty.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Problems {
     shown: String,
@@ -34,23 +33,23 @@ pub struct Problems {
     has_more: bool,
 }
 
-/// A problem and its place for people.
+/// A problem and its place, for display.
 #[derive(Clone, PartialEq, Eq)]
 struct Placed {
-    /// From 1.
+    /// Line number, from 1.
     line: usize,
-    /// In characters, from 1.
+    /// Column in characters, from 1.
     column: usize,
-    /// The text of the line.
+    /// Text of the line.
     text: String,
-    /// The bytes of the line that are wrong.
+    /// Range of the wrong bytes in the line.
     mark: Range<usize>,
     message: String,
     help: Option<String>,
 }
 
 impl Problems {
-    /// `None` when nothing was found.
+    /// Returns the problems found; `None` when there are none.
     pub(super) fn new(text: &str, shown: &str, mut found: Vec<Problem>) -> Option<Self> {
         let key = |problem: &Problem| (problem.span.start, problem.span.end);
         found.sort_by(|one, other| key(one).cmp(&key(other)).then_with(|| one.message.cmp(&other.message)));
@@ -62,7 +61,7 @@ impl Problems {
             let Range { start, end } = problem.span;
             let start = text.floor_char_boundary(start.min(text.len()));
             let end = text.ceil_char_boundary(end.min(text.len())).max(start);
-            // They come in order, so the lines are counted once.
+            // The problems are sorted, so the lines are counted only once.
             line += text[counted..start].matches('\n').count();
             counted = start;
             let first = text[..start].rfind('\n').map_or(0, |at| at + 1);
@@ -78,7 +77,7 @@ impl Problems {
         (!found.is_empty()).then(|| Self { shown: OneLine(shown).to_string(), found, has_more })
     }
 
-    /// That a text could not be read, where nothing says why.
+    /// Returns the problem of a text that could not be read for an unknown reason.
     pub(super) fn unreadable(text: &str, shown: &str) -> Self {
         let message = "this cannot be read".to_owned();
         let text = text.lines().next().unwrap_or_default().to_owned();
@@ -86,14 +85,14 @@ impl Problems {
         Self { shown: OneLine(shown).to_string(), found: vec![problem], has_more: false }
     }
 
-    /// How many there are; at most a thousand.
+    /// Returns the number of problems; at most a thousand.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "there is always at least one")]
     pub fn len(&self) -> usize {
         self.found.len()
     }
 
-    /// All of them for people: the place, the line, a mark below it, and what to write instead.
+    /// Formats all problems for people: the place, the line, a mark below it, and the advice.
     #[must_use]
     pub fn render(&self, color: bool) -> String {
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
@@ -116,7 +115,8 @@ impl Problems {
         self.found.iter().map(render).chain(more).collect::<Vec<_>>().join("\n\n")
     }
 
-    /// One line for each: `config/janitor.toml:7:1: unknown key …; did you mean …?`. Columns count characters.
+    /// Returns one line for each problem: `config/janitor.toml:7:1: unknown key …; did you mean …?`. Columns count
+    /// characters.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let line = |problem: &Placed| {

@@ -66,7 +66,7 @@ fn value() -> Value {
     schema
 }
 
-/// The schema (draft 7, which editors know), as pretty JSON with a newline at the end.
+/// Returns the schema (draft 7, which editors know), as pretty JSON with a newline at the end.
 #[must_use]
 pub fn schema() -> String {
     let mut text = serde_json::to_string_pretty(&value()).unwrap_or_default();
@@ -74,8 +74,9 @@ pub fn schema() -> String {
     text
 }
 
-/// From what Rust knows to what an editor shows. A key that may be left out is an `Option` here, and `null` in a schema;
-/// TOML has no null. The lines of a doc comment are one paragraph. `uint16` is no format that others know.
+/// Adapts the schema from Rust types to editors. A key that may be left out is an `Option` in Rust and `null` in a
+/// schema, but TOML has no null. The lines of a doc comment become one paragraph. Formats such as `uint16` are removed,
+/// since other tools do not know them.
 fn tidy(schema: &mut Value) {
     match schema {
         Value::Object(object) => {

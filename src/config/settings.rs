@@ -1,84 +1,84 @@
-//! The settings of the daemon itself, checked.
+//! Checked settings of the daemon itself.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::target::Zone;
 
-/// Everything in the config that is not a target.
+/// Settings of the config outside the targets.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// The zone of schedules, of the log and of `next_run`.
+    /// Time zone of schedules, of the log and of `next_run`.
     pub zone: Zone,
-    /// Where relative paths start, absolute.
+    /// Base of relative paths, absolute.
     pub base: PathBuf,
-    /// Where the daemon keeps what must survive it.
+    /// Directory for state that must survive the daemon.
     pub state_dir: PathBuf,
     /// `[admin]`.
     pub admin: AdminSettings,
     /// `[log]`.
     pub log: LogSettings,
-    /// How many sweeps may work on one file system at a time.
+    /// Number of sweeps that may work on one file system at a time.
     pub sweeps_per_filesystem: usize,
 }
 
 /// `[admin]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminSettings {
-    /// The address of the admin port; `None` for `"off"`.
+    /// Address of the admin port; `None` for `"off"`.
     pub listen: Option<SocketAddr>,
-    /// The path of the admin socket, absolute; `None` for `"off"`.
+    /// Path of the admin socket, absolute; `None` for `"off"`.
     pub socket: Option<PathBuf>,
-    /// A file that holds the bearer token.
+    /// Path of the file that holds the bearer token.
     pub token_file: Option<PathBuf>,
 }
 
 /// `[log]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogSettings {
-    /// The log file, absolute; `None` for `"off"`, the terminal only.
+    /// Path of the log file, absolute; `None` for `"off"`, the terminal only.
     pub file: Option<PathBuf>,
-    /// When a new file is begun.
+    /// Time at which a new file is started.
     pub rotation: Rotation,
-    /// Size in bytes at which a new file is begun, too; `None` for no such size.
+    /// Size in bytes at which a new file is started, too; `None` for no limit.
     pub max_size: Option<u64>,
-    /// How many rotated files are kept.
+    /// Number of rotated files that are kept.
     pub keep: usize,
-    /// How a record is written.
+    /// Format of a record.
     pub format: LogFormat,
-    /// The least level that is written.
+    /// Least level that is logged.
     pub level: LogLevel,
 }
 
-/// When a new log file is begun.
+/// Interval at which a new log file is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rotation {
-    /// With each hour.
+    /// Every hour.
     Hourly,
-    /// With each day.
+    /// Every day.
     Daily,
     /// Never.
     Never,
 }
 
-/// How a log record is written.
+/// Format of a log record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// `2024-09-25 02:00:00 - marked_images - INFO - …`
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// The least level that is written.
+/// Least level that is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
-    /// Everything.
+    /// All records.
     Debug,
-    /// What is done.
+    /// Normal actions, and all more severe records.
     Info,
-    /// What needs a look.
+    /// Records that need attention, and errors.
     Warning,
-    /// What went wrong.
+    /// Errors only.
     Error,
 }

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use crate::fsys::{Denied, Purpose, Trust};
 use crate::names::Escaped;
 
-/// The largest file that is read, in bytes.
+/// Most bytes of a config file.
 const MAX_BYTES: u64 = 4 << 20;
 
-/// Why a config cannot be read.
+/// Reason why a config cannot be read.
 #[derive(Debug)]
 pub struct ReadError {
     path: PathBuf,
@@ -21,15 +21,15 @@ pub struct ReadError {
 enum Why {
     Denied(Denied),
     NotText {
-        /// Where that begins: the line, from 1.
+        /// Line of the first wrong byte, from 1.
         line: usize,
-        /// The byte of the file, from 0.
+        /// Offset of the first wrong byte in the file, from 0.
         byte: usize,
     },
 }
 
 impl ReadError {
-    /// Whether there is no such file.
+    /// Returns whether the file does not exist.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         matches!(&self.why, Why::Denied(denied) if denied.is_missing())
@@ -61,7 +61,7 @@ impl std::error::Error for ReadError {}
 /// A config file that was read.
 #[derive(Debug)]
 pub struct ReadConfig {
-    /// Its text.
+    /// Text of the file.
     pub text: String,
     /// Breaches of the rule of trust that are warnings, in words.
     pub warnings: Vec<String>,
@@ -70,7 +70,8 @@ pub struct ReadConfig {
 /// Reads a config file, by the rule of trust ([`crate::fsys::Trust`]).
 ///
 /// # Errors
-/// When others could have written it, or it cannot be read, or is not a regular file of at most 4 MiB of UTF-8.
+/// Fails when others could have written the file, when it cannot be read, or when it is not a regular file of at most 4
+/// MiB of UTF-8.
 pub fn read(path: &Path) -> Result<ReadConfig, ReadError> {
     let failed = |why| ReadError { path: path.to_path_buf(), why };
     let file = Trust::of_process().file(Purpose::Config, path, None);

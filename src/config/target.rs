@@ -1,4 +1,4 @@
-//! The keys that a target and the defaults share, checked.
+//! Checks of the keys that a target and the defaults share.
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -17,30 +17,29 @@ use crate::target::{
 };
 use crate::units::{self, Bytes, UnitError};
 
-/// More threads than this help nobody.
+/// Most threads of a sweep: more help nobody.
 const MOST_THREADS: u64 = 64;
-/// The newest of a directory are held in memory while they are found, so there is an end to them.
+/// Most newest files to keep in each directory: they are held in memory during the search.
 const MOST_NEWEST: u64 = 100_000;
-/// What protects from a quota or a watermark where the config does not say: long enough that what is being written is
-/// not taken.
+/// Default age of protection from a quota or a watermark: long enough that files being written are not removed.
 const DEFAULT_MIN_AGE: Duration = Duration::from_secs(600);
-/// The reasons to go: where one was meant, `include` is not missing.
+/// Keys that are a reason to delete. With a wrongly written one, a target is not reported as having none.
 const REASONS: [&str; 4] = ["older_than", "max_size", "max_files", "min_free"];
 
-/// What became of a key.
+/// Result of reading a key.
 #[derive(Clone, Debug, Default)]
 pub(super) enum Key<T> {
-    /// It is not there.
+    /// The key is absent.
     #[default]
     Absent,
-    /// It is there and wrong, which has been said.
+    /// The key is present and wrong, which has been reported.
     Bad,
-    /// Its value, and where it stands.
+    /// Value of the key, and its place in the text.
     Good(T, Range<usize>),
 }
 
 impl<T: Clone> Key<T> {
-    /// This one, or the default where it is absent.
+    /// Returns this key, or the default if it is absent.
     fn or(&self, default: &Self) -> Self {
         match self {
             Self::Absent => default.clone(),
@@ -52,7 +51,7 @@ impl<T: Clone> Key<T> {
         matches!(self, Self::Absent)
     }
 
-    /// Where it stands, if it is good.
+    /// Returns the place of the key, if it is good.
     fn span(&self) -> Option<Range<usize>> {
         match self {
             Self::Good(_, span) => Some(span.clone()),
@@ -60,7 +59,7 @@ impl<T: Clone> Key<T> {
         }
     }
 
-    /// A key that was written so wrongly that it is not even there any more.
+    /// Returns `Bad` for an absent key that was written so wrongly that it was dropped.
     fn missed(self, is_blamed: bool) -> Self {
         if is_blamed && self.is_absent() { Self::Bad } else { self }
     }
@@ -73,7 +72,7 @@ impl<T: Clone> Key<T> {
     }
 }
 
-/// The shared keys of one table.
+/// Shared keys of one table.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Keys {
     schedule: Key<Schedule>,
@@ -109,20 +108,20 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// Those of a table that could not be read.
+    /// Returns the keys of a table that could not be read.
     pub(super) fn unknown() -> Self {
         Self { schedule: Key::Bad, include: Key::Bad, older_than: Key::Bad, ..Self::default() }
     }
 }
 
-/// What a target's values come from.
+/// Sources of a target's values.
 pub(super) struct Inherited<'a> {
     pub(super) own: Keys,
     pub(super) defaults: &'a Keys,
     pub(super) zone: &'a Zone,
 }
 
-/// The values of a target that are neither its schedule nor its policy.
+/// Values of a target that are neither its schedule nor its policy.
 pub(super) struct Rest {
     pub(super) zone: Zone,
     pub(super) enabled: bool,
@@ -141,7 +140,7 @@ pub(super) struct Rest {
 }
 
 impl Checker<'_> {
-    /// Checks each key by itself, of the table that begins there.
+    /// Checks each key of a table by itself. `table` is the start of the table in the text.
     pub(super) fn keys(&mut self, raw: &RawKeys, table: usize) -> Keys {
         let older_than = self.unit(raw.older_than.as_ref(), units::parse_duration);
         let older_than = self.at_least(older_than, Duration::is_zero, |checker, span| {
@@ -271,8 +270,8 @@ impl Checker<'_> {
         Key::Good(value.value().clone(), value.span())
     }
 
-    /// What holds for a target, from its own keys and the defaults; and whether that goes together. `None` when not
-    /// enough is known for the latter, because of problems that have been noted.
+    /// Combines a target's own keys with the defaults, and checks that they fit together. Returns `None` when this
+    /// cannot be checked because of problems that have been noted.
     pub(super) fn combine(&mut self, raw: &At<RawTarget>, from: Inherited<'_>) -> Option<(Schedule, Policy, Rest)> {
         let Inherited { own, defaults, zone } = from;
         let schedule = own.schedule.or(&defaults.schedule);
@@ -287,7 +286,8 @@ impl Checker<'_> {
         let min_free = own.min_free.or(&defaults.min_free);
         let has_limits = !(max_size.is_absent() && max_files.is_absent() && min_free.is_absent());
         if include.is_absent() && [max_size.span(), max_files.span(), min_free.span()].iter().any(Option::is_some) {
-            // A limit of the defaults may go with another target's `include`, so it is this target that is wrong.
+            // A limit of the defaults may go with another target's `include`, so the problem is reported at this
+            // target.
             let own = [own.max_size.span(), own.max_files.span(), own.min_free.span()].into_iter().flatten().next();
             let help =
                 "write `include = [\"**\"]` for everything below `path`, or `[\"*\"]` for its top level".to_owned();
@@ -309,7 +309,7 @@ impl Checker<'_> {
         let globs = Globs::new(texts.iter().map(String::as_str), excluded.iter().map(String::as_str));
         let globs = globs.map_err(|error| self.problem(raw.span(), error.message, error.help)).ok()?;
         if own.whole_dirs.or(defaults.whole_dirs).unwrap_or_default() {
-            // What the defaults include may be right for other targets.
+            // An include of the defaults may be right for other targets.
             let here = if own.include.is_absent() { &[] } else { include.as_deref().unwrap_or_default() };
             self.whole_dirs(raw, &globs, here);
         }
@@ -350,7 +350,7 @@ impl Checker<'_> {
         Some((schedule.good()?, policy, rest))
     }
 
-    /// Refuses includes that can name no directory that goes whole.
+    /// Refuses includes that can match no first-level directory, which with `whole_dirs` match nothing.
     fn whole_dirs(&mut self, raw: &At<RawTarget>, globs: &Globs, here: &[At<String>]) {
         for include in globs.below_first_level() {
             let written = here.iter().find(|pattern| pattern.value() == include);
@@ -360,7 +360,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Whether there are sizes between the two, as a target has them from its own keys and the defaults.
+    /// Checks that a size can lie between `larger_than` and `smaller_than`, from a target's own keys and the defaults.
     pub(super) fn sizes(&mut self, own: &Keys, defaults: &Keys) {
         let larger_than = own.larger_than.or(&defaults.larger_than);
         let Key::Good(least, larger_span) = larger_than else { return };
@@ -368,14 +368,14 @@ impl Checker<'_> {
         if least.saturating_add(1) < most {
             return;
         }
-        // A target that does not go with the defaults is told so at its own key.
+        // A conflict between a target and the defaults is reported at the target's own key.
         let span =
             if own.smaller_than.is_absent() && !own.larger_than.is_absent() { larger_span } else { smaller_span };
         self.problem(span, format!("no file is larger than {} and smaller than {}", Bytes(least), Bytes(most)), None);
     }
 }
 
-/// A number that has been checked to be more than zero.
+/// Returns a number that has been checked to be more than zero.
 fn positive(key: Key<u64>) -> Option<NonZeroUsize> {
     key.good().and_then(|number| usize::try_from(number).ok()).and_then(NonZeroUsize::new)
 }

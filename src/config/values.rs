@@ -10,7 +10,7 @@ use super::target::Key;
 use crate::target::{Action, Watermark};
 use crate::units::{self, UnitError};
 
-/// A watermark: a share or a size.
+/// Parses a watermark: a share or a size.
 pub(super) fn parse_watermark(text: &str) -> Result<Watermark, UnitError> {
     if text.contains('%') {
         return units::parse_share(text).map(Watermark::Share);
@@ -38,7 +38,7 @@ impl Checker<'_> {
         }
     }
 
-    /// A number from 1 to `most`. Zero is refused, since it means "none" to one and "without limit" to another.
+    /// Reads a number from 1 to `most`. Zero is refused, since some read it as "none" and others as "without limit".
     pub(super) fn number(&mut self, key: &str, value: Option<&At<u64>>, most: u64) -> Key<u64> {
         let Some(value) = value else { return Key::Absent };
         match *value.value() {
