@@ -109,13 +109,14 @@ fn leads(parts: &[&str], names: &[&[u8]], holding: bool, file: bool) -> bool {
 /// Built-in exclude: how its names begin and end, whether nothing is between, whether directories alone are meant.
 struct BuiltIn(&'static str, &'static str, bool, bool);
 
-const BUILT_IN: [BuiltIn; 9] = [
+const BUILT_IN: [BuiltIn; 10] = [
     BuiltIn(".git", "", true, true),
     BuiltIn(".svn", "", true, true),
     BuiltIn(".hg", "", true, true),
     BuiltIn("lost+found", "", true, true),
     BuiltIn(".janitor", "", false, false),
     BuiltIn(".nfs", "", false, false),
+    BuiltIn(".fuse_hidden", "", false, false),
     BuiltIn("", ".part", false, false),
     BuiltIn("", ".crdownload", false, false),
     BuiltIn("", ".download", false, false),

@@ -107,6 +107,7 @@ impl Pids {
 }
 
 impl Drop for Pids {
+    #[expect(clippy::disallowed_methods, reason = "a cgroup of the test's own")]
     fn drop(&mut self) {
         drop(fs::remove_dir(&self.0));
     }
