@@ -70,20 +70,20 @@ pub struct Listed<'a> {
 }
 
 /// Memory for [`Dir::for_each`], reusable for each directory.
-pub struct ListingBuffer(Vec<MaybeUninit<u8>>);
+pub struct ListingBuffer(Box<[MaybeUninit<u8>]>);
 
 impl ListingBuffer {
     /// Returns a buffer for some thousand names at a time.
     #[must_use]
     pub fn new() -> Self {
-        Self(vec![MaybeUninit::uninit(); 256 * 1024])
+        Self(Box::new_uninit_slice(256 * 1024))
     }
 }
 
 /// An empty buffer, to stand in for a buffer that is taken for a while.
 impl Default for ListingBuffer {
     fn default() -> Self {
-        Self(Vec::new())
+        Self(Box::default())
     }
 }
 
