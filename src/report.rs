@@ -277,7 +277,8 @@ pub struct Report {
     pub target: TargetName,
     /// Trigger of the run.
     pub trigger: Trigger,
-    /// The kind of action that was taken on what went.
+    /// Kind of the target's action. Runs recorded before this field existed read as [`ActionKind::Delete`]. A trash target
+    /// deletes files that go for `min_free`.
     #[serde(default)]
     pub action: ActionKind,
     /// Whether the run only reported what it would remove.

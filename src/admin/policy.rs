@@ -145,7 +145,7 @@ fn settings(target: &Target) -> Vec<String> {
     said
 }
 
-/// What is to be said of a target beside its policy.
+/// Returns the remarks on a target beside its policy.
 #[must_use]
 pub fn remarks(target: &Target, sharing: &Sharing) -> Vec<String> {
     let mut remarks = settings(target);

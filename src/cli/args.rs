@@ -123,7 +123,7 @@ pub(super) struct Preview {
     /// As if so much time had passed, as in 14d
     #[arg(long = "in", value_name = "DURATION")]
     pub(super) ahead: Option<String>,
-    /// List also what stays because of a protection: of all, or of one
+    /// List also what stays because of a protection; with a value, only what this protection keeps
     #[arg(long, value_name = "PROTECTION", num_args = 0..=1, default_missing_value = ALL, value_parser = protections())]
     pub(super) kept: Option<Listed>,
     #[command(flatten)]

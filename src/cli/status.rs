@@ -56,7 +56,7 @@ fn free(disk: &Value) -> String {
 fn state(target: &Value) -> String {
     let state = text(target, "state");
     match target["running"]["deleted"].as_u64() {
-        Some(deleted) => format!("{state}, {deleted} deleted"),
+        Some(deleted) => format!("{state}, {deleted} gone"),
         None => state.to_owned(),
     }
 }

@@ -275,10 +275,13 @@ impl Scrub {
             self.note(span, format!("unknown key `{key}`"), (*help).to_owned());
             return None;
         }
-        // Written in another table than its own.
+        // The key may belong to another table, or be a wrong name for a key of this one.
         let tables: Vec<&str> = schema::known(key).iter().map(|known| known.table.unwrap_or("the top level")).collect();
-        if !tables.is_empty() {
-            self.note(span, format!("unknown key `{key}`"), format!("it is a key of {}", tables.join(" and ")));
+        if let [others @ .., last] = tables.as_slice() {
+            let tables =
+                if others.is_empty() { (*last).to_owned() } else { format!("{} and {last}", others.join(", ")) };
+            let help = format!("it is a key of {tables}; known here: {}", known.join(", "));
+            self.note(span, format!("unknown key `{key}`"), help);
             return None;
         }
         let meant = nearest(key, known.iter().copied());

@@ -158,7 +158,7 @@ impl Daemon {
             }
             hands.carry_out(&mut supervisor, Some(&reader));
             if is_found {
-                // The earlier config and the memory for reading this one are free now.
+                // The memory for reading is free now, and so is the config before, but for targets that are being swept.
                 fsys::give_back_memory();
             }
             event = tokio::select! {

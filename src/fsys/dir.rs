@@ -199,8 +199,8 @@ impl Dir {
         again(|| seek(&self.fd, SeekFrom::Start(0))).map(drop)
     }
 
-    /// Reads on in the directory, entry by entry, without `.` and `..`, until `each` breaks. The next call continues
-    /// after the last entry. Entries may be removed meanwhile.
+    /// Reads on in the directory, entry by entry, without `.` and `..`, until `each` breaks. After a break the rest of the
+    /// kernel's answer is lost: only [`Dir::rewind`] makes a further call complete. Entries may be removed meanwhile.
     ///
     /// # Errors
     /// Fails when reading cannot continue; entries read until then have been handed to `each`.

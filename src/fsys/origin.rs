@@ -12,8 +12,8 @@ use super::way::Way;
 use crate::clock;
 use crate::entry::{Identity, Kind, Stamp};
 
-/// Length of a path in bytes, beyond which only directories made before the search are entered: somebody may make a
-/// tree deeper as fast as it is read.
+/// Length of a path in bytes, beyond which a directory known to be made after the search began is not entered: somebody
+/// may make a tree deeper as fast as it is read.
 const LONG: usize = 4096;
 
 /// Identity of a directory, unique on its file system.

@@ -18,7 +18,8 @@ pub enum Refusal {
     /// Another file was under the name and could not be put back, since somebody has taken the name meanwhile. The
     /// other file is kept at this path relative to the root.
     Conflict(String),
-    /// The file cannot be verified on this file system.
+    /// The file cannot be verified here: it may not be read, no slot can be used, or the file system lacks leases or such
+    /// renames.
     Unverifiable(io::Error),
     /// The run was stopped while the file was copied.
     Stopped,

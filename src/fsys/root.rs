@@ -41,7 +41,7 @@ pub enum RootError {
     Missing(PathBuf),
     /// A directory above the last one, at this path, does not exist.
     MissingParent(PathBuf),
-    /// The symbolic link at this path, on the way, can be replaced by somebody who is neither root nor the janitor's user.
+    /// The symbolic link at this path, on the way, can be replaced by somebody other than root and the janitor's user.
     UnsafeLink(PathBuf),
     /// A file system on the way does not answer.
     Unreachable(Unreachable),

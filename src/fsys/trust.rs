@@ -131,8 +131,8 @@ impl Trust {
             || users.into_iter().flatten().any(|uid| users::is_private_group(gid, uid))
     }
 
-    /// Returns who can write a file or directory beside the trusted users. On a read-only mount nobody can write: a
-    /// ConfigMap, for instance, would otherwise be open to everybody.
+    /// Returns who can write a file or directory beside the trusted users. A read-only mount counts as one that nobody can
+    /// write, although the file system may be mounted elsewhere, too: a ConfigMap would otherwise be open to everybody.
     fn other_writers(&self, handle: &OwnedFd, stat: &Stat) -> Option<Fault> {
         let mode = Mode::from_raw_mode(stat.st_mode);
         let writers = if mode.contains(Mode::WOTH) {

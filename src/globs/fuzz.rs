@@ -3,7 +3,7 @@
 
 use super::{Entered, Globs, List, Named};
 
-/// Longest name in a path, in bytes; the naive matcher tries everything, so it and the next two are small.
+/// Longest name in a path, in bytes. This limit and the next two are small, since the naive matcher tries everything.
 const LONGEST_NAME: usize = 24;
 const LONGEST_PATTERN: usize = 48;
 const MOST_COMPONENTS: usize = 8;

@@ -301,8 +301,8 @@ fn execute<A: Act>(
     report
 }
 
-/// Runs the sweep on a thread of its own, which the kernel confines to the target; or on this thread, if the target
-/// turns the sandbox off.
+/// Runs the sweep on a thread of its own, which the kernel confines to the target where it can. Where it cannot, the run
+/// fails with `sandbox = "require"`, and otherwise goes on with a hint. With `sandbox = "off"` it stays on this thread.
 fn confined<A: Act>(
     order: &Order,
     control: &Control,

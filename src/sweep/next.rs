@@ -66,6 +66,7 @@ impl<A: Act> Worker<'_, A> {
             }
         }
     }
+
     /// Opens the directory of a ranked candidate, if its files may still go: the directory is where it was, and nobody
     /// has locked it.
     fn open_ranked(&mut self, path: &[u8]) -> Option<Opened> {

@@ -149,7 +149,7 @@ impl<A: Act> Worker<'_, A> {
         }
     }
 
-    /// Protects an entry that could not go in a survey of what goes instead.
+    /// In a survey of what goes instead, protects an entry that could not go.
     pub(super) fn protect_stuck(&mut self, standing: &mut Standing, directory: &Opened, name: &[u8], facts: &Facts) {
         if !matches!(standing, Standing::Goes(_) | Standing::Waits(_)) || self.acts() || self.sweep.stuck.is_empty() {
             return;

@@ -44,7 +44,7 @@ fn runs_out_of_threads(yard: &Yard, daemon: &Daemon<'_>, limit: impl Fn(bool)) {
     });
     // Requests that change something are answered, one way or the other, and nobody is taken for a stranger.
     let answer = daemon.post("/cleanup/reload");
-    assert!(answer.status != 401, "{answer:?}");
+    assert!(![401, 403, 500].contains(&answer.status), "{answer:?}");
     limit(false);
     wait_for("the daemon to be ready", || (daemon.get("/readyz").status == 200).then_some(()));
     yard.config(&config("@monthly"));
@@ -94,6 +94,7 @@ impl Pids {
         // The first version of cgroups has a tree for each controller.
         let parent = if first.exists() { first } else { Path::new("/sys/fs/cgroup") };
         if parent != first {
+            // The controller stays enabled for the children of the root group, which changes nothing for groups without a limit.
             fs::write(parent.join("cgroup.subtree_control"), "+pids")?;
         }
         let group = parent.join(format!("janitor-test-{}", std::process::id()));

@@ -38,7 +38,7 @@ const HEAD: usize = 8 * 1024;
 /// … and of the text for each target.
 const OF_TARGET: usize = 1536;
 
-/// Threads that write the text of requests.
+/// Threads that write the metrics, two at a time.
 static AT_ONCE: Threads = Threads::new(2);
 
 /// Answers with the metrics.

@@ -135,7 +135,7 @@ let told = 0;
 function tellProgress({ target, examined, deleted, freed_bytes: freed }) {
   if (target !== model.open && !model.begun.has(target) || now() - told < 5000) return;
   told = now();
-  $("said").textContent = `${target}: ${number(examined)} examined, ${number(deleted)} deleted, ${size(freed)} freed`;
+  $("said").textContent = `${target}: ${number(examined)} examined, ${number(deleted)} gone, ${size(freed)} freed`;
 }
 
 /// A run that was set off from this page, or of the target that is looked at, has ended.

@@ -227,7 +227,7 @@ function drawTarget() {
       isOver(target) && h("p", { class: "why" }, badge("over its limit", "wait"), " ", target.over_limits.map(capital).join("; "), "."),
       running && h("div", { class: "running", id: "running" },
         h("p", { class: "number" }, h("strong", null, "Running: "), `${number(running.examined)} examined, `,
-          `${files(running.deleted)} deleted, ${size(running.freed_bytes)} freed`, running.failed ? `, ${number(running.failed)} failed` : ""),
+          `${files(running.deleted)} gone, ${size(running.freed_bytes)} freed`, running.failed ? `, ${number(running.failed)} failed` : ""),
         h("progress", { "aria-label": `Run of ${name}` }),
         quiet("Begun ", time(running.started), `. Run ${running.run}.`)),
       h("dl", { class: "pairs" },

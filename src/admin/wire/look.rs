@@ -128,15 +128,15 @@ struct Kept {
     because: String,
 }
 
-/// Which of what stays is listed: with a protection, or by which.
+/// Entries that stay and are listed.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum Listed {
-    /// None of it.
+    /// No entry.
     #[default]
     Nothing,
-    /// What any protection saves.
+    /// Entries that any protection keeps.
     All,
-    /// What this one saves.
+    /// Entries that this protection keeps.
     Only(Protection),
 }
 

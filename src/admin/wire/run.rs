@@ -62,7 +62,8 @@ pub struct Run<'a> {
     target: Option<&'a str>,
     /// What set it off: `schedule`, `catch-up` or `manual`.
     trigger: String,
-    /// `delete`, `trash` or `move`: what was done, or would be, with what `deleted` counts.
+    /// Action of the target: `delete`, `trash` or `move`. Older records say `delete` whatever it was; a trash target deletes
+    /// files that go for `min_free`.
     action: &'static str,
     /// Whether it only said what it would remove.
     dry_run: bool,

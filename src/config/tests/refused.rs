@@ -149,10 +149,22 @@ fn every_place_of_the_settings_is_checked() {
         ("[log]\nrotation = \"dayly\"", "f:2:12: unknown value \"dayly\"; did you mean \"daily\"?"),
         ("[logs]\nkeep = 1", "f:1:2: unknown key `logs`; did you mean `log`?"),
         ("log = 1", "f:1:7: invalid type: integer `1`, expected a table"),
-        ("[defaults]\npath = \"/x\"", "f:2:1: unknown key `path`; it is a key of [[target]]"),
-        ("socket = \"off\"", "f:1:1: unknown key `socket`; it is a key of [admin]"),
-        ("max_size = \"1GB\"", "f:1:1: unknown key `max_size`; it is a key of [log] and [[target]] and [defaults]"),
-        ("[admin]\nbase = \"/x\"", "f:2:1: unknown key `base`; it is a key of the top level"),
+        (
+            "[defaults]\npath = \"/x\"",
+            "f:2:1: unknown key `path`; it is a key of [[target]]; known here: schedule, catch_up, enabled, include, exclude, older_than, age_by, larger_than, smaller_than, min_age, max_size, max_files, min_free, order, keep_newest, whole_dirs, remove_empty_dirs, skip_open, action, trash_keep, on_unverifiable, sandbox, max_deletes, require, root, missing, dry_run, threads, idle, timezone",
+        ),
+        (
+            "socket = \"off\"",
+            "f:1:1: unknown key `socket`; it is a key of [admin]; known here: base, timezone, state_dir, sweeps_per_filesystem, admin, log, defaults, target",
+        ),
+        (
+            "max_size = \"1GB\"",
+            "f:1:1: unknown key `max_size`; it is a key of [log], [[target]] and [defaults]; known here: base, timezone, state_dir, sweeps_per_filesystem, admin, log, defaults, target",
+        ),
+        (
+            "[admin]\nbase = \"/x\"",
+            "f:2:1: unknown key `base`; it is a key of the top level; known here: listen, socket, token_file",
+        ),
         (
             "[defaults]\ncolour = 1",
             "f:2:1: unknown key `colour`; known here: schedule, catch_up, enabled, include, exclude, older_than, age_by, larger_than, smaller_than, min_age, max_size, max_files, min_free, order, keep_newest, whole_dirs, remove_empty_dirs, skip_open, action, trash_keep, on_unverifiable, sandbox, max_deletes, require, root, missing, dry_run, threads, idle, timezone",
