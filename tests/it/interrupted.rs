@@ -56,13 +56,25 @@ fn time_of_a_clean(yard: &Yard) -> Duration {
     began.elapsed()
 }
 
-/// A seeded sequence: which moments were tried can be tried again.
-struct Moments(u64);
+/// Moments of a run. The machine does other things too, now more and now less, so the time that they are from follows
+/// what came of the last.
+struct Moments {
+    seed: u64,
+    took: Duration,
+}
 
 impl Moments {
-    fn next(&mut self, below: Duration) -> Duration {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        below.mul_f64((self.0 >> 11) as f64 / (1_u64 << 53) as f64)
+    fn next(&mut self) -> Duration {
+        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.took.mul_f64((self.seed >> 11) as f64 / (1_u64 << 53) as f64)
+    }
+
+    fn was_too_early(&mut self) {
+        self.took = self.took.mul_f64(1.25);
+    }
+
+    fn was_too_late(&mut self) {
+        self.took = self.took.mul_f64(0.9);
     }
 }
 
@@ -72,8 +84,7 @@ fn each_file_that_is_gone_has_its_line_whenever_it_is_interrupted() {
     yard.config(CONFIG);
     let crowd = yard.directory("crowd");
     refill(&yard, 0);
-    let took = time_of_a_clean(&yard);
-    let mut moments = Moments(1);
+    let mut moments = Moments { seed: 1, took: time_of_a_clean(&yard) };
     let mut in_the_middle = 0;
     for round in 1..=ROUNDS {
         // In turn where names are enough, and where each file is verified.
@@ -82,12 +93,17 @@ fn each_file_that_is_gone_has_its_line_whenever_it_is_interrupted() {
         let before = refill(&yard, round);
         let (signal, code) = if round % 3 == 0 { (Signal::TERM, 143) } else { (Signal::INT, 130) };
         let child = clean(&yard);
-        std::thread::sleep(moments.next(took));
+        std::thread::sleep(moments.next());
         // It may have ended by itself.
         _ = kill_process(Pid::from_child(&child), signal);
         let output = child.wait_with_output().expect("our child");
         let left = names(&yard);
         let gone: BTreeSet<&String> = before.difference(&left).collect();
+        match (gone.is_empty(), left.is_empty()) {
+            (true, _) => moments.was_too_early(),
+            (_, true) => moments.was_too_late(),
+            _ => {}
+        }
         let told = told(&yard);
         let untold: Vec<_> = gone.iter().filter(|name| !told.contains(**name)).collect();
         assert!(untold.is_empty(), "round {round}: {} of {} are not told of: {output:?}", untold.len(), gone.len());
@@ -118,16 +134,20 @@ fn the_targets_that_it_did_not_come_to_are_named() {
     yard.file("other/a");
     let err = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
     refill(&yard, 0);
-    let took = time_of_a_clean(&yard);
-    let mut moments = Moments(2);
+    let mut moments = Moments { seed: 2, took: time_of_a_clean(&yard) };
     // It can be done with this target, or with both, before the signal comes, or not have begun.
     let interrupted = (1..=ROUNDS).find_map(|round| {
         yard.file("other/a");
         refill(&yard, round);
         let child = clean(&yard);
-        std::thread::sleep(moments.next(took));
+        std::thread::sleep(moments.next());
         _ = kill_process(Pid::from_child(&child), Signal::HUP);
         let output = child.wait_with_output().expect("our child");
+        if output.status.success() || yard.left("other").is_empty() {
+            moments.was_too_late();
+        } else if output.status.signal().is_some() {
+            moments.was_too_early();
+        }
         err(&output).contains("crowd: cancelled: it was interrupted").then_some(output)
     });
     let output = interrupted.expect("one of them is interrupted");
