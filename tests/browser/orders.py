@@ -15,15 +15,15 @@ def a_live_run_is_started_from_the_page(yard, page):
     page.wait("#running")
     assert page.text("#news") == "live"
 
-    def deleted():
+    def gone():
         words = page.text("#running").replace(" files ", " ").replace(" file ", " ").split()
-        return int(words[words.index("deleted,") - 1]) if "deleted," in words else 0
+        return int(words[words.index("gone,") - 1]) if "gone," in words else 0
 
-    first = until("progress is shown", deleted)
-    until("progress goes on", lambda: deleted() > first)
+    first = until("progress is shown", gone)
+    until("progress goes on", lambda: gone() > first)
     page.accessible("running")
     page.shot("own-running")
-    assert "big: " in page.text("#said") and "deleted" in page.text("#said"), page.text("#said")
+    assert "big: " in page.text("#said") and "gone" in page.text("#said"), page.text("#said")
     page.wait_text("#notice", f"big: done, {SLOW} files deleted")
     page.gone("#running")
     assert yard.files("big") == []

@@ -36,7 +36,10 @@ fn refill(yard: &Yard, round: u32) -> BTreeSet<String> {
 }
 
 fn clean(yard: &Yard) -> Child {
-    let mut command = yard.command(&["clean"]);
+    // Whoever started the tests (nohup, a shell in the background) may have had these signals ignored.
+    let mut command = Command::new("env");
+    command.args(["--default-signal=HUP,INT,TERM", JANITOR, "clean"]).current_dir(yard.path(""));
+    command.env("TZ", "UTC").env("HOME", "/nonexistent").stdin(Stdio::null());
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts")
 }
 
