@@ -13,7 +13,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-/// Beside the tree: where files are renamed to.
+/// Name of the directory beside the tree that files are renamed to.
 pub const SLOTS: &str = "slots";
 
 /// As many names are worked on in one piece.

@@ -80,7 +80,7 @@ struct Variant {
 
 const PLAIN: Variant = Variant { name: "janitor", keys: "" };
 const ONE_THREAD: Variant = Variant { name: "janitor, 1 thread", keys: "threads = 1\n" };
-/// What the kernel's care that a sweep stays in its target costs shows beside this.
+/// A sweep without the sandbox. The difference to the plain sweep is the cost of the sandbox.
 const NO_SANDBOX: Variant = Variant { name: "janitor, no sandbox", keys: "sandbox = \"off\"\n" };
 
 const ACTS: [Variant; 3] = [
@@ -112,7 +112,8 @@ fn janitor(shape: &Shape, place: &Path, variant: Variant) -> String {
     format!("{JANITOR} clean --quiet --config {}", config.to_string_lossy())
 }
 
-/// What janitor and the bare renames keep beside the tree. It is taken away after each run, so that all begin alike.
+/// Removes the files that janitor and the bare renames keep beside the tree. Called after each run, so that all begin
+/// alike.
 pub fn clear_kept(place: &Path) {
     for kept in [ARCHIVE, ".janitor-trash", super::bare::SLOTS] {
         super::shapes::clear(&place.join(kept));

@@ -22,7 +22,8 @@ const PAGE: &str = include_str!("page/index.html");
 static WHOLE: LazyLock<Vec<u8>> =
     LazyLock::new(|| PAGE.replacen("/*STYLE*/", STYLE, 1).replacen("/*SCRIPT*/", SCRIPT, 1).into_bytes());
 
-/// Rights of the page: its own script and style, and requests to this port. Nothing else is loaded, run or sent.
+/// Rights of the page: its own script and style, requests to this port, and images inside the page. Nothing else is
+/// loaded, run or sent.
 static POLICY: LazyLock<String> = LazyLock::new(|| {
     format!(
         "default-src 'none'; script-src {}; style-src {}; connect-src 'self'; img-src data:; base-uri 'none'; \

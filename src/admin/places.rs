@@ -1,7 +1,7 @@
 //! Places for connections, such that nobody can take all of them.
 //!
 //! The first half of the places goes to whoever comes. Of the second half each caller gets a share. The places beyond
-//! that are for those who may change something.
+//! that are for root and the daemon's own user.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -16,7 +16,7 @@ fn list<'a>(patterns: impl Iterator<Item = &'a str>) -> String {
     patterns.map(|pattern| format!("`{pattern}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// Says the policy of a target in one sentence.
+/// Returns the policy of a target in one sentence.
 #[must_use]
 pub fn sentence(target: &Target) -> String {
     let Policy {
@@ -94,7 +94,7 @@ fn limits(policy: &Policy) -> String {
     format!("{and} while {}, {first}", limits.join(" or "))
 }
 
-/// Says how keys differ from their defaults that neither the policy nor the schedule tells of.
+/// Returns remarks on keys that differ from their defaults and are no part of the policy's sentence.
 fn settings(target: &Target) -> Vec<String> {
     let Target {
         enabled,
@@ -127,7 +127,8 @@ fn settings(target: &Target) -> Vec<String> {
     let mut say = |holds: bool, text: &str| said.extend(holds.then(|| text.to_owned()));
     say(!enabled, "not enabled: never swept");
     say(*dry_run, "dry run: removes nothing");
-    let plain = "less safe: `on_unverifiable = \"plain\"` removes by its name what cannot be verified, whatever has that name by then";
+    let plain = "less safe: `on_unverifiable = \"plain\"` removes a file that cannot be verified by its name, whatever has \
+                 that name by then";
     say(*on_unverifiable == Unverifiable::Plain, plain);
     let off = "less safe: `sandbox = \"off\"` leaves it to janitor alone that a sweep stays in the target";
     say(*sandbox == Sandbox::Off, off);

@@ -117,10 +117,10 @@ pub(super) struct Preview {
     /// The targets; all that are enabled if none is named
     #[arg(value_name = "TARGET")]
     pub(super) targets: Vec<String>,
-    /// As if it were this time
+    /// Time that the preview takes for now
     #[arg(long, value_name = "RFC3339", conflicts_with = "ahead")]
     pub(super) at: Option<String>,
-    /// As if so much time had passed, as in 14d
+    /// Duration after which the preview is made, as in 14d
     #[arg(long = "in", value_name = "DURATION")]
     pub(super) ahead: Option<String>,
     /// List also what stays because of a protection; with a value, only what this protection keeps
@@ -168,14 +168,14 @@ pub(super) struct Next {
     /// Only what lies strictly after this; now if not given
     #[arg(long, value_name = "RFC3339")]
     pub(super) from: Option<String>,
-    /// How many
+    /// Number of runs
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(super) count: u32,
     #[command(flatten)]
     pub(super) printed: Printed,
 }
 
-/// What every client of the daemon takes.
+/// Arguments of every client of the daemon.
 #[derive(Clone, Debug, ClapArgs)]
 pub(super) struct Client {
     /// The daemon's admin port or socket (a path with a `/`), if not those of the config. Its token is sent there, on this
@@ -227,7 +227,7 @@ pub(super) struct History {
     /// The target; all of them if none is named
     #[arg(value_name = "TARGET")]
     pub(super) target: Option<String>,
-    /// How many
+    /// Number of runs
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub(super) count: u32,
     #[command(flatten)]
@@ -251,7 +251,7 @@ pub(super) struct Trash {
     /// Remove all of it for good; asks first
     #[arg(long)]
     pub(super) empty: bool,
-    /// With --empty: do not ask
+    /// Do not ask before --empty
     #[arg(long, requires = "empty")]
     pub(super) yes: bool,
     #[command(flatten)]

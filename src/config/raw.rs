@@ -41,7 +41,7 @@ impl<T: JsonSchema> JsonSchema for At<T> {
 #[serde(deny_unknown_fields)]
 #[schemars(title = "janitor.toml")]
 pub(super) struct RawConfig {
-    /// Where relative paths start: a directory, itself relative to the directory of this file (its links not resolved).
+    /// Directory where relative paths start, itself relative to the directory of this file (its links not resolved).
     #[schemars(length(min = 1), extend("default" = ".", "examples" = ["..", "/srv/app"]))]
     pub(super) base: Option<At<String>>,
     /// Zone of schedules, of the log and of `next_run`: "local", or an IANA name such as "Europe/Berlin".
@@ -51,7 +51,7 @@ pub(super) struct RawConfig {
     /// `/var/lib/janitor` for a config in /etc/janitor, `$XDG_STATE_HOME/janitor` for one in $XDG_CONFIG_HOME/janitor,
     /// else "state".
     pub(super) state_dir: Option<At<String>>,
-    /// How many sweeps may work on one file system at a time, 1 to 8.
+    /// Number of sweeps that may work on one file system at a time, 1 to 8.
     #[schemars(range(min = 1, max = 8), extend("default" = 1))]
     pub(super) sweeps_per_filesystem: Option<At<u64>>,
     /// The admin port.
@@ -73,7 +73,8 @@ pub(super) struct RawAdmin {
     #[schemars(extend("default" = "127.0.0.1:8000", "examples" = ["127.0.0.1:8000", "localhost:8100", "off"]))]
     pub(super) listen: Option<At<String>>,
     /// Path of a Unix socket for the same routes, or "off", or "auto": `/run/janitor/admin.sock` for a config in
-    /// /etc/janitor, `$XDG_RUNTIME_DIR/janitor/admin.sock` for one in $XDG_CONFIG_HOME/janitor, else "state/admin.sock".
+    /// /etc/janitor, `$XDG_RUNTIME_DIR/janitor/admin.sock` for one in $XDG_CONFIG_HOME/janitor, else
+    /// "state/admin.sock".
     #[schemars(extend("default" = "auto", "examples" = ["auto", "off", "/run/janitor/admin.sock"]))]
     pub(super) socket: Option<At<String>>,
     /// File that holds the bearer token, mode 0600.
@@ -90,13 +91,13 @@ pub(super) struct RawLog {
     /// "cleanup_scheduler.log".
     #[schemars(extend("examples" = ["cleanup_scheduler.log", "off"]))]
     pub(super) file: Option<At<String>>,
-    /// When a new file is begun, in local time.
+    /// Time at which a new file is begun, in local time.
     #[schemars(extend("default" = "daily"))]
     pub(super) rotation: Option<RawRotation>,
     /// A new file is also begun when the log has reached this size, whatever `rotation` says; 64 kB at least.
     #[schemars(extend("default" = "100MB", "pattern" = SIZE))]
     pub(super) max_size: Option<At<String>>,
-    /// How many rotated files are kept; 0 keeps none.
+    /// Number of rotated files that are kept; 0 keeps none.
     #[schemars(extend("default" = 14))]
     pub(super) keep: Option<u16>,
     /// How a record is written: one line of text, or one JSON object a line.
@@ -107,7 +108,7 @@ pub(super) struct RawLog {
     pub(super) level: Option<RawLevel>,
 }
 
-/// When a new log file is begun.
+/// Rotation of the log.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
@@ -137,7 +138,7 @@ pub(super) enum RawLevel {
     Error,
 }
 
-/// Which stamp of a file its age is counted from.
+/// Stamp of a file from which its age is counted.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
@@ -149,7 +150,7 @@ pub(super) enum RawAgeBy {
     Newest,
 }
 
-/// Which file goes first when a quota or a watermark takes some of them.
+/// Order in which a quota or a watermark takes files.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
@@ -158,7 +159,7 @@ pub(super) enum RawOrder {
     Largest,
 }
 
-/// What becomes of runs that were missed.
+/// Treatment of missed runs.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
@@ -167,7 +168,7 @@ pub(super) enum RawCatchUp {
     None,
 }
 
-/// What becomes of a run when the directory is missing.
+/// Treatment of a run whose directory is missing.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
@@ -187,7 +188,7 @@ pub(super) enum RawSandbox {
     Off,
 }
 
-/// What holds a run whose directory is not what it was in the last.
+/// Guard against a directory that is not what it was in the last run.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
@@ -196,7 +197,7 @@ pub(super) enum RawRoot {
     Any,
 }
 
-/// What becomes of a file that cannot be verified where that is needed.
+/// Treatment of a file that cannot be verified where that is needed.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
@@ -205,17 +206,17 @@ pub(super) enum RawUnverifiable {
     Plain,
 }
 
-/// What an editor can tell of a duration. It lets through whatever is one, and more.
+/// Pattern with which an editor checks a duration. Every duration matches, and some other texts.
 pub(super) const DURATION: &str =
     r"^\s*([0-9]+\s*(s|secs?|seconds?|min|mins|minutes?|h|hrs?|hours?|d|days?|w|weeks?)\s*)+$";
 
-/// The same of a size.
+/// Pattern for a size.
 pub(super) const SIZE: &str = r"^\s*[0-9.]+\s*([kKmMgGtTpP][iI]?)?[bB]\s*$";
 
-/// The same of a share or a size.
+/// Pattern for a share or a size.
 pub(super) const SHARE_OR_SIZE: &str = r"^\s*([0-9]+(\.[0-9]{1,2})?\s*%|[0-9.]+\s*([kKmMgGtTpP][iI]?)?[bB])\s*$";
 
-/// The same of what is done to a file.
+/// Pattern for an action.
 pub(super) const ACTION: &str = "^(delete|trash|move:.+)$";
 
 /// `[[target]]` and `[defaults]` share their keys, so they are written once.
@@ -235,7 +236,7 @@ macro_rules! keys {
             $($(#[$attribute])* pub(super) $key: Option<$type>,)*
         }
 
-        /// What holds for every target that does not say otherwise.
+        /// Defaults for every target that does not say otherwise.
         #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields)]
         #[schemars(rename = "defaults")]
@@ -264,11 +265,11 @@ macro_rules! keys {
 }
 
 keys! {
-    /// When it is swept: a crontab expression (minute, hour, day of month, month, day of week; with six fields, seconds
-    /// first) or @hourly, @daily, @weekly, @monthly, @yearly. Required, here or in [defaults].
+    /// Schedule of the sweeps: a crontab expression (minute, hour, day of month, month, day of week; with six fields,
+    /// seconds first) or @hourly, @daily, @weekly, @monthly, @yearly. Required, here or in [defaults].
     #[schemars(extend("examples" = ["0 2 * * *", "*/15 * * * *", "@hourly"]))]
     schedule: At<String>,
-    /// What becomes of runs that were missed because no daemon was there: "once" makes up for them with one, "none" not.
+    /// Treatment of runs that were missed because no daemon was there: "once" makes up for them with one, "none" not.
     #[schemars(extend("default" = "once"))]
     catch_up: RawCatchUp,
     /// false: it is checked and shown, and never swept.
@@ -278,14 +279,14 @@ keys! {
     /// level, "**" everything.
     #[schemars(length(min = 1), extend("examples" = [["*"], ["**/*.tmp", "cache/**"]]))]
     include: At<Vec<At<String>>>,
-    /// Files and directories that stay. A glob without an inner `/` holds at any depth; a trailing `/` means directories
-    /// only. Beats `include`.
+    /// Files and directories that stay. A glob without an inner `/` holds at any depth; a trailing `/` means
+    /// directories only. Beats `include`.
     #[schemars(extend("examples" = [["*.keep", "pinned/"]]))]
     exclude: At<Vec<At<String>>>,
     /// Reason to go: an age of at least this, such as "12h", "30d", "2w".
     #[schemars(extend("pattern" = DURATION, "examples" = ["90s", "15min", "12h", "30d", "2w"]))]
     older_than: At<String>,
-    /// Which time stamp an age is counted from. "newest" is the newest of modified, changed and created.
+    /// Time stamp from which an age is counted. "newest" is the newest of modified, changed and created.
     #[schemars(extend("default" = "modified"))]
     age_by: RawAgeBy,
     /// Filter: only files of more than this, such as "500MB", "1GiB".
@@ -307,7 +308,7 @@ keys! {
     /// go until it has.
     #[schemars(extend("pattern" = SHARE_OR_SIZE, "examples" = ["10%", "20GB"]))]
     min_free: At<String>,
-    /// Which candidates `max_size`, `max_files` and `min_free` take first.
+    /// Candidates that `max_size`, `max_files` and `min_free` take first.
     #[schemars(extend("default" = "oldest"))]
     order: RawOrder,
     /// Protection: as many of the newest candidates of each directory stay.
@@ -323,19 +324,19 @@ keys! {
     /// Protection: files that a process has open, mapped or executing stay.
     #[schemars(extend("default" = false))]
     skip_open: bool,
-    /// What is done to a file that goes: "delete"; "trash", which renames it into the trash beside the target, from where
+    /// Action on a file that goes: "delete"; "trash", which renames it into the trash beside the target, from where
     /// `janitor undo` puts it back; or "move:/dir", which moves it below that directory.
     #[schemars(extend("default" = "delete", "pattern" = ACTION, "examples" = ["delete", "trash", "move:/archive"]))]
     action: At<String>,
-    /// How long the trash keeps what a run put there.
+    /// Duration for which the trash keeps the files of a run.
     #[schemars(extend("default" = "7d", "pattern" = DURATION, "examples" = ["12h", "7d"]))]
     trash_keep: At<String>,
     /// In a directory that others can write, a file goes only after it was verified to be the one that was judged, and
     /// that nobody has it open. Where the system cannot do that, "skip" leaves it and "plain" removes it all the same.
     #[schemars(extend("default" = "skip"))]
     on_unverifiable: RawUnverifiable,
-    /// Each sweep's threads can be kept by the kernel (Landlock) from touching anything but the target. "prefer" does so
-    /// where the kernel can, "require" fails the run where it cannot.
+    /// Each sweep's threads can be kept by the kernel (Landlock) from touching anything but the target. "prefer" does
+    /// so where the kernel can, "require" fails the run where it cannot.
     #[schemars(extend("default" = "prefer"))]
     sandbox: RawSandbox,
     /// Guard: a run that would take more files than this removes nothing and is held.
@@ -347,14 +348,14 @@ keys! {
     /// Guard: a run is held when `path` lies on another file system than in the last run ("same"), or not ("any").
     #[schemars(extend("default" = "same"))]
     root: RawRoot,
-    /// What becomes of a run when the directory is missing: "fail" fails it, "skip" ends it as done, "create" makes the
+    /// Treatment of a run when the directory is missing: "fail" fails it, "skip" ends it as done, "create" makes the
     /// directory (the one above it has to be there).
     #[schemars(extend("default" = "fail"))]
     missing: RawMissing,
     /// Runs only log what they would remove.
     #[schemars(extend("default" = false))]
     dry_run: bool,
-    /// On how many threads a sweep works, 1 to 64. As many as the machine has cores, 8 at most, if it does not say.
+    /// Number of threads of a sweep, 1 to 64. By default the number of cores, 8 at most.
     #[schemars(range(min = 1, max = 64))]
     threads: At<u64>,
     /// Whether a sweep takes only what processor and disk have left over (the idle scheduling class).

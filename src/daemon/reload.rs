@@ -22,7 +22,7 @@ const QUIET: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Time between two equal readings that are taken for the whole file.
 const SETTLE: Duration = Duration::from_millis(50);
-/// Most readings of a file that keeps changing; the last one is used.
+/// Most repeated readings of a file that keeps changing; the last one is used.
 const READINGS: usize = 20;
 /// Time between looks at the file without a hint of a change: network and overlay file systems give no hints.
 const POLL: Duration = Duration::from_secs(30);

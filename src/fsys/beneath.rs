@@ -275,7 +275,7 @@ mod tests {
         OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC),
     ];
 
-    /// What opening came to: which inode, or which error.
+    /// Result of opening: the inode, or the error.
     fn outcome(opened: io::Result<OwnedFd>) -> Result<crate::entry::Identity, Option<i32>> {
         let inode = |fd: OwnedFd| statx(&fd, c"", AtFlags::EMPTY_PATH, StatxFlags::INO).expect("open");
         opened.map(|fd| identity_of(&inode(fd))).map_err(|error| error.raw_os_error())

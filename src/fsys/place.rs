@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use super::dir::{Dir, again, path};
 use super::pin::Pinned;
 
-/// Number of names tried before a file stays where it is.
+/// Number that the last name has which is tried before a file stays where it is; the first is 2.
 const MOST_NAMES: u32 = 10_000;
 
 pub(super) fn is(error: &io::Error, number: Errno) -> bool {

@@ -128,7 +128,7 @@ impl Destination {
     ///
     /// # Errors
     /// `EXDEV` where the entry has to be copied, which [`Destination::copies_from`] returns from then on; `EEXIST` when
-    /// ten thousand names are taken; any other kernel error.
+    /// all names up to the ten thousandth are taken; any other kernel error.
     pub fn take_by_name(&self, from: &Dir, name: &[u8], into: &Dir) -> io::Result<()> {
         put(from, name, into).inspect_err(|error| self.note(error))
     }

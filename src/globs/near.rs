@@ -185,7 +185,7 @@ fn fold_pieces(pieces: &[Piece], fold: fn(&str) -> String) -> Vec<Piece> {
 mod tests {
     use super::*;
 
-    /// What is told of an entry of a directory: the exclude, and whether it is only the form.
+    /// Near miss that is told of an entry of a directory: the exclude, and whether only the form differs.
     fn told(exclude: &str, path: &str, is_directory: bool) -> Option<Difference> {
         let globs = Globs::new(["**"], [exclude]).expect("a good pattern");
         let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));

@@ -319,8 +319,9 @@ fn cannot_use(dir: &Path, denied: &Denied) -> String {
     format!("the state directory `{}` cannot be used: {denied}", shown(dir))
 }
 
-/// Returns whether a run got past the guards: it was neither held nor kept from beginning, and no dry run. A cancelled
-/// run got past them where it had removed something.
+/// Returns whether a run counts as one that got past the guards: it was neither held nor kept from beginning, and no
+/// dry run. A cancelled run counts if it had removed something. A failed run never does, whatever it had removed: its
+/// hold and the remembered root stay.
 #[must_use]
 pub fn went_on(report: &Report) -> bool {
     let is_past = match report.outcome {

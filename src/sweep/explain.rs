@@ -99,7 +99,11 @@ pub fn explain(order: &Order, control: &Control, path: &[u8]) -> Result<Explanat
         }
     };
     let verdict = told.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let verdict = verdict.ok_or_else(|| format!("`{}` is gone", Escaped(path)))?;
+    // Without a verdict the entry is gone, unless nobody looked for it.
+    let verdict = verdict.ok_or_else(|| match control.cancelled() {
+        Some(why) => format!("cancelled: {why}"),
+        None => format!("`{}` is gone", Escaped(path)),
+    })?;
     let name = at.rsplit(|byte| *byte == b'/').next().unwrap_or(&at).to_vec();
     let rules = facts.as_ref().map_or(Vec::new(), |facts| rules(order, facts, &limits));
     let from = facts.and_then(|facts| from(order, &facts, &name, kept.as_ref()));

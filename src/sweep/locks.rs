@@ -72,9 +72,9 @@ impl Drop for HeldAbove {
 
 /// Answer to the question whether a directory is locked.
 pub(super) enum Asked {
-    /// Nobody else has the directory locked. A sweep that acts holds the lock from now on.
+    /// The directory is not locked by anybody else. A sweep that acts holds the lock from now on.
     Free(Option<Arc<Lock>>),
-    /// Somebody else has the directory locked.
+    /// The directory is locked by somebody else.
     Locked,
 }
 

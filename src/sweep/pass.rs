@@ -75,7 +75,7 @@ pub(super) struct Gathered {
     pub(super) first: BinaryHeap<Next>,
     /// Excludes that named something.
     pub(super) matched: BTreeSet<Arc<str>>,
-    /// Excludes that almost named something, each with the first such path and the difference.
+    /// Excludes that almost named something, each with one such path and the difference.
     pub(super) missed: BTreeMap<Arc<str>, (String, Difference)>,
     /// Whether there was a candidate at all.
     pub(super) has_candidates: bool,

@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::daemon::wait_for;
+use super::needs;
 use super::yard::{JANITOR, Yard};
 
 /// Rounds, with those that are interrupted too early or too late.
@@ -22,6 +23,12 @@ fn files() -> usize {
 
 const CONFIG: &str =
     "[admin]\nlisten = \"off\"\n[[target]]\npath = \"crowd\"\nschedule = \"@yearly\"\ninclude = [\"*\"]\n";
+
+/// A yard in memory, if there is one: ext4 takes long to make files just after many have gone.
+fn yard() -> Yard {
+    let place = needs::file_systems().pop().expect("the temporary directory, at least");
+    Yard::below(&place.path)
+}
 
 fn names(yard: &Yard) -> BTreeSet<String> {
     yard.left("crowd").into_iter().filter(|name| !name.starts_with('.')).collect()
@@ -38,7 +45,7 @@ fn refill(yard: &Yard, round: u32) -> BTreeSet<String> {
 fn clean(yard: &Yard) -> Child {
     // Whoever started the tests (nohup, a shell in the background) may have had these signals ignored.
     let mut command = Command::new("env");
-    command.args(["--default-signal=HUP,INT,TERM", JANITOR, "clean"]).current_dir(yard.path(""));
+    command.arg("--default-signal=HUP,INT,TERM").args(yard.program()).arg("clean").current_dir(yard.path(""));
     command.env("TZ", "UTC").env("HOME", "/nonexistent").stdin(Stdio::null());
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts")
 }
@@ -59,8 +66,8 @@ fn time_of_a_clean(yard: &Yard) -> Duration {
     began.elapsed()
 }
 
-/// Moments of a run. The machine does other things too, now more and now less, so the time that they are from follows
-/// what came of the last.
+/// A seeded sequence of moments of a run. The machine does other things too, now more and now less, so the time that a
+/// run is taken to need follows what came of the last moment.
 struct Moments {
     seed: u64,
     took: Duration,
@@ -83,7 +90,7 @@ impl Moments {
 
 #[test]
 fn each_file_that_is_gone_has_its_line_whenever_it_is_interrupted() {
-    let yard = Yard::new();
+    let yard = yard();
     yard.config(CONFIG);
     let crowd = yard.directory("crowd");
     refill(&yard, 0);
@@ -130,7 +137,7 @@ fn each_file_that_is_gone_has_its_line_whenever_it_is_interrupted() {
 
 #[test]
 fn the_targets_that_it_did_not_come_to_are_named() {
-    let yard = Yard::new();
+    let yard = yard();
     yard.config(&format!("{CONFIG}[[target]]\npath = \"other\"\nschedule = \"@yearly\"\ninclude = [\"*\"]\n"));
     let crowd = yard.directory("crowd");
     fs::set_permissions(&crowd, Permissions::from_mode(0o777)).expect("ours");
@@ -162,7 +169,7 @@ fn the_targets_that_it_did_not_come_to_are_named() {
 
 #[test]
 fn a_signal_that_it_was_started_to_ignore_stays_ignored() {
-    let yard = Yard::new();
+    let yard = yard();
     yard.config(CONFIG);
     yard.directory("crowd");
     refill(&yard, 0);

@@ -5,7 +5,6 @@ use std::io;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use rustix::process::Signal;
 
@@ -33,8 +32,7 @@ fn lay(yard: &Yard) {
 #[track_caller]
 fn runs_out_of_threads(yard: &Yard, daemon: &Daemon<'_>, limit: impl Fn(bool)) {
     assert_eq!(daemon.get("/readyz").status, 200);
-    // The threads that read files end when they have had nothing to do for ten seconds.
-    std::thread::sleep(Duration::from_secs(12));
+    yard.file("b/file");
     limit(true);
     yard.config(&config("@weekly"));
     daemon.signal(Signal::HUP);
@@ -45,12 +43,16 @@ fn runs_out_of_threads(yard: &Yard, daemon: &Daemon<'_>, limit: impl Fn(bool)) {
     // Requests that change something are answered, one way or the other, and nobody is taken for a stranger.
     let answer = daemon.post("/cleanup/reload");
     assert!(![401, 403, 500].contains(&answer.status), "{answer:?}");
+    // A sweep takes a thread of its own, so this one says that it cannot, and removes nothing.
+    let run = daemon.post("/cleanup/manual?target=b").json()["runs"][0].clone();
+    assert_eq!(run["outcome"], "failed", "{run}");
+    assert!(run["message"].as_str().is_some_and(|why| why.contains("thread")), "{run}");
+    assert_eq!(yard.left("b"), ["file"]);
     limit(false);
     wait_for("the daemon to be ready", || (daemon.get("/readyz").status == 200).then_some(()));
     yard.config(&config("@monthly"));
     wait_for("a reload", || (daemon.target("a")["schedule"] == "@monthly").then_some(()));
     assert_eq!(daemon.post("/cleanup/reload").status, 200);
-    yard.file("b/file");
     let run = daemon.post("/cleanup/manual?target=b").json()["runs"][0].clone();
     assert_eq!((&run["outcome"], &run["deleted"]), (&"done".into(), &1.into()), "{run}");
 }

@@ -1,4 +1,4 @@
-//! What a run would do, and why: previews and explanations.
+//! Previews and explanations: the files that a run would remove, and the reasons.
 
 use std::os::unix::ffi::OsStrExt;
 use std::sync::{Mutex, PoisonError};
@@ -22,7 +22,7 @@ pub struct Explained {
     pub path: String,
     /// The target that has a say.
     pub target: String,
-    /// What was judged, relative to the target: the path, or the directory that it goes with.
+    /// Path of the judged entry, relative to the target: the asked path, or the directory that goes or stays with it.
     pub judged: String,
     /// `goes` or `stays`.
     pub verdict: &'static str,
@@ -41,9 +41,9 @@ pub struct Explained {
 /// A rule, and what it says.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Rule {
-    /// Its key in the config, `size` or `age`.
+    /// Key in the config, `size` or `age`.
     pub rule: &'static str,
-    /// Its value, and how far it reaches.
+    /// Value of the rule, and how far it reaches.
     pub says: String,
 }
 
@@ -77,18 +77,18 @@ pub(in crate::admin) struct Explanations {
     pub(in crate::admin) explanations: Vec<Explained>,
 }
 
-/// What a run of one target would remove, as JSON has it: here, and printed by the command line.
+/// Preview of one target, as the port and the command line give it in JSON.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Previewed {
     /// The target.
     name: String,
-    /// Its directory.
+    /// Directory of the target.
     path: String,
-    /// What would go.
+    /// Entries that would go.
     would_delete: Vec<WouldGo>,
     /// Directories that would not be entered.
     skipped_directories: Vec<Skipped>,
-    /// What would stay because of a protection, where that was asked for.
+    /// Entries that would stay because of a protection, where they were asked for.
     kept: Vec<Kept>,
     /// Whether there is more of any of the three than is listed. The report counts all of it.
     truncated: bool,

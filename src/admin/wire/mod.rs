@@ -41,14 +41,14 @@ pub(super) fn rfc3339(instant: Timestamp, zone: &TimeZone) -> String {
 pub(super) struct Refused<'a> {
     /// Always false.
     success: bool,
-    /// Which error it is, for programs.
+    /// Name of the error, for programs.
     error: &'static str,
     /// The same for people.
     message: String,
     /// The runs that are in the way.
     #[serde(skip_serializing_if = "Option::is_none")]
     runs: Option<Vec<RunRef>>,
-    /// What is wrong with the config, one line for each problem.
+    /// Problems of the config, one line each.
     #[serde(skip_serializing_if = "Option::is_none")]
     problems: Option<&'a [String]>,
 }
@@ -71,7 +71,7 @@ impl<'a> Refused<'a> {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Done {
     pub(super) success: bool,
-    /// What was done, for people.
+    /// The change, in words for people.
     pub(super) message: String,
     /// Why that cannot be written down, so that a restart of the daemon forgets it; only there where that is so.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,7 +86,7 @@ pub(super) struct Well {
     pub(super) status: &'static str,
 }
 
-/// What a reload did.
+/// Changes that a reload made.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct ReloadDone {
     pub(super) success: bool,

@@ -11,7 +11,7 @@ use crate::daemon::Busy;
 use crate::history::Hold;
 use crate::report::{Failure, Held, Remark, Report};
 
-/// Which run of which target.
+/// A run, by its id and its target.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::admin) struct RunRef {
     /// The id of the run.
@@ -26,7 +26,7 @@ impl From<&Busy> for RunRef {
     }
 }
 
-/// What a manual run did.
+/// Result of a manual run.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::admin) struct ManualDone<'a> {
     /// Whether all was done whole.
@@ -46,30 +46,30 @@ pub(in crate::admin) struct ManualDone<'a> {
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub(in crate::admin) enum ManualRun<'a> {
-    /// It has ended.
+    /// A run that has ended.
     Ended(Box<Run<'a>>),
-    /// It was not waited for, or the daemon ended before it.
+    /// A run that was not waited for, or that had not ended when the daemon did.
     Begun(RunRef),
 }
 
 /// The report of a run.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Run<'a> {
-    /// Its id.
+    /// Id of the run.
     run: &'a str,
-    /// Its target, where that is not said elsewhere.
+    /// Name of the target, unless the object around it has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     target: Option<&'a str>,
-    /// What set it off: `schedule`, `catch-up` or `manual`.
+    /// Cause of the run: `schedule`, `catch-up` or `manual`.
     trigger: String,
-    /// Action of the target: `delete`, `trash` or `move`. Older records say `delete` whatever it was; a trash target deletes
-    /// files that go for `min_free`.
+    /// Action of the target: `delete`, `trash` or `move`. Older records say `delete` whatever it was; a trash target
+    /// deletes files that go for `min_free`.
     action: &'static str,
-    /// Whether it only said what it would remove.
+    /// Whether the run only told what it would remove.
     dry_run: bool,
-    /// When it began.
+    /// Time at which the run began.
     started: String,
-    /// How long it took, in seconds.
+    /// Duration in seconds.
     took_s: f64,
     /// `done`, `partial`, `held`, `cancelled` or `failed`.
     outcome: String,
@@ -100,24 +100,24 @@ pub struct Run<'a> {
     vanished: u64,
     /// Directories removed.
     directories: u64,
-    /// By what it was held.
+    /// Guard that held the run.
     held: Option<HeldBy>,
-    /// What kept its threads to the target.
+    /// Sandbox of its threads; null without one.
     sandbox: Option<&'a str>,
-    /// Why it failed, was held or was cancelled.
+    /// Reason for which the run failed, was held or was cancelled.
     message: Option<&'a str>,
     /// The limits that could not be met (`max_size`, `max_files`, `min_free`), and how much is missing: bytes, for
     /// `max_files` files.
     unmet: BTreeMap<&'static str, u64>,
     /// The limits that its target is over, each in words; empty when it is within them.
     over_limits: Vec<String>,
-    /// What else is to be said of it.
+    /// Remarks on the run.
     remarks: Vec<&'a str>,
     /// Every error, by class.
     failures: Vec<FailureClass<'a>>,
 }
 
-/// By what a run was held.
+/// Guard that held a run.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct HeldBy {
     /// `max_deletes`, `require`, `root` or `clock`.
@@ -139,7 +139,7 @@ pub(in crate::admin) struct Waiting<'a> {
     /// The id of the run.
     run: &'a str,
     target: &'a str,
-    /// When it was held.
+    /// Time at which the held run began.
     at: String,
     /// `max_deletes`, `require`, `root` or `clock`.
     guard: String,
@@ -167,10 +167,10 @@ struct FailureClass<'a> {
     examples: Option<&'a [String]>,
 }
 
-/// Who reads a report.
+/// Reader of a report.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reader {
-    /// One who may see the names of files.
+    /// Caller who may see the names of files.
     Trusted,
     Anybody,
 }
@@ -257,7 +257,7 @@ impl<'a> Run<'a> {
 /// An event: a run has ended.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::admin) struct RunFinished<'a> {
-    /// When it was told.
+    /// Time of the event.
     pub(in crate::admin) at: String,
     #[serde(flatten)]
     pub(in crate::admin) run: Run<'a>,
@@ -277,23 +277,23 @@ pub(in crate::admin) struct Runs<'a> {
 pub(in crate::admin) struct OneRun<'a> {
     pub(in crate::admin) success: bool,
     pub(in crate::admin) run: Run<'a>,
-    /// What of it is in the trash, and can be put back.
+    /// Files of the run that are in the trash and can be put back.
     pub(in crate::admin) undo: Option<InTrash>,
 }
 
-/// What a run has put into the trash.
+/// Files that a run has put into the trash.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::admin) struct InTrash {
     pub(in crate::admin) files: u64,
     pub(in crate::admin) bytes: u64,
-    /// From when on it is purged.
+    /// Time from which they are purged.
     pub(in crate::admin) until: String,
 }
 
-/// What was put back from the trash.
+/// Result of an undo.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::admin) struct UndoDone {
-    /// Whether all of it was.
+    /// Whether everything was put back.
     pub(in crate::admin) success: bool,
     /// `undo_incomplete`, when something stayed in the trash.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -303,8 +303,8 @@ pub(in crate::admin) struct UndoDone {
     pub(in crate::admin) target: String,
     /// Files that are back.
     pub(in crate::admin) restored: u64,
-    /// Paths that are taken by others, so that theirs stayed in the trash.
+    /// Paths that other files have taken, so that the files from there stayed in the trash.
     pub(in crate::admin) occupied: Vec<String>,
-    /// What else stayed in the trash, and why.
+    /// Other files that stayed in the trash, and the reasons.
     pub(in crate::admin) failed: Vec<String>,
 }

@@ -87,19 +87,19 @@ impl<'a> StatusAnswer<'a> {
 #[derive(Debug, Serialize, JsonSchema)]
 struct Target<'a> {
     name: &'a str,
-    /// Its directory, as the config writes it.
+    /// Directory, as the config writes it.
     path: &'a str,
     schedule: &'a str,
     timezone: &'a str,
     /// Local time.
     next_run: Option<String>,
-    /// `scheduled`, `queued`, `running`, `paused` or `disabled`.
+    /// `scheduled`, `queued`, `running`, `paused`, `disabled` or `unreachable`.
     state: &'static str,
     running: Option<Running<'a>>,
     last_run: Option<Run<'a>>,
     /// The limits that it is over, each in words, by the last run that told; empty when it is within them.
     over_limits: Vec<String>,
-    /// How many times it was due while a sweep of it was still at work.
+    /// Number of times at which the target was due while a sweep of it was still at work.
     skipped_ticks: u64,
 }
 
@@ -130,26 +130,26 @@ pub(in crate::admin) struct TargetDetail<'a> {
     action: String,
     /// The policy in one sentence.
     policy: String,
-    /// What else is to be said of it.
+    /// Remarks on the target, those on its safety among them.
     remarks: Vec<String>,
-    /// Its file system; null when that does not answer.
+    /// File system of the target; null when it does not answer.
     disk: Option<Disk>,
-    /// Its held run.
+    /// Held run of the target.
     hold: Option<Waiting<'a>>,
 }
 
-/// How full a file system is.
+/// Space of a file system.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 pub(in crate::admin) struct Disk {
     pub(in crate::admin) total_bytes: u64,
-    /// What `df` calls available.
+    /// Bytes that `df` calls available.
     pub(in crate::admin) available_bytes: u64,
     /// The watermark (`min_free`).
     pub(in crate::admin) min_free_bytes: Option<u64>,
 }
 
 impl Disk {
-    /// That of a target's file system.
+    /// Returns the space of a target's file system.
     pub(in crate::admin) fn new(target: &InForce, space: Space) -> Self {
         let min_free_bytes = target.policy.min_free.map(|limit| limit.of(space.total));
         Self { total_bytes: space.total, available_bytes: space.free, min_free_bytes }

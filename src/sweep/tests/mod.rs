@@ -119,6 +119,17 @@ fn top_level_files_go_and_subdirectories_are_skipped_and_told() {
 }
 
 #[test]
+fn an_explanation_that_is_cancelled_does_not_call_an_entry_gone() {
+    let yard = Yard::new();
+    yard.file("unit/a", Duration::ZERO);
+    let order = yard.order(Policy { whole_dirs: true, ..policy(&["*"], &[]) });
+    let control = Control::default();
+    assert!(explain(&order, &control, b"unit").is_ok());
+    control.cancel("the client left");
+    assert_eq!(explain(&order, &control, b"unit").map(drop), Err("cancelled: the client left".to_owned()));
+}
+
+#[test]
 fn only_regular_files_go_and_links_are_leaves() {
     let yard = Yard::new();
     yard.file("old", Duration::ZERO);
