@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::entry::Kind;
+use crate::entry::{ActionKind, Kind};
 use crate::units::{Bytes, Span};
 
 mod protection;
@@ -222,6 +222,18 @@ impl Verdict {
     #[must_use]
     pub fn goes(&self) -> bool {
         matches!(self, Self::Goes(_))
+    }
+}
+
+impl Reason {
+    /// Returns the action on a file that goes for this reason from a target with this action. A trash makes no room, so
+    /// files that go for `min_free` are deleted.
+    #[must_use]
+    pub fn action(&self, of_target: ActionKind) -> ActionKind {
+        match (of_target, self) {
+            (ActionKind::Trash, Self::MinFree { .. }) => ActionKind::Delete,
+            _ => of_target,
+        }
     }
 }
 

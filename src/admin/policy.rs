@@ -30,10 +30,10 @@ pub fn sentence(target: &Target) -> String {
         whole_dirs,
         remove_empty_dirs,
         skip_open,
-        // In `limits`.
+        min_free,
+        // In `limits`, with `min_free`.
         max_size: _,
         max_files: _,
-        min_free: _,
         order: _,
     } = &target.policy;
     let what = if *whole_dirs { "directories (whole) and files" } else { "files" };
@@ -65,6 +65,9 @@ pub fn sentence(target: &Target) -> String {
     }
     if globs.exclude().next().is_some() {
         add(format!(", except {}", list(globs.exclude())));
+    }
+    if target.action == Action::Trash && min_free.is_some() {
+        add("; files that make room for `min_free` are deleted for good".to_owned());
     }
     if *remove_empty_dirs {
         add("; empty directories go too".to_owned());

@@ -140,7 +140,7 @@ fn preview_text(order: &Order, listed: Listed) -> Result<Report, Exit> {
     let report = sweep::preview(order, &control, &|event| {
         let line = match event {
             Event::WouldRemove { at, facts, reason } => {
-                let would = order.target.action.kind().told(true);
+                let would = reason.action(order.target.action.kind()).told(true);
                 format!("  {would}  {at}  ({}, {reason})", Bytes(facts.size))
             }
             Event::WouldRemoveDirectory { at, reason } => format!("  would delete directory  {at}  ({reason})"),

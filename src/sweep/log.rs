@@ -12,7 +12,6 @@ use crate::entry::ActionKind;
 use crate::names::{Escaped, OneLine, TargetName};
 use crate::report::{Outcome, Report};
 use crate::units::{Bytes, Span};
-use crate::verdict::Reason;
 
 /// Log lines of one sweep: an observer that also writes at the beginning and at the end.
 #[derive(Debug)]
@@ -49,11 +48,11 @@ impl LogLines {
                 info!(target_name = %target, "Created directory: {}", Escaped(path.as_os_str().as_bytes()));
             }
             Event::Removed { at, reason } => {
-                info!(target_name = %target, "{} file: {at}", self.done(reason));
+                info!(target_name = %target, "{} file: {at}", capital(reason.action(self.action).done()));
                 debug!(target_name = %target, "Why {at} went: {reason}");
             }
             Event::WouldRemove { at, reason, .. } => {
-                info!(target_name = %target, "Would {} file: {at} ({reason})", self.action.verb());
+                info!(target_name = %target, "Would {} file: {at} ({reason})", reason.action(self.action).verb());
             }
             Event::RemovedDirectory { at, reason } => {
                 info!(target_name = %target, "Deleted directory: {at}");
@@ -79,16 +78,6 @@ impl LogLines {
                     error!(target_name = %target, "Failed to read {at}: {error}");
                 }
             }
-        }
-    }
-
-    /// Returns the word for what was done to a file that went.
-    fn done(&self, reason: &Reason) -> &'static str {
-        match (self.action, reason) {
-            (ActionKind::Move, _) => "Moved",
-            // A trash makes no room.
-            (ActionKind::Trash, Reason::MinFree { .. }) | (ActionKind::Delete, _) => "Deleted",
-            (ActionKind::Trash, _) => "Trashed",
         }
     }
 

@@ -13,7 +13,7 @@ use super::Order;
 use super::act::{Act, Hands, How, Remove, Undone, Whole, move_by_name, transfer};
 use super::batch::Opened;
 use super::emptied::Emptied;
-use crate::entry::{Facts, Stamp};
+use crate::entry::{ActionKind, Facts, Stamp};
 use crate::fsys::{Destination, Dir, Found, May, Origin, Root, Trash, TrashedRun};
 use crate::names::{Escaped, RunId, TargetName};
 use crate::target::Action;
@@ -143,7 +143,7 @@ pub(super) fn restored(order: &Order, root: &Root) -> Option<Restored> {
 /// Returns whether files that go for this reason free their space. Files that are renamed into the trash do not, so
 /// files that are to make room go for good.
 pub(super) fn frees(order: &Order, reason: &Reason) -> bool {
-    order.target.action != Action::Trash || matches!(reason, Reason::MinFree { .. })
+    reason.action(order.target.action.kind()) != ActionKind::Trash
 }
 
 /// Action of a target whose files go to the trash.

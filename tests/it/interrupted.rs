@@ -101,6 +101,8 @@ fn each_file_that_is_gone_has_its_line_whenever_it_is_interrupted() {
         let mode = if round % 2 == 0 { 0o777 } else { 0o755 };
         fs::set_permissions(&crowd, Permissions::from_mode(mode)).expect("ours");
         let before = refill(&yard, round);
+        // The log of this round alone: all of them would be rotated away, and take long to read.
+        File::create(yard.path("cleanup_scheduler.log")).expect("made");
         let (signal, code) = if round % 3 == 0 { (Signal::TERM, 143) } else { (Signal::INT, 130) };
         let child = clean(&yard);
         std::thread::sleep(moments.next());

@@ -141,10 +141,15 @@ fn for_want_of_space_the_trash_goes_first_and_then_files_for_good() {
     yard.aged("target/b", DAY);
     // No disk is as empty as this asks for.
     config(&yard, "min_free = \"100%\"");
+    assert!(yard.run(&["check"]).out.contains("; files that make room for `min_free` are deleted for good"));
+    let preview = yard.run(&["preview"]);
+    assert!(preview.out.contains("  would delete  b  ("), "{preview:?}");
+    yard.run(&["clean", "--dry-run"]);
     let run = clean(&yard);
     assert!(run["remarks"].to_string().contains("to make room"), "{run}");
     assert!(trashed(&yard).is_empty() && yard.left("target").is_empty(), "{run}");
     let log = fs::read_to_string(yard.path("cleanup_scheduler.log")).expect("written");
+    assert!(log.contains("Would delete file: b ("), "{log}");
     assert!(log.contains("Deleted file: b"), "what makes room is gone: {log}");
 }
 

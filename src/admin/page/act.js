@@ -39,15 +39,20 @@ async function consequences(name, signal, more = "") {
       leftOut(found), run.failures.length > 0 && para(`Could not be looked at: ${run.failures.map(often).join("; ")}.`),
       quiet("This is what a preview found just now. The run judges each file anew.")],
     label: target.dry_run ? "Run dry" : `${capital(verb(target))} ${files(run.deleted)}`,
-    danger: target.action === "delete" && !target.dry_run,
+    danger: (target.action === "delete" || makesRoom(target)) && !target.dry_run,
   };
 }
 
 const verb = ({ action }) => (action === "delete" ? "delete" : action === "trash" ? "trash" : "move");
 
-function fate({ action, dry_run: dry }) {
+/// Whether files may go for good all the same: a trash makes no room.
+const makesRoom = ({ action, disk }) => action === "trash" && Boolean(disk?.min_free_bytes);
+
+function fate(target) {
+  const { action, dry_run: dry } = target;
   if (dry) return "would go; this target is a dry run, nothing is removed.";
   if (action === "delete") return "will be deleted for good.";
+  if (makesRoom(target)) return "will go to the trash, from where undo brings them back; those that make room for min_free will be deleted for good.";
   return action === "trash" ? "will go to the trash, from where undo brings them back." : `will be moved to ${action.replace(/^move:/, "")}.`;
 }
 
