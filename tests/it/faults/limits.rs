@@ -96,6 +96,20 @@ fn sigxfsz_does_not_end_it() {
     assert!(log["error"].as_str().expect("it is told").contains("File too large"), "{log}");
 }
 
+/// The bytes of address space of a process that watches files and all of whose threads are asleep.
+fn asleep_with_a_watcher(id: u32) -> Option<u64> {
+    let tasks: Vec<_> = std::fs::read_dir(format!("/proc/{id}/task")).ok()?.flatten().collect();
+    let statuses: Vec<_> =
+        tasks.iter().map(|task| std::fs::read_to_string(task.path().join("status"))).collect::<Result<_, _>>().ok()?;
+    let field = |status: &str, key: &str| {
+        status.lines().find_map(|line| line.strip_prefix(key)).map(str::trim).unwrap_or_default().to_owned()
+    };
+    let watches = statuses.iter().any(|status| field(status, "Name:").starts_with("notify-rs"));
+    let asleep = statuses.iter().all(|status| field(status, "State:").starts_with('S'));
+    let size: u64 = field(&statuses[0], "VmSize:").strip_suffix(" kB")?.parse().ok()?;
+    (watches && asleep).then_some(size * 1024)
+}
+
 #[test]
 fn enomem_of_an_address_space_limit_fails_runs_and_nothing_else() {
     if !needs::tool("prlimit") {
@@ -110,13 +124,11 @@ fn enomem_of_an_address_space_limit_fails_runs_and_nothing_else() {
         let done = Command::new("prlimit").args(["--pid", &id, &format!("--as={to}:")]).status();
         assert!(done.expect("prlimit runs").success());
     };
-    let status = std::fs::read_to_string(format!("/proc/{}/status", pair.0.id())).expect("it runs");
-    let size =
-        status.lines().find_map(|line| line.strip_prefix("VmSize:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    let size = wait_for("a daemon that has started all its threads", || asleep_with_a_watcher(pair.0.id()));
     // Room for what it allocates, and not for the stack of another thread.
-    limit(&(size.expect("a size") * 1024 + 1_900_000).to_string());
+    limit(&(size + 1_900_000).to_string());
     let answer = pair.0.post("/cleanup/manual?target=bad");
-    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.status, 200, "{answer:?}\n{}", pair.0.stderr());
     let run = answer.json()["runs"][0].clone();
     assert_eq!(run["outcome"], "failed", "{run}");
     assert!(run["message"].as_str().expect("words").contains("thread"), "{run}");
